@@ -1,0 +1,167 @@
+# synclogd
+#
+#   make              the daemon and its tools, in build/plain/
+#   make check        everything that must pass before a commit lands
+#   make unit         unit tests only            make system   tests with real daemons
+#   make lint         format, layers, imports, static analysis
+#   make demo         three nodes on this machine, with this machine's metrics
+#   make install      DESTDIR= PREFIX=/usr/local
+#
+#   V=1                        show the commands
+#   SAN=address,undefined      build with these sanitizers, in a build folder of its own
+#   SAN=thread
+
+CC ?= gcc
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+VERSION := $(shell cat VERSION)
+
+comma := ,
+FLAVOUR := $(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
+B := build/$(FLAVOUR)
+G := build/gen
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-6s %s\n' $(1) $(2)
+endif
+
+PACKAGES := glib-2.0 gobject-2.0 thrift_c_glib libevent libevent_pthreads rocksdb libxxhash jansson \
+            libsystemd
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+            -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral
+CFLAGS ?= -O2 -g
+override CPPFLAGS += -Idaemon -I$(G) -D_GNU_SOURCE -DSYNCLOG_VERSION='"$(VERSION)"' \
+                     -DG_LOG_USE_STRUCTURED
+PKG_CFLAGS := $(shell pkg-config --cflags $(filter-out rocksdb,$(PACKAGES)))
+PKG_LIBS := $(shell pkg-config --libs $(PACKAGES))
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) $(PKG_CFLAGS) $(CPPFLAGS) -MMD -MP
+LIBS := $(PKG_LIBS) -lm -pthread
+CHECK_CFLAGS := $(shell pkg-config --cflags check)
+CHECK_LIBS := $(shell pkg-config --libs check)
+
+ifneq ($(SAN),)
+override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+override LDFLAGS += -fsanitize=$(SAN)
+ifeq ($(SAN),thread)
+# GLib's locks are futexes in a library that is not instrumented: tell the sanitizer about them.
+override CPPFLAGS += -include tests/tsan_glib.h
+endif
+endif
+
+# --- generated code -----------------------------------------------------------------------------
+
+IDL := $(wildcard thrift/*.thrift)
+GEN_SOURCES := $(addprefix $(G)/sl_,types_types.c client_types.c peer_types.c admin_types.c \
+               t_client_service.c t_peer_service.c t_admin_service.c)
+GEN_OBJECTS := $(GEN_SOURCES:$(G)/%.c=$(B)/gen/%.o)
+
+# --- libraries, one a folder; later ones may use earlier ones -------------------------------------
+
+MODULES := base core engine wal store rpc http node
+sources = $(sort $(wildcard daemon/$(1)/*.c))
+objects = $(patsubst daemon/%.c,$(B)/%.o,$(call sources,$(1)))
+ARCHIVES := $(foreach m,$(MODULES),$(if $(call sources,$(m)),$(B)/lib$(m).a))
+LINK_ARCHIVES := -Wl,--start-group $(ARCHIVES) $(B)/libgen.a -Wl,--end-group
+
+PROGRAMS := $(if $(wildcard daemon/main.c),$(B)/synclogd) \
+            $(if $(wildcard daemon/ctl/*.c),$(B)/synclogctl)
+UNIT_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/*/test_*.c)))
+
+.PHONY: all check unit system lint demo install clean generated format
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(PROGRAMS)
+
+generated: $(G)/.stamp
+
+$(G)/.stamp: $(IDL) scripts/fixgen
+	$(call say,THRIFT,thrift/)
+	$(Q)mkdir -p $(G)
+	$(Q)for idl in $(IDL); do thrift --gen c_glib -out $(G) $$idl || exit 1; done
+	$(Q)scripts/fixgen $(G)
+	$(Q)touch $@
+
+$(GEN_SOURCES): $(G)/.stamp ;
+
+# Generated code is not held to our warnings.
+$(B)/gen/%.o: $(G)/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) -w $(PKG_CFLAGS) $(CPPFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/libgen.a: $(GEN_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Any module's objects may wait for the generated headers; only rpc includes them.
+$(B)/%.o: daemon/%.c | $(G)/.stamp
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+define archive_rule
+$(B)/lib$(1).a: $(call objects,$(1))
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+endef
+$(foreach m,$(MODULES),$(eval $(call archive_rule,$(m))))
+
+$(B)/synclogd: $(B)/main.o $(ARCHIVES) $(B)/libgen.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(B)/main.o $(LINK_ARCHIVES) $(LIBS)
+
+$(B)/synclogctl: $(call objects,ctl) $(ARCHIVES) $(B)/libgen.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(call objects,ctl) $(LINK_ARCHIVES) $(LIBS)
+
+# --- tests --------------------------------------------------------------------------------------
+
+$(B)/tests/%.o: tests/%.c | $(G)/.stamp
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CHECK_CFLAGS) -Itests -c $< -o $@
+
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(ARCHIVES) $(B)/libgen.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LINK_ARCHIVES) $(CHECK_LIBS) $(LIBS)
+
+# One binary by name: make build/plain/tests/unit/wal/test_wal && build/plain/tests/unit/wal/test_wal
+unit: $(UNIT_TESTS)
+	$(Q)scripts/run-unit-tests $(UNIT_TESTS)
+
+system: all
+	$(Q)tests/system/run --build $(B)
+
+lint: all
+	$(Q)scripts/lint
+
+check:
+	$(Q)scripts/check-all
+
+demo: all
+	$(Q)scripts/run-demo --build $(B)
+
+format:
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+
+# --- install ------------------------------------------------------------------------------------
+
+install: all
+	install -D -m 755 $(B)/synclogd $(DESTDIR)$(PREFIX)/bin/synclogd
+	install -D -m 755 $(B)/synclogctl $(DESTDIR)$(PREFIX)/bin/synclogctl
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/synclogd/thrift $(IDL)
+	test -e $(DESTDIR)$(SYSCONFDIR)/synclogd/synclogd.ini || \
+	  install -D -m 644 conf/synclogd.ini $(DESTDIR)$(SYSCONFDIR)/synclogd/synclogd.ini
+	sed 's|@bindir@|$(PREFIX)/bin|; s|@sysconfdir@|$(SYSCONFDIR)|' conf/synclogd.service > $(B)/synclogd.service
+	install -D -m 644 $(B)/synclogd.service $(DESTDIR)$(UNITDIR)/synclogd.service
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

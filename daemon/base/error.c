@@ -1,0 +1,77 @@
+#include "base/error.h"
+
+#include <errno.h>
+
+G_DEFINE_QUARK(synclog-error-quark, synclog_error) // clang-format off
+
+const char *synclog_status_text(int code)
+{
+  switch (code) {
+#define X(name, number, text, retryable)                                                           \
+  case number:                                                                                     \
+    return text;
+    SYNCLOG_STATUS_TABLE(X)
+#undef X
+  }
+  return "unknown status";
+}
+
+const char *synclog_status_name(int code)
+{
+  switch (code) {
+#define X(name, number, text, retryable)                                                           \
+  case number:                                                                                     \
+    return #name;
+    SYNCLOG_STATUS_TABLE(X)
+#undef X
+  }
+  return "UNKNOWN";
+}
+
+gboolean synclog_status_retryable(int code)
+{
+  switch (code) {
+#define X(name, number, text, retryable)                                                           \
+  case number:                                                                                     \
+    return retryable;
+    SYNCLOG_STATUS_TABLE(X)
+#undef X
+  }
+  return FALSE;
+}
+
+gboolean fail(GError **error, SynclogStatus code, const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  if (error != NULL)
+    *error = g_error_new_valist(SYNCLOG_ERROR, code, format, args);
+  va_end(args);
+  return FALSE;
+}
+
+gboolean fail_errno(GError **error, SynclogStatus code, int errno_value, const char *format, ...)
+{
+  if (error == NULL)
+    return FALSE;
+  va_list args;
+  va_start(args, format);
+  g_autofree char *what = g_strdup_vprintf(format, args);
+  va_end(args);
+  if (errno_value == ENOSPC || errno_value == EDQUOT)
+    code = SYNCLOG_NO_SPACE;
+  *error = g_error_new(SYNCLOG_ERROR, code, "%s: %s", what, g_strerror(errno_value));
+  return FALSE;
+}
+
+gboolean fail_prefix(GError **error, const char *format, ...)
+{
+  if (error == NULL || *error == NULL)
+    return FALSE;
+  va_list args;
+  va_start(args, format);
+  g_autofree char *prefix = g_strdup_vprintf(format, args);
+  va_end(args);
+  g_prefix_error(error, "%s", prefix);
+  return FALSE;
+}

@@ -1,0 +1,150 @@
+/*
+ * The messages that nodes exchange, as plain values: what rpc carries and the engine decides on.
+ * Field by field they are those of thrift/peer.thrift. Whoever holds a message owns it.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/run.h"
+#include "core/progress.h"
+
+enum { PROTOCOL_VERSION = 1 };
+
+typedef struct Handshake {
+  guint32 protocol_version;
+  char *cluster_id;
+  guint32 node_id;
+  guint32 target_node_id;
+  guint64 incarnation;
+  char *time_precision;
+  guint max_pending_batch;
+  guint32 group;
+  Progress *progress;
+  guint64 hlc;
+} Handshake;
+
+void handshake_clear(Handshake *handshake);
+
+typedef struct HandshakeReply {
+  SynclogStatus status;
+  char *message;
+  guint32 node_id;
+  guint64 incarnation;
+  Progress *progress; /* NULL unless OK */
+  gsize max_frame_size;
+  guint64 hlc;
+} HandshakeReply;
+
+void handshake_reply_clear(HandshakeReply *reply);
+
+/* Entries on their way to one peer. */
+typedef struct SyncBatch {
+  guint32 group;
+  LogId log;
+  guint64 first_index, last_index;
+  gboolean sync_now;
+  gboolean from_wal;
+  GPtrArray *slices; /* RunSlice*, in order, together first_index .. last_index */
+  gsize bytes;       /* of all records */
+} SyncBatch;
+
+/* Records [first, first + count) of a run, by position in the run. */
+typedef struct RunSlice {
+  EntryRun *run; /* owned reference */
+  guint first, count;
+} RunSlice;
+
+SyncBatch *sync_batch_new(guint32 group, LogId log);
+void sync_batch_free(SyncBatch *batch);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SyncBatch, sync_batch_free)
+/* Appends records of `run` (its reference is counted up). The first must follow last_index. */
+void sync_batch_add(SyncBatch *batch, EntryRun *run, guint first, guint count);
+
+typedef struct SyncReply {
+  SynclogStatus status;
+  char *message; /* owned, may be NULL */
+  guint64 received, durable, applied;
+  guint64 expected_index; /* with OUT_OF_WINDOW, else 0 */
+} SyncReply;
+
+void sync_reply_clear(SyncReply *reply);
+
+typedef struct Heartbeat {
+  guint32 group;
+  guint32 node_id;
+  Progress *progress;
+  guint64 hlc;
+} Heartbeat;
+
+void heartbeat_clear(Heartbeat *heartbeat);
+
+typedef struct HeartbeatReply {
+  SynclogStatus status;
+  char *message;
+  Progress *progress; /* NULL unless OK */
+  guint64 hlc;
+} HeartbeatReply;
+
+void heartbeat_reply_clear(HeartbeatReply *reply);
+
+/* A point in a log that a client was given. */
+typedef struct Token {
+  LogId log;
+  guint64 index;
+} Token;
+
+typedef enum { ACK_LOCAL = 1, ACK_MAJORITY = 2, ACK_ALL = 3 } AckLevel;
+
+/* What the admin service tells; see TNodeStatus in thrift/admin.thrift. */
+typedef struct LogStatus {
+  LogProgress progress;
+  gboolean own;
+  const char *state; /* static string */
+  char *message;     /* owned, may be NULL */
+  guint64 wal_bytes;
+  guint wal_segments;
+} LogStatus;
+
+typedef struct PeerStatus {
+  guint32 node_id;
+  char *address;
+  const char *state; /* static string */
+  char *message;     /* owned, may be NULL */
+  gint64 silent_ms;  /* -1: never answered */
+  Progress *progress; /* may be NULL */
+  guint64 batches_in_flight, batches_sent, batches_retried, entries_from_tail, entries_from_wal;
+} PeerStatus;
+
+typedef struct NodeStatus {
+  guint32 node_id;
+  char *cluster_id;
+  char *version;
+  guint64 incarnation;
+  gint64 uptime_ms;
+  const char *state; /* static string */
+  char *message;
+  GArray *logs;  /* LogStatus */
+  GArray *peers; /* PeerStatus */
+  guint64 writes, writes_refused, connections, hlc, entries_applied, entries_duplicate, store_bytes;
+} NodeStatus;
+
+NodeStatus *node_status_new(void);
+void node_status_free(NodeStatus *status);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(NodeStatus, node_status_free)
+
+typedef struct NodeInfo {
+  guint32 node_id;
+  char *cluster_id;
+  char *version;
+  char *time_precision;
+  GArray *groups; /* guint32 */
+} NodeInfo;
+
+void node_info_clear(NodeInfo *info);
+
+typedef struct ConfigEntry {
+  char *section, *key, *value;
+  gboolean is_default, reloadable;
+} ConfigEntry;
+
+void config_entry_free(ConfigEntry *entry);

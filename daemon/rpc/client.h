@@ -1,0 +1,59 @@
+/*
+ * A blocking client for tools: synclogctl, the health check, the benchmark. One connection, one request
+ * at a time, not thread-safe. Every call fails with the server's status as GError (base/error.h), or
+ * with NOT_READY when the server can't be reached and TIMEOUT when it does not answer in time; after
+ * those two the connection is closed and the next call connects again.
+ */
+#pragma once
+
+#include "base/table.h"
+#include "core/messages.h"
+
+typedef struct RpcClient RpcClient;
+
+/* "host:port". Connects at the first call. */
+RpcClient *rpc_client_new(const char *address, gint64 timeout_ms);
+void rpc_client_free(RpcClient *client);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(RpcClient, rpc_client_free)
+
+/* Content of a write under construction. */
+typedef struct WriteBuilder WriteBuilder;
+WriteBuilder *write_builder_new(void);
+void write_builder_free(WriteBuilder *builder);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(WriteBuilder, write_builder_free)
+/* values[i] belongs to measurements[i], both of `count`. Copied. */
+void write_builder_row(WriteBuilder *builder, const char *device, gint64 timestamp,
+                       const char *const *measurements, const Value *values, guint count);
+/* columns: finished Column*, each of timestamps->len rows. Copied. */
+void write_builder_tablet(WriteBuilder *builder, const char *device, const GArray *timestamps,
+                          const GPtrArray *columns);
+/* measurements: NULL-terminated, or NULL for all. */
+void write_builder_delete(WriteBuilder *builder, const char *device,
+                          const char *const *measurements, gint64 start_time, gint64 end_time);
+/* Bytes so far, to decide when to send. */
+gsize write_builder_size(const WriteBuilder *builder);
+
+/*
+ * Sends the write. TRUE with *out_status OK or PENDING and *out_token set; the builder is empty and can be
+ * used again. FALSE with the builder as it was.
+ */
+gboolean rpc_client_write(RpcClient *client, guint32 group, WriteBuilder *builder, AckLevel ack,
+                          gint timeout_ms, SynclogStatus *out_status, Token *out_token,
+                          GError **error);
+
+/* tokens: GArray of Token or NULL. Results as of base/table.h, transfer full. */
+Table *rpc_client_query(RpcClient *client, guint32 group, const Query *query, const GArray *tokens,
+                        GError **error);
+GPtrArray *rpc_client_last(RpcClient *client, guint32 group, const char *device,
+                           const char *const *measurements, const GArray *tokens, GError **error);
+Aggregate *rpc_client_aggregate(RpcClient *client, guint32 group, const AggregateQuery *query,
+                                const GArray *tokens, GError **error);
+/* *out_next: name to pass as `after` for the next page, or NULL. */
+GPtrArray *rpc_client_series(RpcClient *client, guint32 group, const char *prefix,
+                             const char *after, guint limit, char **out_next, GError **error);
+gboolean rpc_client_info(RpcClient *client, NodeInfo *out_info, GError **error);
+NodeStatus *rpc_client_status(RpcClient *client, guint32 group, GError **error);
+gboolean rpc_client_digest(RpcClient *client, guint32 group, const GArray *tokens,
+                           StateDigest *out_digest, Progress **out_progress, GError **error);
+/* ConfigEntry* */
+GPtrArray *rpc_client_config(RpcClient *client, GError **error);

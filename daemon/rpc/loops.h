@@ -1,0 +1,30 @@
+/*
+ * The network threads (a libevent loop each) and the worker threads.
+ *
+ * A connection belongs to one loop for its life and only that loop touches it. Others hand work to a
+ * loop by posting; a loop is woken once for all that was posted while it slept. Workers run jobs that
+ * compute or block: decoding large requests, reads, status. Jobs of workers are bounded by the
+ * requests that are in flight (rpc/server.h).
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef struct RpcLoops RpcLoops;
+typedef struct RpcLoop RpcLoop;
+
+/* Starts `loop_count` network threads and `worker_count` workers (each ≥ 1). Registers the types of the
+ * generated code before any thread runs. */
+RpcLoops *rpc_loops_new(guint loop_count, guint worker_count);
+
+/* Stops and joins all threads. Every server and channel must have been freed before. */
+void rpc_loops_free(RpcLoops *loops);
+
+guint rpc_loops_count(RpcLoops *loops);
+RpcLoop *rpc_loops_get(RpcLoops *loops, guint i);
+
+/* Runs func(data) on the loop's thread, in the order of the posts of one thread. Any thread. */
+void rpc_loop_post(RpcLoop *loop, void (*func)(gpointer data), gpointer data);
+
+/* Runs func(data) on a worker. Any thread. */
+void rpc_loops_work(RpcLoops *loops, void (*func)(gpointer data), gpointer data);

@@ -1,0 +1,177 @@
+/*
+ * The state machine behind the logs: what entries are applied to and reads are answered from.
+ *
+ * An entry's data is an encoded TWrite. decode() turns it into a Decoded once, on any thread;
+ * apply() takes the decoded entries of one log in order and makes them visible atomically with the
+ * log's new applied index. The state that results depends only on the set of applied entries, not on
+ * how the logs were interleaved: each cell (device, measurement, type, timestamp) shows the value
+ * with the greatest version (hlc, origin, position in the entry) unless a delete that covers it has
+ * a greater one.
+ *
+ * A measurement's type is that of its oldest write (smallest version). Cells of another type are kept
+ * and shown as a column of their own, marked as conflicting; see TQueryReply.
+ *
+ * Threads: one thread applies and persists. decode, reserve, reads and digest may run on any number of
+ * threads at the same time as apply. After an error of apply or persist other than NO_SPACE the
+ * store must be closed; nothing is ever skipped.
+ *
+ * Implementations: store_rocks_new (RocksDB), store_mem_new (plain memory, the reference in tests).
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log_id.h"
+#include "base/table.h"
+
+typedef struct Store Store;
+typedef struct Decoded Decoded;
+
+typedef struct StoreEntry {
+  LogId log;
+  guint64 index;
+  guint64 hlc;
+  Decoded *decoded; /* borrowed during apply */
+} StoreEntry;
+
+/* What the store holds of one log. */
+typedef struct StoreProgress {
+  LogId log;
+  guint64 applied; /* index */
+  guint64 hlc;     /* of the entry at `applied` */
+} StoreProgress;
+
+typedef struct StoreStats {
+  guint64 bytes_on_disk;
+  guint64 unpersisted_bytes; /* applied and not yet persisted, approximately */
+} StoreStats;
+
+typedef struct StoreOps {
+  const char *name;
+  void (*close)(Store *store);
+  gboolean (*reserve)(Store *store, const Decoded *decoded, GError **error);
+  gboolean (*apply)(Store *store, const StoreEntry *entries, guint count, GError **error);
+  GArray *(*progress)(Store *store, gboolean durable, GError **error);
+  gboolean (*persist)(Store *store, gboolean wait, GError **error);
+  Table *(*query)(Store *store, const Query *query, GError **error);
+  GPtrArray *(*last)(Store *store, const char *device, const char *const *measurements,
+                     GError **error);
+  Aggregate *(*aggregate)(Store *store, const AggregateQuery *query, GError **error);
+  GPtrArray *(*series)(Store *store, const char *prefix, const char *after, guint limit,
+                       gboolean *out_more, GError **error);
+  gboolean (*digest)(Store *store, StateDigest *out_digest, GArray **out_progress,
+                     GError **error);
+  void (*stats)(Store *store, StoreStats *out_stats);
+} StoreOps;
+
+/* Common head of every implementation. */
+struct Store {
+  const StoreOps *ops;
+};
+
+typedef struct StoreOptions {
+  const char *directory;      /* created if absent */
+  guint64 partition_interval; /* units of time per partition; fixed when the store is created, a
+                                 different value later is INVALID */
+  gsize memtable_size;        /* bytes; persist is advised from here on */
+  gsize block_cache_size;     /* bytes */
+} StoreOptions;
+
+/* Opens or creates. Transfer full; NULL with an error. */
+Store *store_rocks_new(const StoreOptions *options, GError **error);
+Store *store_mem_new(const StoreOptions *options);
+
+/* Persists nothing by itself; frees the store. */
+static inline void store_close(Store *store)
+{
+  store->ops->close(store);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_close)
+
+/*
+ * Parses and validates the encoded TWrite data[0 .. size): structure, names, UTF-8, counts, packed
+ * lengths (INVALID or TOO_LARGE, naming the part: «tablets[2].columns[0].values: …»). Pure. The data
+ * is copied as far as needed; nothing of it is referenced afterwards. An accepted write can be applied.
+ * partition_interval is that of the store it will be applied to.
+ */
+Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval, GError **error);
+void store_decoded_free(Decoded *decoded);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Decoded, store_decoded_free)
+
+/* Points (cells) and timestamps that the write sets. */
+guint64 store_decoded_points(const Decoded *decoded);
+guint64 store_decoded_rows(const Decoded *decoded);
+
+/*
+ * Before a write enters this node's own log: fixes the types of measurements that have none yet (in
+ * memory, until the write is applied) and refuses a write whose type differs (TYPE_MISMATCH, naming
+ * device, measurement and both types). Thread-safe; of two racing first writes one wins.
+ */
+static inline gboolean store_reserve(Store *store, const Decoded *decoded, GError **error)
+{
+  return store->ops->reserve(store, decoded, error);
+}
+
+/*
+ * Applies `count` entries, of any logs, each log's in order without a hole: index = applied + 1 of
+ * its log (asserted), except that entries at or below it are skipped as duplicates. All of them and
+ * the progress become visible together.
+ */
+static inline gboolean store_apply(Store *store, const StoreEntry *entries, guint count,
+                                   GError **error)
+{
+  return store->ops->apply(store, entries, count, error);
+}
+
+/* StoreProgress of every log, sorted by id; durable: what survives a crash. Transfer full. */
+static inline GArray *store_progress(Store *store, gboolean durable, GError **error)
+{
+  return store->ops->progress(store, durable, error);
+}
+
+/*
+ * Starts to make everything applied so far durable; with `wait`, returns when it is. The caller has
+ * synced the logs up to what is applied before. Never called by the store itself.
+ */
+static inline gboolean store_persist(Store *store, gboolean wait, GError **error)
+{
+  return store->ops->persist(store, wait, error);
+}
+
+/* Reads see a consistent state. Unknown devices and measurements give empty answers. */
+static inline Table *store_query(Store *store, const Query *query, GError **error)
+{
+  return store->ops->query(store, query, error);
+}
+
+/* LastValue* of each measurement (and type) that has one, sorted by name. measurements: NULL for all. */
+static inline GPtrArray *store_last(Store *store, const char *device,
+                                    const char *const *measurements, GError **error)
+{
+  return store->ops->last(store, device, measurements, error);
+}
+
+static inline Aggregate *store_aggregate(Store *store, const AggregateQuery *query, GError **error)
+{
+  return store->ops->aggregate(store, query, error);
+}
+
+/* Device* sorted by name, at most `limit`, names beginning with `prefix` and behind `after` (both may
+ * be NULL). Devices whose every cell was deleted are still listed. */
+static inline GPtrArray *store_series(Store *store, const char *prefix, const char *after,
+                                      guint limit, gboolean *out_more, GError **error)
+{
+  return store->ops->series(store, prefix, after, limit, out_more, error);
+}
+
+/* Digest of all visible cells and the progress (StoreProgress) of the state that it covers. */
+static inline gboolean store_digest(Store *store, StateDigest *out_digest, GArray **out_progress,
+                                    GError **error)
+{
+  return store->ops->digest(store, out_digest, out_progress, error);
+}
+
+static inline void store_stats(Store *store, StoreStats *out_stats)
+{
+  store->ops->stats(store, out_stats);
+}

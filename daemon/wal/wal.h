@@ -1,0 +1,111 @@
+/*
+ * One log on disk: a directory of segments that hold records with consecutive indices. FORMAT.md
+ * describes the bytes. This module knows bytes and indices, not replication.
+ *
+ * Threads: one writer at a time calls append, sync, trim and cut; wal_read, the getters and
+ * wal_stats may run on any thread at the same time. An EntryRun that was read stays valid after
+ * its segment was deleted.
+ *
+ * Failure: after a failed write or sync the log is broken (wal_is_broken): every later append and
+ * sync fails with READ_ONLY until the log is opened again; the failed call is never repeated (P8).
+ * NO_SPACE while preparing a segment breaks nothing: nothing was written of the run, and the same
+ * append may succeed later.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/run.h"
+#include "wal/io.h"
+
+typedef struct Wal Wal;
+
+typedef struct WalOptions {
+  const char *directory; /* of this log; created if absent */
+  LogId log;
+  gsize segment_size; /* bytes of a new segment; a run larger than it gets a larger segment */
+  const WalIo *io;    /* NULL: wal_io_system() */
+} WalOptions;
+
+typedef enum {
+  WAL_CLEAN,     /* every byte accounted for */
+  WAL_TORN_TAIL, /* something that is no record stood behind the last one; it was cut off */
+  WAL_CORRUPT,   /* a bad record with valid ones behind it, a missing or damaged segment */
+} WalVerdict;
+
+/* What opening found. */
+typedef struct WalRecovery {
+  WalVerdict verdict;
+  guint64 cut_bytes;     /* TORN_TAIL */
+  guint64 bad_index;     /* CORRUPT: first index that can't be read */
+  char *bad_file;        /* CORRUPT: path */
+  guint64 bad_offset;    /* CORRUPT: in that file */
+  char *message;         /* for people; NULL when clean */
+} WalRecovery;
+
+void wal_recovery_clear(WalRecovery *recovery);
+
+/*
+ * Opens or creates the log, scans what is there, and removes half-made files. With CORRUPT the log
+ * opens for reading up to bad_index - 1; the writer must call wal_cut(bad_index) before it may
+ * append. NULL with an error when the directory or a file can't be used at all.
+ */
+Wal *wal_open(const WalOptions *options, WalRecovery *out_recovery, GError **error);
+
+/* Syncs nothing. */
+void wal_close(Wal *wal);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wal, wal_close)
+
+/*
+ * Writes a run behind the last record: first index = wal_last_index() + 1 (asserted). In an empty
+ * log any first index is taken (a mirror may begin in the middle); then `chain_before` is the running
+ * digest (base/record.h) up to that index - 1, 0 where unknown; otherwise it is ignored. The bytes
+ * are readable at once, and durable after wal_sync.
+ */
+gboolean wal_append(Wal *wal, EntryRun *run, guint64 chain_before, GError **error);
+
+/* fdatasync of everything appended; moves wal_durable_index. No-op when all is durable. */
+gboolean wal_sync(Wal *wal, GError **error);
+
+gboolean wal_is_broken(Wal *wal);
+
+LogId wal_log(Wal *wal);
+/* First index held; wal_last_index() + 1 when there is none. */
+guint64 wal_first_index(Wal *wal);
+/* Last index written, 0 in a log that never held any. */
+guint64 wal_last_index(Wal *wal);
+guint64 wal_durable_index(Wal *wal);
+/* Clock of the last record; 0 in an empty log. */
+guint64 wal_last_hlc(Wal *wal);
+/* Running digest up to and including wal_last_index(). */
+guint64 wal_chain(Wal *wal);
+/* The running digest at `index`, first - 1 <= index <= last. FALSE where it can't be known. Reads a
+ * segment up to that point. */
+gboolean wal_chain_at(Wal *wal, guint64 index, guint64 *out_chain, GError **error);
+
+/*
+ * Reads consecutive records from `from` on: at least one, at most max_count, not more than max_bytes
+ * (unless the first alone is larger), up to the durable index. NULL without an error when `from` is
+ * beyond the durable index; NULL with an error: CORRUPT (named file and offset), INVALID when `from`
+ * is below the first index. Every checksum is verified. Transfer full.
+ */
+EntryRun *wal_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes, GError **error);
+
+/* Deletes every segment whose records are all at or below `index`, except the last one. */
+gboolean wal_trim(Wal *wal, guint64 index, GError **error);
+
+/*
+ * Drops every record from `index` on, from disk too. Damaged segments are kept beside the log under
+ * a name ending in ".bad" for a person to look at. Afterwards appending goes on at `index`.
+ */
+gboolean wal_cut(Wal *wal, guint64 index, GError **error);
+
+/* Drops everything: the next append may begin at any index. For a mirror that must skip ahead of what
+ * every member already has. */
+gboolean wal_reset(Wal *wal, GError **error);
+
+typedef struct WalStats {
+  guint64 bytes;    /* of all segments on disk */
+  guint segments;
+} WalStats;
+
+void wal_stats(Wal *wal, WalStats *out_stats);

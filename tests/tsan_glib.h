@@ -1,0 +1,77 @@
+/*
+ * Force-included in builds with SAN=thread. GLib's mutexes and queues are futexes in a library that is
+ * not instrumented, so the sanitizer cannot see that they order memory accesses; these wrappers tell
+ * it.
+ */
+#pragma once
+
+#include <glib.h>
+
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+
+static inline void tsan_mutex_lock(GMutex *mutex)
+{
+  (g_mutex_lock)(mutex);
+  __tsan_acquire(mutex);
+}
+
+static inline gboolean tsan_mutex_trylock(GMutex *mutex)
+{
+  gboolean locked = (g_mutex_trylock)(mutex);
+  if (locked)
+    __tsan_acquire(mutex);
+  return locked;
+}
+
+static inline void tsan_mutex_unlock(GMutex *mutex)
+{
+  __tsan_release(mutex);
+  (g_mutex_unlock)(mutex);
+}
+
+static inline void tsan_cond_wait(GCond *cond, GMutex *mutex)
+{
+  __tsan_release(mutex);
+  (g_cond_wait)(cond, mutex);
+  __tsan_acquire(mutex);
+}
+
+static inline gboolean tsan_cond_wait_until(GCond *cond, GMutex *mutex, gint64 end_us)
+{
+  __tsan_release(mutex);
+  gboolean signalled = (g_cond_wait_until)(cond, mutex, end_us);
+  __tsan_acquire(mutex);
+  return signalled;
+}
+
+static inline void tsan_queue_push(GAsyncQueue *queue, gpointer data)
+{
+  __tsan_release(queue);
+  (g_async_queue_push)(queue, data);
+}
+
+static inline gpointer tsan_queue_pop(GAsyncQueue *queue)
+{
+  gpointer data = (g_async_queue_pop)(queue);
+  __tsan_acquire(queue);
+  return data;
+}
+
+/* The pool's function must begin with POOL_TASK_BEGIN(data). */
+static inline gboolean tsan_pool_push(GThreadPool *pool, gpointer data, GError **error)
+{
+  __tsan_release(data);
+  return (g_thread_pool_push)(pool, data, error);
+}
+
+
+#define g_mutex_lock tsan_mutex_lock
+#define g_mutex_trylock tsan_mutex_trylock
+#define g_mutex_unlock tsan_mutex_unlock
+#define g_cond_wait tsan_cond_wait
+#define g_cond_wait_until tsan_cond_wait_until
+#define g_async_queue_push tsan_queue_push
+#define g_async_queue_pop tsan_queue_pop
+#define g_thread_pool_push tsan_pool_push
+#define POOL_TASK_BEGIN(data) __tsan_acquire(data)

@@ -1,0 +1,95 @@
+/**
+ * The service by which nodes replicate. A node opens a channel to each peer, begins it with
+ * `handshake`, and then sends its batches on it, several in flight; replies carry the request's
+ * sequence id and may come in any order.
+ */
+include "types.thrift"
+
+namespace c_glib Sl
+namespace py synclog.peer
+namespace java org.synclog.peer
+namespace go synclog.peer
+
+struct THandshakeReq {
+  1: required i32 protocolVersion
+  2: required string clusterId
+  3: required i32 nodeId
+  /** The node that the sender means to reach. */
+  4: required i32 targetNodeId
+  5: required i64 incarnation
+  6: required string timePrecision
+  /** Batches that the sender keeps in flight per log; the receiver bounds its reorder queue by it. */
+  7: required i32 maxPendingBatch
+  8: required types.TGroupProgress progress
+  /** The sender's clock (hlc). */
+  9: required i64 hlc
+}
+
+struct THandshakeReply {
+  1: required types.TStatus status
+  2: optional i32 nodeId
+  3: optional i64 incarnation
+  /** Progress of all logs at the receiver: the sender goes on at received + 1. */
+  4: optional types.TGroupProgress progress
+  /** Largest frame that the receiver takes, in bytes. */
+  5: optional i32 maxFrameSize
+  /** The receiver's clock (hlc). */
+  6: optional i64 hlc
+}
+
+/**
+ * One entry as it stands in the WAL and on the wire, byte for byte. Field order and presence are
+ * fixed (daemon/wal/FORMAT.md).
+ */
+struct TLogBatch {
+  1: required i64 searchIndex
+  /** Hybrid logical clock: milliseconds since 1970 in the upper 48 bits, a counter below. */
+  2: required i64 hlc
+  /** An encoded TWrite. */
+  3: required binary data
+  /** CRC-32C over the log id and all bytes of this struct before this field. */
+  4: required i32 checksum
+}
+
+struct TSyncLogReq {
+  1: required i32 consensusGroupId
+  2: required types.TLogId log
+  /** Index of the first and of the last entry. */
+  3: required i64 startSyncIndex
+  4: required i64 endSyncIndex
+  /** Reply only when the entries are durable at the receiver. */
+  5: required bool syncNow
+  /** The batch was read back from the sender's WAL. */
+  6: required bool fromWal
+  /** Consecutive entries. */
+  7: required list<TLogBatch> batches
+}
+
+struct TSyncLogReply {
+  1: required types.TStatus status
+  /** The receiver's progress in this log after the request. */
+  2: required i64 received
+  3: required i64 durable
+  4: required i64 applied
+  /** With OUT_OF_WINDOW: the index to go on from. */
+  5: optional i64 expectedIndex
+}
+
+struct THeartbeatReq {
+  1: required i32 nodeId
+  2: required types.TGroupProgress progress
+  /** The sender will stamp no entry at or below this clock (hlc) from now on. */
+  3: required i64 hlc
+}
+
+struct THeartbeatReply {
+  1: required types.TStatus status
+  2: optional types.TGroupProgress progress
+  3: optional i64 hlc
+}
+
+service TPeerService {
+  THandshakeReply handshake(1: THandshakeReq req)
+  TSyncLogReply syncLog(1: TSyncLogReq req)
+  THeartbeatReply heartbeat(1: THeartbeatReq req)
+}

@@ -1,0 +1,179 @@
+/**
+ * Types shared by the three services of synclogd.
+ *
+ * Wire: framed transport, strict binary protocol. Field ids are never reused; a new field is
+ * always optional. Times are int64 counts of the cluster's time precision (ms, us or ns, told by
+ * `info`), since 1970-01-01 UTC, over the whole range of int64.
+ */
+namespace c_glib Sl
+namespace py synclog.types
+namespace java org.synclog.types
+namespace go synclog.types
+
+/** Data types of a measurement. */
+enum TDataType {
+  BOOLEAN = 1,
+  INT32 = 2,
+  INT64 = 3,
+  FLOAT = 4,
+  DOUBLE = 5,
+  TEXT = 6
+}
+
+/** How the outcome of a request is to be read. 0 and 1 are success; all others changed nothing. */
+enum TStatusCode {
+  /** Done as asked. */
+  OK = 0,
+  /** The write is durable on this node and still spreading: `ack` was not reached in time. */
+  PENDING = 1,
+  /** The request can never succeed as it stands; `message` names the part. */
+  INVALID = 2,
+  /** The group does not exist on this node. */
+  UNKNOWN_GROUP = 3,
+  /** A token names a log that this node has never heard of. */
+  UNKNOWN_LOG = 4,
+  /** The measurement already has another type. */
+  TYPE_MISMATCH = 5,
+  /** A name, request or result is over a limit; `message` names the limit. */
+  TOO_LARGE = 6,
+  /** A queue, the memory or the WAL is at its limit. Retry after `retryAfterMs`. */
+  OVERLOADED = 7,
+  /** The log failed to write or sync and takes no writes until the node is restarted. */
+  READ_ONLY = 8,
+  /** The disk has no room. Retry when there is. */
+  NO_SPACE = 9,
+  /** The node did not reach the point of the token in time, or the read took too long. */
+  TIMEOUT = 10,
+  /** The node starts or stops; another node can serve. */
+  NOT_READY = 11,
+  /** The peer belongs to another cluster. */
+  WRONG_CLUSTER = 12,
+  /** The peer speaks another protocol version. */
+  WRONG_VERSION = 13,
+  /** The peer has another time precision. */
+  WRONG_PRECISION = 14,
+  /** The peer claims this node's own id. */
+  DUPLICATE_NODE = 15,
+  /** The peer is not a member according to this node's configuration. */
+  NOT_MEMBER = 16,
+  /** syncLog: the batch is beyond the window; send from `expectedIndex`. */
+  OUT_OF_WINDOW = 17,
+  /** Stored or received bytes fail their checksum or do not decode. */
+  CORRUPT = 18,
+  /** A defect of the server; the log has more. */
+  INTERNAL = 19
+}
+
+/** Outcome of every request. */
+struct TStatus {
+  1: required TStatusCode code
+  /** For people: what and where. Absent on success. */
+  2: optional string message
+  /** Whether the same request can succeed later, here or on another node. */
+  3: required bool retryable
+  /** A hint for how long to wait before a retry. */
+  4: optional i32 retryAfterMs
+}
+
+/** One log: the entries that one node wrote during one incarnation. */
+struct TLogId {
+  /** Node id of the writer. */
+  1: required i32 origin
+  /** Creation time of the writer's incarnation, in microseconds since 1970. */
+  2: required i64 incarnation
+}
+
+/** A point in a log, returned by a write. A read given it waits until its node has applied it. */
+struct TToken {
+  1: required TLogId log
+  /** Search index of the entry. */
+  2: required i64 index
+}
+
+/** How far one node is with one log; each is the highest index without a hole below it. */
+struct TLogProgress {
+  1: required TLogId log
+  /** Held in memory or on disk. */
+  2: required i64 received
+  /** Synced in the node's WAL. */
+  3: required i64 durable
+  /** Visible in the node's store. */
+  4: required i64 applied
+  /** First index that the node's WAL still holds (received + 1 where it holds none). */
+  5: required i64 firstAvailable
+  /** Clock (hlc) of the last applied entry. */
+  6: required i64 appliedHlc
+  /** Running digest of the log up to `durable`, where known. */
+  7: optional i64 digest
+}
+
+/** All logs that one node knows in one group. */
+struct TGroupProgress {
+  1: required i32 consensusGroupId
+  2: required list<TLogProgress> logs
+}
+
+/**
+ * One value. Set exactly one field.
+ */
+union TValue {
+  1: bool booleanValue
+  2: i32 int32Value
+  3: i64 int64Value
+  /** FLOAT: rounded to 32 bits by the server. */
+  4: double floatValue
+  5: double doubleValue
+  /** Valid UTF-8 without NUL. */
+  6: string textValue
+}
+
+/** One timestamp of one device. A measurement without a value is left out. */
+struct TRow {
+  1: required string device
+  2: required i64 timestamp
+  3: required list<string> measurements
+  /** values[i] belongs to measurements[i]. */
+  4: required list<TValue> values
+}
+
+/** One column of a tablet. */
+struct TColumn {
+  1: required string measurement
+  2: required TDataType type
+  /**
+   * rowCount values, packed little-endian: BOOLEAN 1 byte (0 or 1), INT32 and FLOAT 4, INT64 and
+   * DOUBLE 8. TEXT: rowCount + 1 offsets of 4 bytes (the first 0), then the UTF-8 bytes.
+   */
+  3: required binary values
+  /** Bit i (lowest bit of a byte first) set: row i has no value; its place in `values` is skipped. */
+  4: optional binary nulls
+}
+
+/** Many timestamps of one device. */
+struct TTablet {
+  1: required string device
+  2: required i32 rowCount
+  /** rowCount int64, packed little-endian, in any order; of equal ones the last holds. */
+  3: required binary timestamps
+  4: required list<TColumn> columns
+}
+
+/** Removes a range of time, both ends included, of a device's measurements. */
+struct TDelete {
+  1: required string device
+  /** Absent: all measurements, also those written later with an older clock. */
+  2: optional list<string> measurements
+  3: required i64 startTime
+  4: required i64 endTime
+}
+
+/**
+ * The content of one entry, applied as a whole: deletes first, then rows, then tablets, each in
+ * order; of two values for one point the later one holds. These bytes go unchanged from the
+ * client into the WAL and to every peer, so a field that a node does not know is refused.
+ */
+struct TWrite {
+  1: optional list<TDelete> deletes
+  2: optional list<TRow> rows
+  3: optional list<TTablet> tablets
+}
