@@ -11,7 +11,7 @@ typedef struct Membership {
   GArray *members; /* guint32, sorted, with self */
 } Membership;
 
-/* peers: guint32, any order, without self. */
+/* peers: guint32, any order, without self and without repetitions (asserted). */
 Membership *membership_new(guint32 self, const GArray *peers);
 void membership_free(Membership *membership);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Membership, membership_free)

@@ -108,9 +108,9 @@ typedef struct LogStatus {
 typedef struct PeerStatus {
   guint32 node_id;
   char *address;
-  const char *state; /* static string */
-  char *message;     /* owned, may be NULL */
-  gint64 silent_ms;  /* -1: never answered */
+  const char *state;  /* static string */
+  char *message;      /* owned, may be NULL */
+  gint64 silent_ms;   /* -1: never answered */
   Progress *progress; /* may be NULL */
   guint64 batches_in_flight, batches_sent, batches_retried, entries_from_tail, entries_from_wal;
 } PeerStatus;

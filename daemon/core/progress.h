@@ -32,6 +32,6 @@ LogProgress *progress_find(const Progress *progress, LogId log);
 /* The log's entry, made (all 0, first_available 1) when absent. Borrowed until the next call. */
 LogProgress *progress_put(Progress *progress, LogId log);
 
-/* Takes from `news` what is higher than in `progress`; values never go down. first_available, digest
- * and applied_hlc follow `news`. */
+/* Takes from `news` what is higher than in `progress`; values never go down. first_available,
+ * digest and applied_hlc follow `news`. */
 void progress_merge(Progress *progress, const Progress *news);

@@ -1,0 +1,114 @@
+/*
+ * What all commands of synclogctl share: the options before and behind the command's name, the
+ * connection, errors and exit codes. One thread.
+ *
+ * A command is a function that parses its options by ctl_options(), does its work, prints to stdout,
+ * and fails by a GError: of G_OPTION_ERROR for wrong use, of SYNCLOG_ERROR for all else. main() prints
+ * the error and chooses the exit code.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "ctl/grid.h"
+#include "rpc/client.h"
+
+enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
+
+typedef struct Ctl Ctl;
+
+typedef struct CtlCommand {
+  const char *name;
+  const char *arguments; /* as shown in the help */
+  const char *summary;   /* one line */
+  const char *details;   /* what --help says below the options; NULL: nothing */
+  gboolean (*run)(Ctl *ctl, int argc, char **argv, GError **error);
+} CtlCommand;
+
+struct Ctl {
+  const CtlCommand *command;
+  char **servers; /* "host:port" */
+  guint32 group;
+  gint64 timeout_ms;
+  OutputFormat format;
+  gboolean quiet;
+  /* Set by ctl_connect(). */
+  RpcClient *client;
+  guint server; /* which of `servers` */
+  NodeInfo info;
+  gint64 per_second; /* time precision */
+  /* As given; read by ctl_options(). */
+  struct {
+    char *server, *timeout;
+    gint group;
+    gboolean json, csv, quiet;
+  } given;
+};
+
+extern const CtlCommand ctl_agg, ctl_config, ctl_delete, ctl_devices, ctl_digest, ctl_export,
+    ctl_import, ctl_insert, ctl_last, ctl_query, ctl_status, ctl_version, ctl_wal;
+
+void ctl_init(Ctl *ctl);
+void ctl_clear(Ctl *ctl);
+
+/* The options that stand before or behind any command. Entries point into `ctl`. */
+GOptionGroup *ctl_global_options(Ctl *ctl);
+
+/*
+ * Parses argv by `entries` (may be NULL) and the global options, and checks the number of arguments that
+ * are left: argv[1] .. argv[*argc - 1]. --help prints and exits. max_args -1: any number.
+ */
+gboolean ctl_options(Ctl *ctl, const GOptionEntry *entries, int min_args, int max_args, int *argc,
+                     char ***argv, GError **error);
+
+/* Fills in what the global options say. Part of ctl_options. */
+gboolean ctl_apply_options(Ctl *ctl, GError **error);
+
+/* Connects to the first server that answers, in the order given, and asks it what it is. */
+gboolean ctl_connect(Ctl *ctl, GError **error);
+
+/* The same from the next server of the list on, back to the first behind the last. */
+gboolean ctl_connect_next(Ctl *ctl, GError **error);
+
+/* Whether another server, or the same a little later, may do better. */
+gboolean ctl_is_unreachable(const GError *error);
+
+/* Sets an error of wrong use; returns FALSE. */
+gboolean ctl_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* Time options. NULL leaves *out_time as it is. Needs ctl_connect. */
+gboolean ctl_time(const Ctl *ctl, const char *option, const char *text, gint64 *out_time,
+                  GError **error);
+gboolean ctl_duration(const Ctl *ctl, const char *option, const char *text, gint64 *out_duration,
+                      GError **error);
+/* A duration in real time: plain numbers are seconds. */
+gboolean ctl_real_duration_ms(const char *option, const char *text, gint64 *out_ms,
+                              GError **error);
+
+/* --token TOKEN[,TOKEN…], given any number of times, as GArray of Token; *out_tokens is NULL without. */
+gboolean ctl_tokens(char **texts, GArray **out_tokens, GError **error);
+
+gboolean ctl_ack(const char *text, AckLevel *out_ack, GError **error);
+
+/* The device of exactly this name with its measurements, or NULL (no error) when there is none.
+ * Transfer full. */
+Device *ctl_device(Ctl *ctl, const char *name, GError **error);
+
+/* The type that new values of the measurement must have; 0 when it is free. `device` may be NULL. */
+int ctl_measurement_type(const Device *device, const char *measurement);
+
+/* A grid for stdout in the format that was asked for. */
+Grid *ctl_grid(const Ctl *ctl);
+
+/* --time-format: ISO 8601 or integers. AUTO: ISO in text, integers elsewhere. */
+typedef enum { TIMES_AUTO, TIMES_ISO, TIMES_EPOCH } TimeStyle;
+gboolean ctl_time_style(const char *text, TimeStyle *out_style, GError **error);
+void ctl_grid_time(const Ctl *ctl, Grid *grid, gint64 time, TimeStyle style);
+
+/* Prints the outcome of a write: its token, and a word on stderr when it is still spreading. TRUE. */
+gboolean ctl_print_written(const Ctl *ctl, SynclogStatus status, const Token *token);
+
+/* Whether stdout took everything. */
+gboolean ctl_finish_output(GError **error);
+
+/* printf to stdout unless --quiet. */
+void ctl_say(const Ctl *ctl, const char *format, ...) G_GNUC_PRINTF(2, 3);

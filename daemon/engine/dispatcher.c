@@ -1,0 +1,433 @@
+/* The log dispatcher: the channels to the peers, and the logs on their way to them. */
+#include "engine/group_private.h"
+
+#include "core/hlc.h"
+#include "core/routing.h"
+
+static void pump(Group *group, Peer *peer, gint64 now_us);
+
+static void set_message(Peer *peer, const char *message)
+{
+  char *copy = g_strdup(message);
+  g_free(peer->message);
+  peer->message = copy;
+}
+
+static void sender_free(gpointer data)
+{
+  Sender *sender = data;
+  sync_window_free(sender->window);
+  g_free(sender);
+}
+
+static Sender *find_sender(const Peer *peer, LogId id)
+{
+  for (guint i = 0; i < peer->senders->len; i++) {
+    Sender *sender = peer->senders->pdata[i];
+    if (log_id_equal(sender->log->id, id))
+      return sender;
+  }
+  return NULL;
+}
+
+/* Senders for all logs that this peer is offered; the own log comes first, it is the busy one. */
+static void make_senders(Group *group, Peer *peer)
+{
+  for (guint i = 0; i < group->logs->len; i++) {
+    Log *log = group->logs->pdata[i];
+    if (!routing_sends(group->self, peer->id, log->id, peer->incarnation) ||
+        find_sender(peer, log->id) != NULL)
+      continue;
+    const LogProgress *theirs = progress_find(peer->progress, log->id);
+    Sender *sender = g_new0(Sender, 1);
+    sender->log = log;
+    sender->window =
+        sync_window_new(group->options.max_pending_batch, theirs != NULL ? theirs->received : 0);
+    backoff_init(&sender->backoff, group->options.basic_retry_wait_ms,
+                 group->options.max_retry_wait_ms,
+                 group->options.random_seed ^ peer->id ^ log->id.incarnation);
+    g_ptr_array_insert(peer->senders, log->own ? 0 : -1, sender);
+  }
+}
+
+static void forget_in_flight(Peer *peer)
+{
+  g_array_set_size(peer->in_flight, 0);
+  g_ptr_array_set_size(peer->senders, 0);
+}
+
+/* Forgets the batches of one log that are on the channel: their answers will be ignored. */
+static void forget_in_flight_of(Peer *peer, LogId id)
+{
+  for (guint i = 0; i < peer->in_flight->len;) {
+    if (log_id_equal(g_array_index(peer->in_flight, InFlight, i).log, id))
+      g_array_remove_index(peer->in_flight, i);
+    else
+      i++;
+  }
+}
+
+static void back_off(Group *group, Peer *peer, gint64 now_us)
+{
+  peer->state = PEER_BACKOFF;
+  peer->retry_at_us = now_us + (gint64)backoff_next_ms(&peer->backoff) * 1000;
+  forget_in_flight(peer);
+  group->ports.work(group->ports.ctx);
+}
+
+static void start_connecting(Group *group, Peer *peer)
+{
+  peer->state = PEER_CONNECTING;
+  group->ports.connect(group->ports.ctx, peer->id);
+}
+
+void dispatcher_wake(Group *group, Peer *peer, gint64 now_us)
+{
+  if (peer->state != PEER_BACKOFF || peer->closing || !group->started || group->stopped)
+    return;
+  peer->retry_at_us = now_us;
+  start_connecting(group, peer);
+}
+
+void group_on_connected(Group *group, guint32 id, gint64 now_us)
+{
+  (void)now_us;
+  Peer *peer = group_find_peer(group, id);
+  if (peer == NULL || peer->state != PEER_CONNECTING || peer->closing)
+    return;
+  peer->state = PEER_HANDSHAKING;
+  g_autoptr(Progress) progress = group_progress(group);
+  Handshake handshake = {.protocol_version = PROTOCOL_VERSION,
+                         .cluster_id = (char *)group->options.cluster_id,
+                         .node_id = group->self,
+                         .target_node_id = id,
+                         .incarnation = group->own->id.incarnation,
+                         .time_precision = (char *)group->options.time_precision,
+                         .max_pending_batch = group->options.max_pending_batch,
+                         .group = group->options.group,
+                         .progress = progress,
+                         .hlc = group->clock};
+  group->ports.send_handshake(group->ports.ctx, id, &handshake);
+}
+
+void group_on_closed(Group *group, guint32 id, const char *why, gint64 now_us)
+{
+  Peer *peer = group_find_peer(group, id);
+  if (peer == NULL || group->stopped)
+    return;
+  /* A closing that was asked for keeps the message of its reason. */
+  if (!peer->closing) {
+    if (peer->state == PEER_READY)
+      group_note(group, G_LOG_LEVEL_WARNING, "peer %u: channel closed: %s", id, why);
+    peer->refused = FALSE;
+    set_message(peer, why);
+  }
+  peer->closing = FALSE;
+  back_off(group, peer, now_us);
+}
+
+static void close_channel(Group *group, Peer *peer, const char *why)
+{
+  if (peer->closing)
+    return;
+  if (g_strcmp0(peer->message, why) != 0)
+    group_note(group, G_LOG_LEVEL_WARNING, "peer %u: %s", peer->id, why);
+  set_message(peer, why);
+  peer->closing = TRUE;
+  forget_in_flight(peer);
+  peer->state = PEER_CONNECTING; /* until group_on_closed */
+  group->ports.disconnect(group->ports.ctx, peer->id);
+}
+
+void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *reply, gint64 now_us)
+{
+  Peer *peer = group_find_peer(group, id);
+  if (peer == NULL || peer->state != PEER_HANDSHAKING || peer->closing)
+    return;
+  peer->answered_at_us = now_us;
+  if (reply->status != SYNCLOG_OK) {
+    peer->refused = TRUE;
+    g_autofree char *why =
+        g_strdup_printf("handshake refused: %s: %s", synclog_status_text(reply->status),
+                        reply->message != NULL ? reply->message : "no reason given");
+    close_channel(group, peer, why);
+    return;
+  }
+  if (reply->node_id != id) {
+    peer->refused = TRUE;
+    g_autofree char *why =
+        g_strdup_printf("node %u answers at the address of node %u", reply->node_id, id);
+    close_channel(group, peer, why);
+    return;
+  }
+  peer->refused = FALSE;
+  peer->state = PEER_READY;
+  peer->incarnation = reply->incarnation;
+  peer->heartbeat_at_us = now_us + group->options.heartbeat_interval_ms * 1000;
+  set_message(peer, NULL);
+  backoff_reset(&peer->backoff);
+  group->clock = hlc_observe(group->clock, reply->hlc);
+  /* What it says now counts, also when it is less than before: it may have lost a part of its disk.
+   */
+  g_clear_pointer(&peer->progress, progress_free);
+  peer->progress = progress_copy(reply->progress);
+  dispatcher_learn(group, peer, reply->progress);
+  forget_in_flight(peer);
+  group_note(group, G_LOG_LEVEL_INFO, "peer %u: channel is ready", id);
+  pump(group, peer, now_us);
+}
+
+/* A peer that holds more of this node's own log than the node itself: indices would be used twice.
+ */
+static void check_own_log(Group *group, const Peer *peer)
+{
+  const LogProgress *theirs = progress_find(peer->progress, group->own->id);
+  if (theirs == NULL || theirs->received < group->next_index || group->own->state == LOG_READ_ONLY)
+    return;
+  g_autofree char *why =
+      g_strdup_printf("peer %u holds this log up to %" G_GUINT64_FORMAT
+                      ", this node only up to %" G_GUINT64_FORMAT ": its end was lost here",
+                      peer->id, theirs->received, group->next_index - 1);
+  log_set_state(group, group->own, LOG_READ_ONLY, why);
+}
+
+void dispatcher_learn(Group *group, Peer *peer, const Progress *progress)
+{
+  progress_merge(peer->progress, progress);
+  check_own_log(group, peer);
+  leader_check_acks(group);
+}
+
+static gboolean fill_from_tail(Group *group, Peer *peer, Sender *sender, SyncBatch *batch)
+{
+  Log *log = sender->log;
+  if (log->tail == NULL ||
+      !tail_fill(log->tail, sync_window_next(sender->window), group->options.max_requests_per_batch,
+                 group->options.max_size_per_batch, batch))
+    return FALSE;
+  peer->entries_from_tail += batch->last_index - batch->first_index + 1;
+  return TRUE;
+}
+
+static void send_batch(Group *group, Peer *peer, Sender *sender, SyncBatch *batch)
+{
+  g_assert(batch->first_index == sync_window_next(sender->window)); /* P2 */
+  g_assert(batch->last_index <= sender->log->durable); /* nothing is sent before it is durable */
+  InFlight in_flight = {group->next_cookie++, sender->log->id, batch->first_index};
+  g_array_append_val(peer->in_flight, in_flight);
+  batch->sync_now = sender->log->own && batch->first_index <= group->sync_now_index;
+  sync_window_push(sender->window, batch->last_index);
+  peer->batches_sent++;
+  group->ports.send_sync(group->ports.ctx, peer->id, in_flight.cookie, batch);
+}
+
+static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
+{
+  Log *log = sender->log;
+  if (sender->paused_until_us > now_us)
+    return;
+  sender->paused_until_us = 0;
+  while (!sender->reading && sync_window_has_room(sender->window)) {
+    guint64 next = sync_window_next(sender->window);
+    if (next > log->durable)
+      return;
+    if (next < log->first_available) {
+      g_autofree char *why =
+          g_strdup_printf("needs entry %" G_GUINT64_FORMAT " of log %u-%" G_GUINT64_FORMAT
+                          ", the first kept here is %" G_GUINT64_FORMAT,
+                          next, log->id.origin, log->id.incarnation, log->first_available);
+      set_message(peer, why);
+      return;
+    }
+    g_autoptr(SyncBatch) batch = sync_batch_new(group->options.group, log->id);
+    if (fill_from_tail(group, peer, sender, batch)) {
+      send_batch(group, peer, sender, g_steal_pointer(&batch));
+      continue;
+    }
+    sender->reading = TRUE;
+    group->ports.read_log(group->ports.ctx, peer->id, log->id, next,
+                          group->options.max_requests_per_batch, group->options.max_size_per_batch);
+  }
+}
+
+static void pump(Group *group, Peer *peer, gint64 now_us)
+{
+  if (peer->state != PEER_READY || group->stopped)
+    return;
+  make_senders(group, peer);
+  for (guint i = 0; i < peer->senders->len; i++)
+    pump_sender(group, peer, peer->senders->pdata[i], now_us);
+}
+
+void dispatcher_pump_all(Group *group, gint64 now_us)
+{
+  for (guint i = 0; i < group->peers->len; i++)
+    pump(group, group->peers->pdata[i], now_us);
+}
+
+void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *run,
+                   const char *error, gint64 now_us)
+{
+  g_autoptr(EntryRun) read = run;
+  Peer *peer = group_find_peer(group, id);
+  Sender *sender = peer != NULL && peer->state == PEER_READY ? find_sender(peer, log) : NULL;
+  if (sender == NULL || !sender->reading)
+    return; /* the channel was lost meanwhile */
+  sender->reading = FALSE;
+  if (error != NULL) {
+    set_message(peer, error);
+    group_note(group, G_LOG_LEVEL_CRITICAL, "peer %u: reading the WAL for it: %s", id, error);
+    sender->paused_until_us = now_us + (gint64)backoff_next_ms(&sender->backoff) * 1000;
+    group->ports.work(group->ports.ctx);
+    return;
+  }
+  if (read != NULL && from == sync_window_next(sender->window) &&
+      sync_window_has_room(sender->window)) {
+    g_autoptr(SyncBatch) batch = sync_batch_new(group->options.group, log);
+    batch->from_wal = TRUE;
+    sync_batch_add(batch, read, 0, entry_run_count(read));
+    peer->entries_from_wal += entry_run_count(read);
+    send_batch(group, peer, sender, g_steal_pointer(&batch));
+  }
+  pump(group, peer, now_us);
+}
+
+/* Takes the batch of `cookie` off the list; FALSE when it was forgotten. */
+static gboolean take_in_flight(Peer *peer, guint64 cookie, InFlight *out)
+{
+  for (guint i = 0; i < peer->in_flight->len; i++) {
+    const InFlight *in_flight = &g_array_index(peer->in_flight, InFlight, i);
+    if (in_flight->cookie != cookie)
+      continue;
+    *out = *in_flight;
+    g_array_remove_index(peer->in_flight, i);
+    return TRUE;
+  }
+  return FALSE;
+}
+
+/* The batch was not accepted: everything behind what is acknowledged is sent again after a while.
+ */
+static void retry_later(Group *group, Peer *peer, Sender *sender, const SyncReply *reply,
+                        gint64 now_us)
+{
+  peer->batches_retried += sync_window_in_flight(sender->window);
+  forget_in_flight_of(peer, sender->log->id);
+  guint64 acked = sync_window_acked(sender->window);
+  if (reply->status == SYNCLOG_OUT_OF_WINDOW && reply->expected_index > 0)
+    acked = reply->expected_index - 1;
+  sync_window_reset(sender->window, acked);
+  sender->reading = FALSE;
+  sender->paused_until_us = now_us + (gint64)backoff_next_ms(&sender->backoff) * 1000;
+  g_autofree char *why =
+      g_strdup_printf("log %u-%" G_GUINT64_FORMAT ": %s: %s", sender->log->id.origin,
+                      sender->log->id.incarnation, synclog_status_text(reply->status),
+                      reply->message != NULL ? reply->message : "no reason given");
+  if (g_strcmp0(why, peer->message) != 0)
+    group_note(group, G_LOG_LEVEL_WARNING, "peer %u: %s", peer->id, why);
+  set_message(peer, why);
+  group->ports.work(group->ports.ctx);
+}
+
+void group_on_sync_reply(Group *group, guint32 id, guint64 cookie, const SyncReply *reply,
+                         gint64 now_us)
+{
+  Peer *peer = group_find_peer(group, id);
+  InFlight in_flight;
+  if (peer == NULL || peer->state != PEER_READY || !take_in_flight(peer, cookie, &in_flight))
+    return;
+  peer->answered_at_us = now_us;
+  Sender *sender = find_sender(peer, in_flight.log);
+  g_assert(sender != NULL);
+  if (reply->status != SYNCLOG_OK) {
+    retry_later(group, peer, sender, reply, now_us);
+    return;
+  }
+  if (sender->backoff.failures > 0)
+    set_message(peer, NULL);
+  backoff_reset(&sender->backoff);
+  sync_window_ack(sender->window, in_flight.first_index);
+  LogProgress *theirs = progress_put(peer->progress, in_flight.log);
+  theirs->received = MAX(theirs->received, reply->received);
+  theirs->durable = MAX(theirs->durable, reply->durable);
+  theirs->applied = MAX(theirs->applied, reply->applied);
+  if (sender->log->own)
+    leader_check_acks(group);
+  pump(group, peer, now_us);
+}
+
+void group_on_heartbeat_reply(Group *group, guint32 id, const HeartbeatReply *reply, gint64 now_us)
+{
+  Peer *peer = group_find_peer(group, id);
+  if (peer == NULL || peer->state != PEER_READY)
+    return;
+  peer->answered_at_us = now_us;
+  if (reply->status != SYNCLOG_OK) {
+    g_autofree char *why =
+        g_strdup_printf("heartbeat refused: %s", synclog_status_text(reply->status));
+    close_channel(group, peer, why);
+    return;
+  }
+  group->clock = hlc_observe(group->clock, reply->hlc);
+  dispatcher_learn(group, peer, reply->progress);
+}
+
+static void send_heartbeat(Group *group, Peer *peer, gint64 now_us)
+{
+  peer->heartbeat_at_us = now_us + group->options.heartbeat_interval_ms * 1000;
+  g_autoptr(Progress) progress = group_progress(group);
+  /* A promise may name no clock beyond the last durable entry: only that survives a crash. */
+  Heartbeat heartbeat = {group->options.group, group->self, progress, group->own->last_hlc};
+  group->ports.send_heartbeat(group->ports.ctx, peer->id, &heartbeat);
+}
+
+void dispatcher_tick(Group *group, gint64 now_us)
+{
+  for (guint i = 0; i < group->peers->len; i++) {
+    Peer *peer = group->peers->pdata[i];
+    if (peer->state == PEER_BACKOFF && peer->retry_at_us <= now_us && group->started)
+      start_connecting(group, peer);
+    if (peer->state != PEER_READY)
+      continue;
+    if (peer->heartbeat_at_us <= now_us)
+      send_heartbeat(group, peer, now_us);
+    pump(group, peer, now_us); /* senders whose pause is over */
+  }
+}
+
+gint64 dispatcher_deadline_us(const Group *group)
+{
+  gint64 deadline_us = G_MAXINT64;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    if (peer->state == PEER_BACKOFF && group->started)
+      deadline_us = MIN(deadline_us, peer->retry_at_us);
+    if (peer->state != PEER_READY)
+      continue;
+    deadline_us = MIN(deadline_us, peer->heartbeat_at_us);
+    for (guint k = 0; k < peer->senders->len; k++) {
+      const Sender *sender = peer->senders->pdata[k];
+      if (sender->paused_until_us != 0)
+        deadline_us = MIN(deadline_us, sender->paused_until_us);
+    }
+  }
+  return deadline_us;
+}
+
+void dispatcher_stop(Group *group)
+{
+  for (guint i = 0; i < group->peers->len; i++) {
+    Peer *peer = group->peers->pdata[i];
+    forget_in_flight(peer);
+    if (peer->state != PEER_BACKOFF)
+      group->ports.disconnect(group->ports.ctx, peer->id);
+    peer->state = PEER_BACKOFF;
+  }
+}
+
+void dispatcher_init_peer(Peer *peer)
+{
+  peer->senders = g_ptr_array_new_with_free_func(sender_free);
+  peer->in_flight = g_array_new(FALSE, FALSE, sizeof(InFlight));
+  peer->progress = progress_new();
+}

@@ -1,0 +1,307 @@
+/* The logs of others: from a syncLog to its answer. */
+#include "engine/group_private.h"
+
+#include "core/hlc.h"
+
+static void forget_run(gpointer data)
+{
+  entry_run_unref(data);
+}
+
+void follower_init_log(Group *group, Log *log)
+{
+  log->reorder = reorder_new(LIMIT_PENDING_BATCHES, log->written + 1, forget_run);
+  log->to_write = g_ptr_array_new_with_free_func(forget_run);
+  log->sync_due_us = G_MAXINT64;
+  g_queue_init(&log->calls);
+  (void)group;
+}
+
+static void reply_progress(Group *group, gpointer call, const Log *log, SynclogStatus status,
+                           const char *message)
+{
+  SyncReply reply = {.status = status, .message = (char *)message};
+  if (log != NULL) {
+    reply.received = log->written;
+    reply.durable = log->durable;
+    reply.applied = log->applied;
+    if (status == SYNCLOG_OUT_OF_WINDOW)
+      reply.expected_index = log->reorder != NULL ? reorder_expected(log->reorder) : 0;
+  }
+  group->ports.sync_done(group->ports.ctx, call, &reply);
+}
+
+static void refuse_all_calls(Group *group, Log *log, SynclogStatus status, const char *message)
+{
+  SyncCall *waiting;
+  while ((waiting = g_queue_pop_head(&log->calls)) != NULL) {
+    reply_progress(group, waiting->call, log, status, message);
+    g_free(waiting);
+  }
+}
+
+/*
+ * Answers what is satisfied. While the store is far behind, answers wait: the sender's window fills
+ * and it sends no more.
+ */
+void follower_answer(Group *group, Log *log)
+{
+  if (log->own || g_queue_is_empty(&log->calls) || group_is_congested(group))
+    return;
+  for (GList *link = log->calls.head; link != NULL;) {
+    GList *next = link->next;
+    SyncCall *waiting = link->data;
+    if (waiting->last_index <= (waiting->sync_now ? log->durable : log->written)) {
+      reply_progress(group, waiting->call, log, SYNCLOG_OK, NULL);
+      g_free(waiting);
+      g_queue_delete_link(&log->calls, link);
+    }
+    link = next;
+  }
+}
+
+void follower_answer_all(Group *group)
+{
+  for (guint i = 0; i < group->logs->len; i++)
+    follower_answer(group, group->logs->pdata[i]);
+}
+
+/* Moves what became contiguous from the reorder queue to the disk's queue. */
+static void release_contiguous(Group *group, Log *log)
+{
+  for (;;) {
+    guint64 expected = reorder_expected(log->reorder);
+    EntryRun *run = reorder_pop(log->reorder);
+    if (run == NULL)
+      return;
+    guint64 first = entry_run_first_index(run);
+    g_assert(first <= expected); /* P2 */
+    if (first < expected) {
+      guint skip = (guint)(expected - first);
+      group->entries_duplicate += skip;
+      EntryRun *rest = entry_run_slice(run, skip, entry_run_count(run) - skip);
+      entry_run_unref(run);
+      run = rest;
+    }
+    Record last = entry_run_record(run, entry_run_count(run) - 1);
+    group->clock = hlc_observe(group->clock, last.hlc);
+    log->last_hlc = MAX(log->last_hlc, last.hlc);
+    g_ptr_array_add(log->to_write, run);
+    group->ports.work(group->ports.ctx);
+  }
+}
+
+static void wait_for(Log *log, gpointer call, guint64 last_index, gboolean sync_now)
+{
+  SyncCall *waiting = g_new(SyncCall, 1);
+  *waiting = (SyncCall){call, last_index, sync_now};
+  g_queue_push_tail(&log->calls, waiting);
+}
+
+/* Takes a run of a log in good order. Answers the call now or lets it wait. */
+static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gboolean sync_now)
+{
+  guint64 first = entry_run_first_index(run), last = entry_run_last_index(run);
+  guint count = entry_run_count(run);
+  switch (reorder_push(log->reorder, first, last, run)) {
+  case REORDER_OUT_OF_WINDOW:
+    entry_run_unref(run);
+    reply_progress(group, call, log, SYNCLOG_OUT_OF_WINDOW, "the batch is beyond the window");
+    return;
+  case REORDER_DUPLICATE:
+    group->entries_duplicate += count;
+    entry_run_unref(run);
+    break;
+  case REORDER_ACCEPTED:
+    break;
+  }
+  if (sync_now && log->durable < last)
+    log->sync_wanted = TRUE;
+  release_contiguous(group, log);
+  wait_for(log, call, last, sync_now);
+  if (log->sync_wanted)
+    group->ports.work(group->ports.ctx);
+  follower_answer(group, log);
+}
+
+void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, EntryRun *run,
+                   const char *undecodable, gboolean sync_now, gint64 now_us)
+{
+  (void)now_us;
+  g_autoptr(EntryRun) taken = run;
+  const char *refusal = NULL;
+  SynclogStatus status = SYNCLOG_OK;
+  Log *log = NULL;
+  if (group->stopped) {
+    status = SYNCLOG_NOT_READY;
+    refusal = "the node stops";
+  } else if (log_id_equal(id, group->own->id)) {
+    status = SYNCLOG_DUPLICATE_NODE;
+    refusal = "this is the log that the receiver writes itself";
+  } else if ((log = group_put_log(group, id)) == NULL) {
+    status = SYNCLOG_NOT_MEMBER;
+    refusal = "the log's origin is not a member here";
+  } else if (log->state == LOG_READ_ONLY) {
+    status = SYNCLOG_READ_ONLY;
+    refusal = log->message;
+  }
+  if (status != SYNCLOG_OK) {
+    reply_progress(group, call, log, status, refusal);
+    return;
+  }
+  guint64 bad_index = run != NULL ? entry_run_last_index(run) + 1 : first_index;
+  if (undecodable == NULL) {
+    /* It was stopped at an entry which decodes now: it goes on. */
+    if (log->state == LOG_STOPPED && entry_run_first_index(run) <= log->written + 1)
+      log_set_state(group, log, LOG_OK, NULL);
+    take_run(group, log, call, g_steal_pointer(&taken), sync_now);
+    return;
+  }
+  if (run != NULL && reorder_push(log->reorder, entry_run_first_index(run), bad_index - 1, run) ==
+                         REORDER_ACCEPTED)
+    g_steal_pointer(&taken);
+  release_contiguous(group, log);
+  g_autofree char *why =
+      g_strdup_printf("entry %" G_GUINT64_FORMAT " does not decode: %s", bad_index, undecodable);
+  if (bad_index <= reorder_expected(log->reorder))
+    log_set_state(group, log, LOG_STOPPED, why);
+  reply_progress(group, call, log, SYNCLOG_CORRUPT, why);
+}
+
+void group_stop_log(Group *group, LogId id, const char *why)
+{
+  Log *log = group_put_log(group, id);
+  if (log != NULL)
+    log_set_state(group, log, LOG_STOPPED, why);
+}
+
+/* Whether the log's unsynced part is to be synced now. */
+static gboolean sync_is_due(const Log *log, gint64 now_us)
+{
+  gboolean unsynced = log->written > log->durable || log->to_write->len > 0;
+  return unsynced && (log->sync_wanted || log->sync_due_us <= now_us);
+}
+
+void follower_take(Group *group, gint64 now_us, GArray *mirrors)
+{
+  for (guint i = 0; i < group->logs->len; i++) {
+    Log *log = group->logs->pdata[i];
+    if (log->own || log->state == LOG_READ_ONLY)
+      continue;
+    gboolean sync = sync_is_due(log, now_us);
+    if (log->to_write->len == 0 && !sync && !log->reset_wanted)
+      continue;
+    MirrorWork work = {.log = log->id,
+                       .runs = g_steal_pointer(&log->to_write),
+                       .reset = log->reset_wanted,
+                       .sync = sync};
+    log->to_write = g_ptr_array_new_with_free_func(forget_run);
+    log->reset_wanted = FALSE;
+    if (sync)
+      log->sync_wanted = FALSE;
+    g_array_append_val(mirrors, work);
+  }
+}
+
+/* The log can't be written any more here: nothing that waits will come true. */
+static void mirror_failed(Group *group, Log *log, const GError *error)
+{
+  if (g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE)) {
+    /* Nothing of the failed run was written; the sender comes again with all behind `written`. */
+    reorder_reset(log->reorder, log->written + 1);
+    g_ptr_array_set_size(log->to_write, 0);
+    refuse_all_calls(group, log, SYNCLOG_NO_SPACE, error->message);
+    return;
+  }
+  log_set_state(group, log, LOG_READ_ONLY, error->message);
+  reorder_reset(log->reorder, log->written + 1);
+  g_ptr_array_set_size(log->to_write, 0);
+  refuse_all_calls(group, log, SYNCLOG_READ_ONLY, error->message);
+}
+
+void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_runs,
+                          const GError *error, gint64 now_us)
+{
+  Log *log = group_find_log(group, work->log);
+  g_assert(log != NULL && !log->own);
+  for (guint i = 0; i < written_runs; i++) {
+    EntryRun *run = work->runs->pdata[i];
+    if (log->written == 0 || work->reset)
+      log->first_available = MAX(log->first_available, entry_run_first_index(run));
+    log->written = entry_run_last_index(run);
+    group_apply(group, log, entry_run_ref(run));
+  }
+  if (error != NULL) {
+    mirror_failed(group, log, error);
+    return;
+  }
+  if (work->sync) {
+    log->durable = log->written;
+    log->sync_due_us = G_MAXINT64;
+  } else if (log->written > log->durable && log->sync_due_us == G_MAXINT64) {
+    log->sync_due_us = now_us + group->options.mirror_sync_interval_ms * 1000;
+  }
+  follower_answer(group, log);
+}
+
+void group_sync_mirrors(Group *group)
+{
+  for (guint i = 0; i < group->logs->len; i++) {
+    Log *log = group->logs->pdata[i];
+    if (!log->own && log->written > log->durable)
+      log->sync_wanted = TRUE;
+  }
+  group->ports.work(group->ports.ctx);
+}
+
+gboolean group_mirrors_synced(const Group *group)
+{
+  for (guint i = 0; i < group->logs->len; i++) {
+    const Log *log = group->logs->pdata[i];
+    if (log->durable < log->applied && log->state != LOG_READ_ONLY)
+      return FALSE;
+  }
+  return TRUE;
+}
+
+void follower_realign(Group *group, const Progress *sender)
+{
+  for (guint i = 0; i < sender->logs->len; i++) {
+    const LogProgress *theirs = &g_array_index(sender->logs, LogProgress, i);
+    Log *log = group_find_log(group, theirs->log);
+    if (log == NULL || log->own || log->state == LOG_READ_ONLY)
+      continue;
+    guint64 expected = reorder_expected(log->reorder);
+    if (theirs->first_available <= expected || log->given > log->applied)
+      continue;
+    char text[LOG_ID_TEXT_SIZE];
+    log_id_format(log->id, text);
+    if (log->applied + 1 < theirs->first_available) {
+      g_autofree char *why = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                                             " are gone at the sender: a snapshot is needed",
+                                             expected, theirs->first_available - 1);
+      log_set_state(group, log, LOG_STOPPED, why);
+      continue;
+    }
+    group_note(group, G_LOG_LEVEL_WARNING,
+               "log %s: the WAL here ends at %" G_GUINT64_FORMAT
+               ", the sender kept entries from %" G_GUINT64_FORMAT
+               "; it goes on behind %" G_GUINT64_FORMAT ", which the store has",
+               text, expected - 1, theirs->first_available, log->applied);
+    reorder_reset(log->reorder, log->applied + 1);
+    g_ptr_array_set_size(log->to_write, 0);
+    log->reset_wanted = TRUE;
+    log->written = log->durable = log->applied;
+    log->first_available = log->applied + 1;
+    group->ports.work(group->ports.ctx);
+  }
+}
+
+void follower_stop(Group *group)
+{
+  for (guint i = 0; i < group->logs->len; i++) {
+    Log *log = group->logs->pdata[i];
+    if (!log->own)
+      refuse_all_calls(group, log, SYNCLOG_NOT_READY, "the node stops");
+  }
+}

@@ -1,0 +1,513 @@
+#include "engine/group_private.h"
+
+#include "core/retention.h"
+
+static void log_free(gpointer data)
+{
+  Log *log = data;
+  g_clear_pointer(&log->tail, tail_free);
+  g_clear_pointer(&log->reorder, reorder_free);
+  g_clear_pointer(&log->to_write, g_ptr_array_unref);
+  g_assert(g_queue_is_empty(&log->calls));
+  g_free(log->message);
+  g_free(log);
+}
+
+static void peer_free(gpointer data)
+{
+  Peer *peer = data;
+  g_ptr_array_unref(peer->senders);
+  g_array_unref(peer->in_flight);
+  progress_free(peer->progress);
+  g_free(peer->message);
+  g_free(peer);
+}
+
+static void mirror_work_clear(gpointer data)
+{
+  g_clear_pointer(&((MirrorWork *)data)->runs, g_ptr_array_unref);
+}
+
+void group_work_clear(GroupWork *work)
+{
+  g_clear_pointer(&work->writes, g_ptr_array_unref);
+  g_clear_pointer(&work->mirrors, g_array_unref);
+  g_clear_pointer(&work->trims, g_array_unref);
+}
+
+static void add_peer(Group *group, guint32 id)
+{
+  Peer *peer = g_new0(Peer, 1);
+  peer->id = id;
+  peer->state = PEER_BACKOFF;
+  peer->answered_at_us = G_MININT64;
+  backoff_init(&peer->backoff, group->options.basic_retry_wait_ms, group->options.max_retry_wait_ms,
+               group->options.random_seed + id);
+  dispatcher_init_peer(peer);
+  g_ptr_array_add(group->peers, peer);
+}
+
+static Log *insert_log(Group *group, LogId id)
+{
+  guint at = 0;
+  while (at < group->logs->len && log_id_compare(&((Log *)group->logs->pdata[at])->id, &id) < 0)
+    at++;
+  Log *log = g_new0(Log, 1);
+  log->id = id;
+  log->first_available = 1;
+  log->own = log_id_equal(id, group->options.own);
+  log->sync_due_us = G_MAXINT64;
+  g_queue_init(&log->calls);
+  g_ptr_array_insert(group->logs, (gint)at, log);
+  return log;
+}
+
+Group *group_new(const GroupOptions *options, const GroupPorts *ports)
+{
+  Group *group = g_new0(Group, 1);
+  group->options = *options;
+  group->options.cluster_id = g_strdup(options->cluster_id);
+  group->options.time_precision = g_strdup(options->time_precision);
+  group->ports = *ports;
+  group->self = options->own.origin;
+  group->logs = g_ptr_array_new_with_free_func(log_free);
+  group->peers = g_ptr_array_new_with_free_func(peer_free);
+  group->queued = g_ptr_array_new();
+  group->acks = acks_new();
+  group->reads = g_ptr_array_new();
+  group->next_index = 1;
+  group->next_cookie = 1;
+  const GArray *members = options->membership->members;
+  for (guint i = 0; i < members->len; i++)
+    if (g_array_index(members, guint32, i) != group->self)
+      add_peer(group, g_array_index(members, guint32, i));
+  group->own = insert_log(group, options->own);
+  group->own->tail = tail_new(options->max_pending_requests, options->max_pending_bytes);
+  return group;
+}
+
+void group_free(Group *group)
+{
+  g_assert(group->queued->len == 0 && group->reads->len == 0);
+  g_ptr_array_unref(group->queued);
+  g_ptr_array_unref(group->reads);
+  acks_free(group->acks);
+  g_ptr_array_unref(group->peers);
+  g_ptr_array_unref(group->logs);
+  g_free((char *)group->options.cluster_id);
+  g_free((char *)group->options.time_precision);
+  g_free(group->refuse_message);
+  g_free(group);
+}
+
+Log *group_find_log(const Group *group, LogId id)
+{
+  guint low = 0, high = group->logs->len;
+  while (low < high) {
+    guint middle = low + (high - low) / 2;
+    Log *log = group->logs->pdata[middle];
+    int order = log_id_compare(&log->id, &id);
+    if (order == 0)
+      return log;
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return NULL;
+}
+
+Log *group_put_log(Group *group, LogId id)
+{
+  Log *log = group_find_log(group, id);
+  if (log != NULL)
+    return log;
+  if (!membership_has(group->options.membership, id.origin) || group->logs->len >= LIMIT_LOGS)
+    return NULL;
+  log = insert_log(group, id);
+  follower_init_log(group, log);
+  return log;
+}
+
+void group_add_log(Group *group, const GroupLog *found)
+{
+  Log *log = group_find_log(group, found->log);
+  if (log == NULL)
+    log = insert_log(group, found->log);
+  log->written = log->durable = found->last;
+  log->last_hlc = found->last_hlc;
+  log->applied = log->given = found->applied;
+  log->applied_hlc = found->applied_hlc;
+  log->store_durable = found->store_durable;
+  log->first_available = found->first_available;
+  group->clock = MAX(group->clock, MAX(found->last_hlc, found->applied_hlc));
+  if (log->own)
+    group->next_index = found->last + 1;
+  else
+    follower_init_log(group, log);
+  if (found->stopped != NULL)
+    log_set_state(group, log, LOG_STOPPED, found->stopped);
+}
+
+void group_start(Group *group, gint64 now_us)
+{
+  group->started = TRUE;
+  group->retention_at_us = now_us + group->options.retention_interval_ms * 1000;
+  for (guint i = 0; i < group->peers->len; i++)
+    ((Peer *)group->peers->pdata[i])->retry_at_us = now_us;
+  dispatcher_tick(group, now_us);
+}
+
+void group_stop(Group *group)
+{
+  group->stopped = TRUE;
+  dispatcher_stop(group);
+  follower_stop(group);
+  leader_stop(group);
+  reads_stop(group);
+}
+
+Peer *group_find_peer(const Group *group, guint32 id)
+{
+  for (guint i = 0; i < group->peers->len; i++) {
+    Peer *peer = group->peers->pdata[i];
+    if (peer->id == id)
+      return peer;
+  }
+  return NULL;
+}
+
+void group_note(Group *group, GLogLevelFlags level, const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  g_autofree char *text = g_strdup_vprintf(format, args);
+  va_end(args);
+  group->ports.note(group->ports.ctx, level, text);
+}
+
+void log_set_state(Group *group, Log *log, LogState state, const char *message)
+{
+  static const char *const names[] = {"goes on", "is read-only", "is stopped"};
+  if (log->state != state || g_strcmp0(log->message, message) != 0) {
+    char text[LOG_ID_TEXT_SIZE];
+    group_note(group, state == LOG_OK ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_CRITICAL, "log %s %s%s%s",
+               log_id_format(log->id, text), names[state], message != NULL ? ": " : "",
+               message != NULL ? message : "");
+  }
+  char *copy = g_strdup(message);
+  g_free(log->message);
+  log->message = copy;
+  log->state = state;
+}
+
+gboolean group_is_congested(const Group *group)
+{
+  return group->apply_backlog > group->options.max_apply_backlog;
+}
+
+void group_apply(Group *group, Log *log, EntryRun *run)
+{
+  guint64 last = entry_run_last_index(run);
+  if (last <= log->given) {
+    /* Refetched for the WAL only: the store has it. */
+    group->entries_duplicate += entry_run_count(run);
+    entry_run_unref(run);
+    return;
+  }
+  if (entry_run_first_index(run) <= log->given) {
+    guint skip = (guint)(log->given + 1 - entry_run_first_index(run));
+    group->entries_duplicate += skip;
+    EntryRun *rest = entry_run_slice(run, skip, entry_run_count(run) - skip);
+    entry_run_unref(run);
+    run = rest;
+  }
+  g_assert(entry_run_first_index(run) == log->given + 1); /* P2: exact order */
+  log->given = last;
+  gsize size;
+  entry_run_bytes(run, &size);
+  group->apply_backlog += size;
+  group->ports.apply(group->ports.ctx, run);
+}
+
+void group_on_applied(Group *group, LogId id, guint64 index, guint64 hlc, gsize bytes)
+{
+  Log *log = group_find_log(group, id);
+  g_assert(log != NULL && index > log->applied && index <= log->given);
+  g_assert(bytes <= group->apply_backlog);
+  gboolean was_congested = group_is_congested(group);
+  group->apply_backlog -= bytes;
+  group->entries_applied += index - log->applied;
+  log->applied = index;
+  log->applied_hlc = hlc;
+  reads_check(group);
+  if (was_congested && !group_is_congested(group)) {
+    follower_answer_all(group);
+    group->ports.work(group->ports.ctx);
+  }
+}
+
+void group_on_store_durable(Group *group, LogId id, guint64 index)
+{
+  Log *log = group_find_log(group, id);
+  if (log != NULL)
+    log->store_durable = MAX(log->store_durable, index);
+}
+
+void group_on_trimmed(Group *group, LogId id, guint64 first_available)
+{
+  Log *log = group_find_log(group, id);
+  if (log != NULL)
+    log->first_available = MAX(log->first_available, first_available);
+}
+
+/* What nobody needs any more may be deleted (P5). */
+static void take_trims(Group *group, gint64 now_us, GArray *trims)
+{
+  if (now_us < group->retention_at_us || !group->started)
+    return;
+  group->retention_at_us = now_us + group->options.retention_interval_ms * 1000;
+  const Membership *membership = group->options.membership;
+  const Progress *known[LIMIT_MEMBERS];
+  for (guint i = 0; i < membership->members->len; i++) {
+    const Peer *peer = group_find_peer(group, g_array_index(membership->members, guint32, i));
+    known[i] = peer != NULL && peer->answered_at_us != G_MININT64 ? peer->progress : NULL;
+  }
+  for (guint i = 0; i < group->logs->len; i++) {
+    Log *log = group->logs->pdata[i];
+    guint64 safe = retention_safe_index(membership, log->id, log->store_durable, known);
+    safe = MIN(safe, log->durable);
+    if (safe < log->first_available || safe <= log->trim_asked)
+      continue;
+    log->trim_asked = safe;
+    TrimWork trim = {log->id, safe};
+    g_array_append_val(trims, trim);
+  }
+}
+
+gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork *out_work)
+{
+  GroupWork work = {.writes = g_ptr_array_new(),
+                    .mirrors = g_array_new(FALSE, FALSE, sizeof(MirrorWork)),
+                    .trims = g_array_new(FALSE, FALSE, sizeof(TrimWork))};
+  g_array_set_clear_func(work.mirrors, mirror_work_clear);
+  leader_take(group, wall_ms, work.writes);
+  follower_take(group, now_us, work.mirrors);
+  take_trims(group, now_us, work.trims);
+  if (work.writes->len + work.mirrors->len + work.trims->len == 0) {
+    group_work_clear(&work);
+    return FALSE;
+  }
+  *out_work = work;
+  return TRUE;
+}
+
+gint64 group_deadline_us(const Group *group)
+{
+  gint64 deadline_us = MIN(acks_deadline_us(group->acks), reads_deadline_us(group));
+  deadline_us = MIN(deadline_us, dispatcher_deadline_us(group));
+  if (group->started)
+    deadline_us = MIN(deadline_us, group->retention_at_us);
+  for (guint i = 0; i < group->logs->len; i++) {
+    const Log *log = group->logs->pdata[i];
+    if (log->state != LOG_READ_ONLY)
+      deadline_us = MIN(deadline_us, log->sync_due_us);
+  }
+  return deadline_us;
+}
+
+void group_tick(Group *group, gint64 now_us)
+{
+  if (group->stopped)
+    return;
+  leader_tick(group, now_us);
+  reads_tick(group, now_us);
+  dispatcher_tick(group, now_us);
+}
+
+/* --- what peers say ----------------------------------------------------------------------------
+ */
+
+static SynclogStatus judge(const Group *group, const Handshake *handshake, char **out_why)
+{
+  const GroupOptions *options = &group->options;
+  if (handshake->protocol_version != PROTOCOL_VERSION) {
+    *out_why = g_strdup_printf("protocol version %u, this node speaks %u",
+                               handshake->protocol_version, PROTOCOL_VERSION);
+    return SYNCLOG_WRONG_VERSION;
+  }
+  if (g_strcmp0(handshake->cluster_id, options->cluster_id) != 0) {
+    *out_why = g_strdup_printf("cluster id \"%s\", this node belongs to \"%s\"",
+                               handshake->cluster_id, options->cluster_id);
+    return SYNCLOG_WRONG_CLUSTER;
+  }
+  if (g_strcmp0(handshake->time_precision, options->time_precision) != 0) {
+    *out_why = g_strdup_printf("time precision \"%s\", this node has \"%s\"",
+                               handshake->time_precision, options->time_precision);
+    return SYNCLOG_WRONG_PRECISION;
+  }
+  if (handshake->node_id == group->self) {
+    *out_why = g_strdup_printf("node id %u is this node's own", handshake->node_id);
+    return SYNCLOG_DUPLICATE_NODE;
+  }
+  if (handshake->group != options->group) {
+    *out_why = g_strdup_printf("group %u does not exist here", handshake->group);
+    return SYNCLOG_UNKNOWN_GROUP;
+  }
+  if (handshake->target_node_id != group->self) {
+    *out_why = g_strdup_printf("this is node %u, not node %u: check the address in [peer.%u]",
+                               group->self, handshake->target_node_id, handshake->target_node_id);
+    return SYNCLOG_NOT_MEMBER;
+  }
+  if (!membership_has(options->membership, handshake->node_id)) {
+    *out_why = g_strdup_printf("node %u is not a member here: no [peer.%u] in the configuration",
+                               handshake->node_id, handshake->node_id);
+    return SYNCLOG_NOT_MEMBER;
+  }
+  if (handshake->max_pending_batch > LIMIT_PENDING_BATCHES) {
+    *out_why = g_strdup_printf("max_pending_batch %u, at most %u are taken",
+                               handshake->max_pending_batch, LIMIT_PENDING_BATCHES);
+    return SYNCLOG_INVALID;
+  }
+  return group->stopped ? SYNCLOG_NOT_READY : SYNCLOG_OK;
+}
+
+void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply *out_reply,
+                        gint64 now_us)
+{
+  *out_reply = (HandshakeReply){.node_id = group->self,
+                                .incarnation = group->own->id.incarnation,
+                                .max_frame_size = group->options.max_frame_size};
+  out_reply->status = judge(group, handshake, &out_reply->message);
+  if (out_reply->status != SYNCLOG_OK) {
+    group_note(group, G_LOG_LEVEL_WARNING, "handshake of node %u refused: %s", handshake->node_id,
+               out_reply->message != NULL ? out_reply->message : "the node stops");
+    return;
+  }
+  Peer *peer = group_find_peer(group, handshake->node_id);
+  peer->incarnation = handshake->incarnation;
+  group->clock = MAX(group->clock, handshake->hlc);
+  follower_realign(group, handshake->progress);
+  dispatcher_learn(group, peer, handshake->progress);
+  dispatcher_wake(group, peer, now_us);
+  out_reply->progress = group_progress(group);
+  out_reply->hlc = group->clock;
+}
+
+void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply *out_reply,
+                        gint64 now_us)
+{
+  *out_reply = (HeartbeatReply){.status = SYNCLOG_OK};
+  Peer *peer = group_find_peer(group, heartbeat->node_id);
+  if (heartbeat->group != group->options.group || peer == NULL) {
+    out_reply->status = SYNCLOG_NOT_MEMBER;
+    out_reply->message = g_strdup_printf("node %u is not a member here", heartbeat->node_id);
+    return;
+  }
+  group->clock = MAX(group->clock, heartbeat->hlc);
+  dispatcher_learn(group, peer, heartbeat->progress);
+  dispatcher_wake(group, peer, now_us);
+  out_reply->progress = group_progress(group);
+  out_reply->hlc = group->own->last_hlc;
+}
+
+/* --- status ------------------------------------------------------------------------------------
+ */
+
+static LogProgress progress_of(const Log *log)
+{
+  return (LogProgress){.log = log->id,
+                       .received = log->written,
+                       .durable = log->durable,
+                       .applied = log->applied,
+                       .applied_hlc = log->applied_hlc,
+                       .first_available = log->first_available};
+}
+
+Progress *group_progress(const Group *group)
+{
+  Progress *progress = progress_new();
+  for (guint i = 0; i < group->logs->len; i++) {
+    LogProgress one = progress_of(group->logs->pdata[i]);
+    *progress_put(progress, one.log) = one;
+  }
+  return progress;
+}
+
+static const char *peer_state_name(const Peer *peer)
+{
+  switch (peer->state) {
+  case PEER_READY:
+    return "connected";
+  case PEER_CONNECTING:
+  case PEER_HANDSHAKING:
+    return peer->refused ? "refused" : "connecting";
+  case PEER_BACKOFF:
+    break;
+  }
+  return peer->refused ? "refused" : "backoff";
+}
+
+static void add_log_status(const Log *log, GArray *logs)
+{
+  static const char *const names[] = {"ok", "read-only", "stopped"};
+  LogStatus status = {.progress = progress_of(log),
+                      .own = log->own,
+                      .state = names[log->state],
+                      .message = g_strdup(log->message)};
+  g_array_append_val(logs, status);
+}
+
+static void add_peer_status(const Peer *peer, gint64 now_us, GArray *peers)
+{
+  gboolean answered = peer->answered_at_us != G_MININT64;
+  PeerStatus status = {.node_id = peer->id,
+                       .state = peer_state_name(peer),
+                       .message = g_strdup(peer->message),
+                       .silent_ms = answered ? (now_us - peer->answered_at_us) / 1000 : -1,
+                       .progress = progress_copy(peer->progress),
+                       .batches_in_flight = peer->in_flight->len,
+                       .batches_sent = peer->batches_sent,
+                       .batches_retried = peer->batches_retried,
+                       .entries_from_tail = peer->entries_from_tail,
+                       .entries_from_wal = peer->entries_from_wal};
+  g_array_append_val(peers, status);
+}
+
+void group_status(const Group *group, NodeStatus *status, gint64 now_us)
+{
+  status->node_id = group->self;
+  status->cluster_id = g_strdup(group->options.cluster_id);
+  status->incarnation = group->own->id.incarnation;
+  status->state = group->stopped ? "stopping" : "serving";
+  if (group->own->state == LOG_READ_ONLY || group->refuse != SYNCLOG_OK) {
+    status->state = group->refuse == SYNCLOG_NOT_READY ? "stopping" : "read-only";
+    status->message =
+        g_strdup(group->refuse != SYNCLOG_OK ? group->refuse_message : group->own->message);
+  }
+  for (guint i = 0; i < group->logs->len; i++)
+    add_log_status(group->logs->pdata[i], status->logs);
+  for (guint i = 0; i < group->peers->len; i++)
+    add_peer_status(group->peers->pdata[i], now_us, status->peers);
+  status->writes = group->writes;
+  status->writes_refused = group->writes_refused;
+  status->hlc = group->clock;
+  status->entries_applied = group->entries_applied;
+  status->entries_duplicate = group->entries_duplicate;
+}
+
+void group_set_retry_waits(Group *group, guint64 basic_wait_ms, guint64 max_wait_ms)
+{
+  group->options.basic_retry_wait_ms = basic_wait_ms;
+  group->options.max_retry_wait_ms = max_wait_ms;
+  for (guint i = 0; i < group->peers->len; i++) {
+    Peer *peer = group->peers->pdata[i];
+    peer->backoff.basic_wait_ms = basic_wait_ms;
+    peer->backoff.max_wait_ms = max_wait_ms;
+  }
+}
+
+void group_set_heartbeat_interval(Group *group, gint64 interval_ms)
+{
+  group->options.heartbeat_interval_ms = interval_ms;
+}

@@ -1,0 +1,221 @@
+/*
+ * A group: the replication of one set of data at this node. It takes writes into the own log, sends
+ * logs to peers (the log dispatcher), and takes the logs of others (the follower). All decisions
+ * stand here and in core/; files, sockets, threads and time are behind the ports.
+ *
+ * Not thread-safe: the caller holds one lock around every call. No function blocks. Times are
+ * arguments: now_us of a clock that never goes back, wall_ms since 1970.
+ *
+ * The order of things, for the own log:
+ *   group_write → group_take_work gives index and clock → (append, sync) → group_on_own_durable:
+ *   the index moves, the tail is published, the run goes to the store, writes are answered, peers
+ *   are sent to, all in that one call.
+ * For the log of another node:
+ *   group_on_sync → reorder queue → group_take_work → (append, sync when due) →
+ * group_on_mirror_done: the run goes to the store, the sender is answered.
+ */
+#pragma once
+
+#include "core/membership.h"
+#include "engine/ports.h"
+
+typedef struct Group Group;
+
+typedef struct GroupOptions {
+  guint32 group;
+  const char *cluster_id;
+  const char *time_precision;
+  LogId own;                    /* node id and incarnation */
+  const Membership *membership; /* must live as long as the group */
+  guint max_pending_batch;
+  guint max_requests_per_batch;
+  gsize max_size_per_batch;
+  guint max_pending_requests; /* entries in the tail */
+  gsize max_pending_bytes;    /* bytes in the tail */
+  gsize max_queued_bytes;     /* writes that wait for the log */
+  gsize max_commit_size;      /* bytes of one group commit */
+  gsize max_apply_backlog; /* bytes given to the store and not yet applied; above, the log waits */
+  guint64 basic_retry_wait_ms, max_retry_wait_ms;
+  gint64 heartbeat_interval_ms;
+  gint64 mirror_sync_interval_ms;
+  gint64 retention_interval_ms; /* how often it is looked what can be deleted */
+  gsize max_frame_size;         /* told to peers */
+  guint64 random_seed;
+} GroupOptions;
+
+/* One write of a client. The caller owns it; data must stay until write_done. */
+typedef struct GroupWrite {
+  const guint8 *data; /* encoded TWrite, 1 .. LIMIT_ENTRY_SIZE bytes */
+  gsize size;
+  gpointer
+      decoded; /* goes to the run; owned by the run afterwards, freed by the caller otherwise */
+  AckLevel ack;
+  gint64 deadline_us; /* for ack > ACK_LOCAL */
+  /* Set by group_take_work: */
+  guint64 index;
+  guint64 hlc;
+} GroupWrite;
+
+/* Runs to append to one log that is not the own one. */
+typedef struct MirrorWork {
+  LogId log;
+  GPtrArray *runs; /* EntryRun*, may be empty */
+  gboolean reset;  /* drop what the log holds first: it goes on at the first run's index */
+  gboolean sync;   /* sync after appending */
+} MirrorWork;
+
+typedef struct TrimWork {
+  LogId log;
+  guint64 index; /* everything up to it may go */
+} TrimWork;
+
+/* What the log thread is to do: own writes first, then mirrors, then trims. */
+typedef struct GroupWork {
+  GPtrArray *writes; /* GroupWrite*, borrowed; index and hlc are set and consecutive */
+  GArray *mirrors;   /* MirrorWork */
+  GArray *trims;     /* TrimWork */
+} GroupWork;
+
+void group_work_clear(GroupWork *work);
+
+/* How a log stood when the daemon started. */
+typedef struct GroupLog {
+  LogId log;
+  guint64 first_available; /* as in LogProgress */
+  guint64 last;            /* in the WAL, all durable; the store's index where the WAL is empty */
+  guint64 last_hlc;
+  guint64 applied, applied_hlc;
+  guint64 store_durable;
+  const char *stopped; /* NULL, or why this log cannot go on */
+} GroupLog;
+
+Group *group_new(const GroupOptions *options, const GroupPorts *ports);
+/* Everything given must have been answered before (group_stop answers it). */
+void group_free(Group *group);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Group, group_free)
+
+/* Before group_start, for every log on disk, the own one included if it exists. */
+void group_add_log(Group *group, const GroupLog *log);
+
+/* Begins to connect to the peers. */
+void group_start(Group *group, gint64 now_us);
+
+/* Takes no more writes (NOT_READY). What was taken goes on. */
+void group_refuse_writes(Group *group, SynclogStatus status, const char *why);
+/* Whether all writes that were taken are answered and every connected peer has received the own log. */
+gboolean group_is_drained(const Group *group);
+/* Takes writes again. */
+void group_accept_writes(Group *group);
+/* Answers everything that waits with NOT_READY (writes that are durable with PENDING) and closes
+ * the channels. */
+void group_stop(Group *group);
+
+/* --- time --------------------------------------------------------------------------------------
+ */
+
+/* Earliest moment at which group_tick or group_take_work has something to do. */
+gint64 group_deadline_us(const Group *group);
+void group_tick(Group *group, gint64 now_us);
+
+/* --- the own log -------------------------------------------------------------------------------
+ */
+
+/*
+ * Queues a write; answered by write_done. FALSE when it was not taken and will not be answered:
+ * OVERLOADED (queue full), READ_ONLY, NO_SPACE, NOT_READY.
+ */
+gboolean group_write(Group *group, GroupWrite *write, GError **error);
+
+/*
+ * Gives the log thread its next work; FALSE when there is none. Between a call and its
+ * group_on_own_durable (if there were writes) and group_on_mirror_done (for each mirror) no other
+ * call may come.
+ */
+gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork *out_work);
+
+/* The writes of the work are durable as `run` (transfer none), which carries their decoded forms.
+ */
+void group_on_own_durable(Group *group, GPtrArray *writes, EntryRun *run, gint64 now_us);
+
+/*
+ * They could not be written. NO_SPACE: nothing was, the log is intact, the writes are refused.
+ * Otherwise the own log is read-only from now on. The writes' decoded forms are the caller's again.
+ */
+void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error);
+
+/* --- the follower ------------------------------------------------------------------------------
+ */
+
+/* A peer opened a channel to this node and introduces itself. Fills *out_reply (caller clears). */
+void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply *out_reply,
+                        gint64 now_us);
+void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply *out_reply,
+                        gint64 now_us);
+
+/*
+ * Verified and decoded entries of another log. `run` (transfer full) carries the decoded forms; it
+ * is NULL when already its first entry does not decode. `undecodable`: why the entry behind the run
+ * (or at first_index) could not be decoded, or NULL. Answered by sync_done with `call`.
+ */
+void group_on_sync(Group *group, gpointer call, LogId log, guint64 first_index, EntryRun *run,
+                   const char *undecodable, gboolean sync_now, gint64 now_us);
+
+/* A log can't go on here (its WAL can't be read, an entry can't be applied): visible until it can.
+ */
+void group_stop_log(Group *group, LogId log, const char *why);
+
+/*
+ * The mirror work was done: its first written_runs runs are in the WAL; without an error these are
+ * all, and synced if that was asked. NO_SPACE: the rest was not written and comes again. Any other
+ * error makes the log read-only here.
+ */
+void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_runs,
+                          const GError *error, gint64 now_us);
+
+/* Entries up to `index` of a log are visible in the store. `bytes` of the run leave the backlog. */
+void group_on_applied(Group *group, LogId log, guint64 index, guint64 hlc, gsize bytes);
+
+/* What the store has durably. */
+void group_on_store_durable(Group *group, LogId log, guint64 index);
+
+/* First index that the WAL holds after a trim. */
+void group_on_trimmed(Group *group, LogId log, guint64 first_available);
+
+/* All that is written in mirrors is to be synced at the next work (before the store persists). */
+void group_sync_mirrors(Group *group);
+/* Whether every log is durable up to what was applied of it. */
+gboolean group_mirrors_synced(const Group *group);
+
+/* --- the dispatcher ----------------------------------------------------------------------------
+ */
+
+void group_on_connected(Group *group, guint32 peer, gint64 now_us);
+void group_on_closed(Group *group, guint32 peer, const char *why, gint64 now_us);
+void group_on_handshake_reply(Group *group, guint32 peer, const HandshakeReply *reply,
+                              gint64 now_us);
+void group_on_heartbeat_reply(Group *group, guint32 peer, const HeartbeatReply *reply,
+                              gint64 now_us);
+void group_on_sync_reply(Group *group, guint32 peer, guint64 cookie, const SyncReply *reply,
+                         gint64 now_us);
+/* run: transfer full, or NULL with an error or when there is nothing at `from`. */
+void group_on_read(Group *group, guint32 peer, LogId log, guint64 from, EntryRun *run,
+                   const char *error, gint64 now_us);
+
+/* --- reads and status --------------------------------------------------------------------------
+ */
+
+/*
+ * Calls read_done with OK as soon as the node has applied what it has acknowledged itself and the
+ * tokens; UNKNOWN_LOG or TIMEOUT otherwise. TRUE: that is so already, read_done will not come.
+ */
+gboolean group_wait_applied(Group *group, gpointer read, const GArray *tokens, gint64 deadline_us);
+
+/* This node's progress, transfer full. */
+Progress *group_progress(const Group *group);
+
+/* Fills logs (without WAL sizes), peers (without addresses), counters, hlc, state. */
+void group_status(const Group *group, NodeStatus *status, gint64 now_us);
+
+/* Changes what may change while running. */
+void group_set_retry_waits(Group *group, guint64 basic_wait_ms, guint64 max_wait_ms);
+void group_set_heartbeat_interval(Group *group, gint64 interval_ms);

@@ -1,0 +1,182 @@
+/* The own log: from a client's write to its answer. */
+#include "engine/group_private.h"
+
+#include "core/hlc.h"
+
+static void answer(Group *group, GroupWrite *write, SynclogStatus status, const char *message)
+{
+  Token token = {group->own->id, write->index};
+  gboolean durable = status == SYNCLOG_OK || status == SYNCLOG_PENDING;
+  group->ports.write_done(group->ports.ctx, write, status, message, durable ? &token : NULL);
+}
+
+gboolean group_write(Group *group, GroupWrite *write, GError **error)
+{
+  g_assert(write->size > 0 && write->size <= LIMIT_ENTRY_SIZE);
+  if (group->refuse != SYNCLOG_OK) {
+    group->writes_refused++;
+    return fail(error, group->refuse, "%s", group->refuse_message);
+  }
+  if (group->own->state == LOG_READ_ONLY) {
+    group->writes_refused++;
+    return fail(error, SYNCLOG_READ_ONLY, "%s", group->own->message);
+  }
+  if (group->queued_bytes + write->size > group->options.max_queued_bytes &&
+      group->queued->len > 0) {
+    group->writes_refused++;
+    return fail(error, SYNCLOG_OVERLOADED, "%zu bytes of writes wait for the log already",
+                group->queued_bytes);
+  }
+  g_ptr_array_add(group->queued, write);
+  group->queued_bytes += write->size;
+  if (group->queued->len == 1)
+    group->ports.work(group->ports.ctx);
+  return TRUE;
+}
+
+void leader_take(Group *group, guint64 wall_ms, GPtrArray *writes)
+{
+  if (group->committing || group->queued->len == 0 || group_is_congested(group))
+    return;
+  guint count = 0;
+  gsize bytes = 0;
+  while (count < group->queued->len) {
+    GroupWrite *write = group->queued->pdata[count];
+    if (count > 0 && bytes + write->size > group->options.max_commit_size)
+      break;
+    group->clock = hlc_tick(group->clock, wall_ms);
+    write->index = group->next_index++;
+    write->hlc = group->clock;
+    bytes += write->size;
+    g_ptr_array_add(writes, write);
+    count++;
+  }
+  g_ptr_array_remove_range(group->queued, 0, count);
+  group->queued_bytes -= bytes;
+  group->committing = TRUE;
+}
+
+static guint nodes_wanted(const Group *group, AckLevel ack)
+{
+  const Membership *members = group->options.membership;
+  switch (ack) {
+  case ACK_MAJORITY:
+    return membership_majority(members);
+  case ACK_ALL:
+    return membership_count(members);
+  case ACK_LOCAL:
+    break;
+  }
+  return 1;
+}
+
+void group_on_own_durable(Group *group, GPtrArray *writes, EntryRun *run, gint64 now_us)
+{
+  Log *own = group->own;
+  g_assert(group->committing && entry_run_count(run) == writes->len);
+  g_assert(entry_run_first_index(run) == own->durable + 1); /* P2: no hole in the own log */
+  group->committing = FALSE;
+  own->written = own->durable = entry_run_last_index(run);
+  own->last_hlc = ((GroupWrite *)writes->pdata[writes->len - 1])->hlc;
+  tail_push(own->tail, run);
+  group_apply(group, own, entry_run_ref(run));
+  group->writes += writes->len;
+  for (guint i = 0; i < writes->len; i++) {
+    GroupWrite *write = writes->pdata[i];
+    guint nodes = nodes_wanted(group, write->ack);
+    if (nodes <= 1) {
+      answer(group, write, SYNCLOG_OK, NULL);
+      continue;
+    }
+    acks_add(group->acks, write->index, nodes, write->deadline_us, write);
+    group->sync_now_index = write->index;
+  }
+  dispatcher_pump_all(group, now_us);
+}
+
+void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error)
+{
+  g_assert(group->committing);
+  group->committing = FALSE;
+  /* No index of these was seen by anybody: they are free again only if nothing was written (P4). */
+  if (g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE))
+    group->next_index -= writes->len;
+  else
+    log_set_state(group, group->own, LOG_READ_ONLY, error->message);
+  group->writes_refused += writes->len;
+  SynclogStatus status =
+      error->domain == SYNCLOG_ERROR ? (SynclogStatus)error->code : SYNCLOG_INTERNAL;
+  for (guint i = 0; i < writes->len; i++)
+    answer(group, writes->pdata[i], status, error->message);
+  if (group->own->state != LOG_READ_ONLY)
+    return;
+  while (group->queued->len > 0)
+    answer(group, g_ptr_array_remove_index(group->queued, group->queued->len - 1),
+           SYNCLOG_READ_ONLY, error->message);
+  group->queued_bytes = 0;
+}
+
+void leader_check_acks(Group *group)
+{
+  if (acks_waiting(group->acks) == 0)
+    return;
+  guint64 durable[LIMIT_MEMBERS];
+  guint count = 0;
+  durable[count++] = group->own->durable;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    const LogProgress *p = progress_find(peer->progress, group->own->id);
+    durable[count++] = p != NULL ? p->durable : 0;
+  }
+  GroupWrite *write;
+  while ((write = acks_take_done(group->acks, durable, count)) != NULL)
+    answer(group, write, SYNCLOG_OK, NULL);
+}
+
+void leader_tick(Group *group, gint64 now_us)
+{
+  GroupWrite *write;
+  while ((write = acks_take_late(group->acks, now_us)) != NULL)
+    answer(group, write, SYNCLOG_PENDING, "durable on this node and still spreading");
+}
+
+void leader_stop(Group *group)
+{
+  g_assert(!group->committing);
+  while (group->queued->len > 0)
+    answer(group, g_ptr_array_remove_index(group->queued, group->queued->len - 1),
+           SYNCLOG_NOT_READY, "the node stops");
+  group->queued_bytes = 0;
+  GroupWrite *write;
+  while ((write = acks_take_any(group->acks)) != NULL)
+    answer(group, write, SYNCLOG_PENDING, "durable on this node, which stops");
+}
+
+void group_refuse_writes(Group *group, SynclogStatus status, const char *why)
+{
+  g_assert(status != SYNCLOG_OK);
+  char *message = g_strdup(why);
+  g_free(group->refuse_message);
+  group->refuse_message = message;
+  group->refuse = status;
+}
+
+void group_accept_writes(Group *group)
+{
+  group->refuse = SYNCLOG_OK;
+  g_clear_pointer(&group->refuse_message, g_free);
+}
+
+gboolean group_is_drained(const Group *group)
+{
+  if (group->queued->len > 0 || group->committing)
+    return FALSE;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    const LogProgress *theirs = progress_find(peer->progress, group->own->id);
+    if (peer->state == PEER_READY &&
+        (theirs == NULL ? 0 : theirs->received) < group->own->durable)
+      return FALSE;
+  }
+  return TRUE;
+}

@@ -1,0 +1,121 @@
+/*
+ * The configuration of a node: an INI file, every key of which is described once, in the table of
+ * config_table.c (default, unit, bounds, whether SIGHUP changes it). Reading, --print-config,
+ * conf/synclogd.ini and the reference in README.md all come from that table.
+ *
+ * A Config is plain data and changes only by config_adopt; the caller guards it when threads share
+ * it. All errors are INVALID and read "FILE:LINE: [section] key: reason".
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/logging.h"
+#include "core/messages.h"
+
+typedef enum { CONFIG_TIME_MS, CONFIG_TIME_US, CONFIG_TIME_NS } ConfigTimePrecision;
+
+typedef enum {
+  CONFIG_WAL_SYNC_GROUP,    /* before each acknowledgement, shared by the writes that wait */
+  CONFIG_WAL_SYNC_INTERVAL, /* every wal_sync_interval */
+  CONFIG_WAL_SYNC_NONE,     /* when the system does */
+} ConfigWalSync;
+
+typedef struct ConfigPeer {
+  guint node_id;
+  char *address; /* "host:port" or "[v6]:port" */
+} ConfigPeer;
+
+/* One field per key, under the key's own name with its section and unit. Sizes are bytes. */
+typedef struct Config {
+  guint node_id;
+  char *data_dir; /* absolute */
+
+  char *cluster_id;
+  int time_precision; /* ConfigTimePrecision */
+
+  GArray *peers; /* ConfigPeer, by node id; the own node is not among them */
+
+  char *client_listen; /* addresses, separated by commas */
+  guint max_connections;
+  gint64 idle_timeout_ms; /* 0: none */
+  guint max_requests_in_flight;
+  gint64 write_timeout_ms;
+  gint64 read_timeout_ms;
+  guint page_rows;
+  guint max_page_rows;
+
+  char *replication_listen;
+  guint max_pending_batch;
+  guint max_requests_per_batch;
+  guint64 max_size_per_batch;
+  guint max_pending_requests;
+  guint64 max_pending_bytes;
+  gint64 basic_retry_wait_ms;
+  gint64 max_retry_wait_ms;
+  gint64 heartbeat_interval_ms;
+  gint64 request_timeout_ms;
+  gint64 mirror_sync_interval_ms; /* 0: at once */
+
+  guint64 wal_segment_size;
+  int wal_sync; /* ConfigWalSync */
+  gint64 wal_sync_interval_ms;
+  guint64 throttle_threshold;
+  guint64 max_commit_size;
+  guint64 max_queued_bytes;
+
+  gint64 partition_interval_ms;
+  guint64 memtable_size;
+  guint64 block_cache_size;
+
+  guint network_threads; /* 0: by cores */
+  guint worker_threads;  /* 0: by cores */
+
+  guint64 max_frame_size;
+  guint64 max_memory_in_flight;
+
+  int log_level;  /* LogLevel */
+  int log_format; /* LogFormat */
+} Config;
+
+/* All defaults; node_id is 0, as it has none. */
+Config *config_defaults(void);
+
+/* Reads a file and checks it. NULL with an error. */
+Config *config_load(const char *path, GError **error);
+
+/* As config_load, of a text; `name` stands for the path in errors. */
+Config *config_parse(const char *text, gsize size, const char *name, GError **error);
+
+void config_free(Config *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Config, config_free)
+
+/* "ms", "us" or "ns". */
+const char *config_time_precision_name(const Config *config);
+
+/* partition_interval in units of the cluster's time. */
+guint64 config_partition_units(const Config *config);
+
+/* Every key with its value as it would stand in the file, in the order of the table, one entry per
+ * peer between the sections cluster and client. ConfigEntry*, transfer full. */
+GPtrArray *config_entries(const Config *config);
+
+/* The whole configuration as a file that config_parse reads back to the same. */
+char *config_print(const Config *config);
+
+typedef struct ConfigChange {
+  char *section, *key;
+  char *old_value, *new_value; /* NULL: a peer that is not there */
+  gboolean reloadable;
+} ConfigChange;
+
+/* What differs between the running configuration and a fresh one. ConfigChange*, transfer full. */
+GPtrArray *config_diff(const Config *running, const Config *fresh);
+
+/* Takes over the values of all reloadable keys. */
+void config_adopt(Config *running, const Config *fresh);
+
+/* conf/synclogd.ini: every key with comment and default. */
+char *config_template(void);
+
+/* The reference table of README.md. */
+char *config_markdown(void);

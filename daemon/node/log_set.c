@@ -1,0 +1,125 @@
+#include "node/log_set.h"
+
+#include <errno.h>
+
+struct LogSet {
+  char *directory;
+  gsize segment_size;
+  GArray *found;
+  GMutex mutex; /* guards wals */
+  GPtrArray *wals;
+};
+
+static void found_clear(gpointer data)
+{
+  wal_recovery_clear(&((FoundLog *)data)->recovery);
+}
+
+static Wal *open_one(LogSet *set, LogId log, WalRecovery *out_recovery, GError **error)
+{
+  char name[LOG_ID_TEXT_SIZE];
+  g_autofree char *path = g_build_filename(set->directory, log_id_format(log, name), NULL);
+  WalOptions options = {.directory = path, .log = log, .segment_size = set->segment_size};
+  Wal *wal = wal_open(&options, out_recovery, error);
+  if (wal != NULL)
+    g_ptr_array_add(set->wals, wal);
+  return wal;
+}
+
+static int compare_found(gconstpointer a, gconstpointer b)
+{
+  return log_id_compare(&((const FoundLog *)a)->log, &((const FoundLog *)b)->log);
+}
+
+static gboolean open_all(LogSet *set, GError **error)
+{
+  g_autoptr(GDir) dir = g_dir_open(set->directory, 0, error);
+  if (dir == NULL)
+    return FALSE;
+  const char *name;
+  while ((name = g_dir_read_name(dir)) != NULL) {
+    FoundLog found = {0};
+    if (!log_id_parse(name, &found.log))
+      continue;
+    found.wal = open_one(set, found.log, &found.recovery, error);
+    if (found.wal == NULL)
+      return FALSE;
+    g_array_append_val(set->found, found);
+  }
+  g_array_sort(set->found, compare_found);
+  return TRUE;
+}
+
+LogSet *log_set_open(const char *directory, gsize segment_size, GError **error)
+{
+  g_autoptr(LogSet) set = g_new0(LogSet, 1);
+  g_mutex_init(&set->mutex);
+  set->directory = g_strdup(directory);
+  set->segment_size = segment_size;
+  set->wals = g_ptr_array_new_with_free_func((GDestroyNotify)wal_close);
+  set->found = g_array_new(FALSE, FALSE, sizeof(FoundLog));
+  g_array_set_clear_func(set->found, found_clear);
+  if (g_mkdir_with_parents(directory, 0750) != 0) {
+    fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", directory);
+    return NULL;
+  }
+  if (!open_all(set, error))
+    return NULL;
+  return g_steal_pointer(&set);
+}
+
+void log_set_close(LogSet *set)
+{
+  g_array_unref(set->found);
+  g_ptr_array_unref(set->wals);
+  g_mutex_clear(&set->mutex);
+  g_free(set->directory);
+  g_free(set);
+}
+
+const GArray *log_set_found(const LogSet *set)
+{
+  return set->found;
+}
+
+static Wal *find_locked(LogSet *set, LogId log)
+{
+  for (guint i = 0; i < set->wals->len; i++)
+    if (log_id_equal(wal_log(set->wals->pdata[i]), log))
+      return set->wals->pdata[i];
+  return NULL;
+}
+
+Wal *log_set_find(LogSet *set, LogId log)
+{
+  g_mutex_lock(&set->mutex);
+  Wal *wal = find_locked(set, log);
+  g_mutex_unlock(&set->mutex);
+  return wal;
+}
+
+Wal *log_set_get(LogSet *set, LogId log, GError **error)
+{
+  g_mutex_lock(&set->mutex);
+  Wal *wal = find_locked(set, log);
+  if (wal == NULL) {
+    WalRecovery recovery = {0};
+    wal = open_one(set, log, &recovery, error);
+    wal_recovery_clear(&recovery);
+  }
+  g_mutex_unlock(&set->mutex);
+  return wal;
+}
+
+guint64 log_set_bytes(LogSet *set)
+{
+  guint64 bytes = 0;
+  g_mutex_lock(&set->mutex);
+  for (guint i = 0; i < set->wals->len; i++) {
+    WalStats stats;
+    wal_stats(set->wals->pdata[i], &stats);
+    bytes += stats.bytes;
+  }
+  g_mutex_unlock(&set->mutex);
+  return bytes;
+}

@@ -1,0 +1,206 @@
+#include "node/recovery.h"
+
+enum {
+  REPLAY_ENTRIES = 4096, /* per store batch */
+  REPLAY_BYTES = 4 * 1024 * 1024,
+};
+
+/* Decodes a run's entries; the array holds those before the first that fails. */
+static GPtrArray *decode_run(EntryRun *run, guint64 partition_interval, GError **error)
+{
+  GPtrArray *decoded = g_ptr_array_new_with_free_func((GDestroyNotify)store_decoded_free);
+  for (guint i = 0; i < entry_run_count(run); i++) {
+    Record record = entry_run_record(run, i);
+    Decoded *one = store_decode(record.data, record.data_size, partition_interval, error);
+    if (one == NULL) {
+      if (error != NULL && *error != NULL)
+        (*error)->code = SYNCLOG_CORRUPT;
+      fail_prefix(error, "entry %" G_GUINT64_FORMAT " does not decode: ", record.index);
+      break;
+    }
+    g_ptr_array_add(decoded, one);
+  }
+  return decoded;
+}
+
+static gboolean apply_run(Store *store, EntryRun *run, GPtrArray *decoded, guint64 *out_applied,
+                          guint64 *out_hlc, GError **error)
+{
+  g_autofree StoreEntry *entries = g_new(StoreEntry, decoded->len);
+  for (guint i = 0; i < decoded->len; i++) {
+    Record record = entry_run_record(run, i);
+    entries[i] = (StoreEntry){entry_run_log(run), record.index, record.hlc, decoded->pdata[i]};
+  }
+  if (!store_apply(store, entries, decoded->len, error))
+    return FALSE;
+  *out_applied = entries[decoded->len - 1].index;
+  *out_hlc = entries[decoded->len - 1].hlc;
+  return TRUE;
+}
+
+gboolean recovery_replay(Wal *wal, Store *store, guint64 partition_interval, guint64 from,
+                         guint64 to, guint64 *out_applied, guint64 *out_hlc, GError **error)
+{
+  while (from <= to) {
+    guint count = (guint)MIN(REPLAY_ENTRIES, to - from + 1);
+    g_autoptr(GError) local = NULL;
+    g_autoptr(EntryRun) run = wal_read(wal, from, count, REPLAY_BYTES, &local);
+    if (run == NULL && local != NULL) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return FALSE;
+    }
+    if (run == NULL)
+      return TRUE;
+    g_autoptr(GPtrArray) decoded = decode_run(run, partition_interval, &local);
+    if (decoded->len > 0 && !apply_run(store, run, decoded, out_applied, out_hlc, error))
+      return FALSE;
+    if (local != NULL) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return FALSE;
+    }
+    from = entry_run_last_index(run) + 1;
+  }
+  return TRUE;
+}
+
+static StoreProgress *find_progress(GArray *progress, LogId log)
+{
+  for (guint i = 0; i < progress->len; i++) {
+    StoreProgress *p = &g_array_index(progress, StoreProgress, i);
+    if (log_id_equal(p->log, log))
+      return p;
+  }
+  return NULL;
+}
+
+static void group_log_clear(gpointer data)
+{
+  g_free((char *)((GroupLog *)data)->stopped);
+}
+
+/* Brings one log and the store together. *out_damaged: entries of the log were lost here. */
+static gboolean recover_log(const FoundLog *found, Store *store, guint64 partition_interval,
+                            GroupLog *log, gboolean *out_damaged, GError **error)
+{
+  Wal *wal = found->wal;
+  if (found->recovery.verdict != WAL_CLEAN)
+    g_warning("%s", found->recovery.message);
+  if (found->recovery.verdict == WAL_CORRUPT) {
+    *out_damaged = TRUE;
+    if (!wal_cut(wal, found->recovery.bad_index, error))
+      return FALSE;
+  }
+  char name[LOG_ID_TEXT_SIZE];
+  log_id_format(log->log, name);
+  gboolean empty = wal_first_index(wal) > wal_last_index(wal);
+  if (empty && log->applied > wal_last_index(wal) && !wal_reset(wal, error))
+    return FALSE;
+  if (!empty && wal_first_index(wal) > log->applied + 1) {
+    log->stopped = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                                   " are neither in the store nor in the WAL",
+                                   log->applied + 1, wal_first_index(wal) - 1);
+  } else if (!empty && wal_last_index(wal) > log->applied) {
+    g_message("log %s: applying entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, name,
+              log->applied + 1, wal_last_index(wal));
+    g_autoptr(GError) local = NULL;
+    if (!recovery_replay(wal, store, partition_interval, log->applied + 1, G_MAXUINT64,
+                         &log->applied, &log->applied_hlc, &local)) {
+      if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+      }
+      g_critical("log %s: %s", name, local->message);
+      *out_damaged = TRUE;
+      if (!wal_cut(wal, log->applied + 1, error))
+        return FALSE;
+    }
+  }
+  log->last = empty ? MAX(log->applied, wal_last_index(wal)) : wal_last_index(wal);
+  log->last_hlc = MAX(wal_last_hlc(wal), log->applied_hlc);
+  log->first_available = empty ? log->last + 1 : wal_first_index(wal);
+  if (wal_last_index(wal) < log->applied)
+    *out_damaged = TRUE; /* the WAL is shorter than what the store has of it */
+  return TRUE;
+}
+
+/* Logs of which only the store knows: their directory is gone. */
+static void add_store_only(GArray *progress, GArray *logs)
+{
+  for (guint i = 0; i < progress->len; i++) {
+    const StoreProgress *p = &g_array_index(progress, StoreProgress, i);
+    gboolean known = FALSE;
+    for (guint k = 0; k < logs->len; k++)
+      known |= log_id_equal(g_array_index(logs, GroupLog, k).log, p->log);
+    if (known)
+      continue;
+    GroupLog log = {.log = p->log,
+                    .last = p->applied,
+                    .last_hlc = p->hlc,
+                    .applied = p->applied,
+                    .applied_hlc = p->hlc,
+                    .store_durable = p->applied,
+                    .first_available = p->applied + 1};
+    g_array_append_val(logs, log);
+  }
+}
+
+/* Whether the node can't prove that it holds its whole last log. */
+static gboolean needs_incarnation(const Identity *identity, const GArray *logs,
+                                  gboolean own_damaged, const char **out_why)
+{
+  *out_why = NULL;
+  if (identity->incarnation == 0)
+    return TRUE;
+  if (own_damaged)
+    *out_why = "the own log was found damaged";
+  else if (!identity->clean)
+    *out_why = "the last stop was not clean and not every write was synced";
+  gboolean present = FALSE;
+  for (guint i = 0; i < logs->len; i++) {
+    LogId log = g_array_index(logs, GroupLog, i).log;
+    present |= log.origin == identity->node_id && log.incarnation == identity->incarnation;
+  }
+  if (*out_why == NULL && !present)
+    *out_why = "the own log is missing";
+  return *out_why != NULL;
+}
+
+gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 partition_interval,
+                      guint64 now_us, GArray **out_logs, LogId *out_own, GError **error)
+{
+  g_autoptr(GArray) progress = store_progress(store, TRUE, error);
+  if (progress == NULL)
+    return FALSE;
+  g_autoptr(GArray) result = g_array_new(FALSE, TRUE, sizeof(GroupLog));
+  g_array_set_clear_func(result, group_log_clear);
+  gboolean own_damaged = FALSE;
+  const GArray *found = log_set_found(logs);
+  for (guint i = 0; i < found->len; i++) {
+    const FoundLog *one = &g_array_index(found, FoundLog, i);
+    const StoreProgress *p = find_progress(progress, one->log);
+    GroupLog log = {.log = one->log,
+                    .applied = p != NULL ? p->applied : 0,
+                    .applied_hlc = p != NULL ? p->hlc : 0,
+                    .store_durable = p != NULL ? p->applied : 0};
+    gboolean damaged = FALSE;
+    if (!recover_log(one, store, partition_interval, &log, &damaged, error))
+      return FALSE;
+    g_array_append_val(result, log);
+    if (damaged && one->log.origin == identity->node_id &&
+        one->log.incarnation == identity->incarnation)
+      own_damaged = TRUE;
+  }
+  add_store_only(progress, result);
+  const char *why;
+  if (needs_incarnation(identity, result, own_damaged, &why)) {
+    if (why != NULL)
+      g_warning("a new incarnation begins: %s", why);
+    if (!identity_begin_incarnation(identity, now_us, error))
+      return FALSE;
+  }
+  *out_own = (LogId){identity->node_id, identity->incarnation};
+  if (log_set_get(logs, *out_own, error) == NULL)
+    return FALSE;
+  *out_logs = g_steal_pointer(&result);
+  return TRUE;
+}

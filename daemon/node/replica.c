@@ -1,0 +1,326 @@
+#include "node/recovery.h"
+#include "node/replica_private.h"
+
+enum {
+  /* Throttling ends when the WAL is this part of the threshold, so that it does not flutter. */
+  THROTTLE_RELEASE_PERCENT = 90,
+  ALIVE_LIMIT_US = 60 * G_USEC_PER_SEC,
+};
+
+static void link_membership(Replica *replica)
+{
+  g_autoptr(GArray) peers = g_array_new(FALSE, FALSE, sizeof(guint32));
+  for (guint i = 0; i < replica->options.peers->len; i++)
+    g_array_append_val(peers, g_array_index(replica->options.peers, ReplicaPeer, i).id);
+  replica->membership = membership_new(replica->identity->node_id, peers);
+}
+
+/* With a weaker wal_sync than group a crash may lose acknowledged writes: it must be known
+ * afterwards. */
+static gboolean mark_unclean(Replica *replica, GError **error)
+{
+  return replica->options.wal_sync == WAL_SYNC_GROUP ||
+         identity_set_clean(replica->identity, FALSE, error);
+}
+
+static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, GError **error)
+{
+  g_autofree char *wal_directory = g_build_filename(replica->options.directory, "wal", NULL);
+  if (g_mkdir_with_parents(replica->options.directory, 0750) != 0)
+    return fail(error, SYNCLOG_INTERNAL, "%s: can't be created", replica->options.directory);
+  replica->logs = log_set_open(wal_directory, replica->options.wal_segment_size, error);
+  if (replica->logs == NULL)
+    return FALSE;
+  g_autofree char *store_directory = NULL;
+  StoreOptions options = replica_store_options(replica, &store_directory);
+  replica->store = store_rocks_new(&options, error);
+  if (replica->store == NULL)
+    return FALSE;
+  if (!recovery_run(replica->identity, replica->logs, replica->store,
+                    replica->options.partition_interval, (guint64)g_get_real_time(), out_logs,
+                    out_own, error))
+    return FALSE;
+  replica->own_wal = log_set_find(replica->logs, *out_own);
+  return mark_unclean(replica, error);
+}
+
+static void make_group(Replica *replica, const GArray *logs, LogId own)
+{
+  GroupOptions options = replica->options.group;
+  options.own = own;
+  options.cluster_id = replica->identity->cluster_id;
+  options.time_precision = replica->identity->time_precision;
+  options.membership = replica->membership;
+  GroupPorts ports = replica_ports(replica);
+  replica->group = group_new(&options, &ports);
+  for (guint i = 0; i < logs->len; i++)
+    group_add_log(replica->group, &g_array_index(logs, GroupLog, i));
+}
+
+static void free_disk(Replica *replica)
+{
+  g_clear_pointer(&replica->group, group_free);
+  g_clear_pointer(&replica->store, store_close);
+  g_clear_pointer(&replica->logs, log_set_close);
+  g_clear_pointer(&replica->membership, membership_free);
+  g_array_unref(replica->loop_writes);
+  g_ptr_array_unref(replica->links);
+  g_array_unref(replica->options.peers);
+  g_free((char *)replica->options.directory);
+  g_free(replica->fatal);
+  g_rw_lock_clear(&replica->store_lock);
+  g_mutex_clear(&replica->mutex);
+  g_mutex_clear(&replica->apply_mutex);
+  g_cond_clear(&replica->log_cond);
+  g_cond_clear(&replica->progress_cond);
+  g_cond_clear(&replica->apply_cond);
+  g_free(replica);
+}
+
+static void loop_writes_clear(gpointer data)
+{
+  g_ptr_array_unref(((LoopWrites *)data)->writes);
+}
+
+Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions *options,
+                      GError **error)
+{
+  Replica *replica = g_new0(Replica, 1);
+  replica->options = *options;
+  replica->options.directory = g_strdup(options->directory);
+  g_array_ref(options->peers);
+  replica->identity = identity;
+  replica->loops = loops;
+  replica->clock = clock_system();
+  replica->started_us = clock_mono_us(replica->clock);
+  replica->links = g_ptr_array_new();
+  replica->loop_writes = g_array_new(FALSE, FALSE, sizeof(LoopWrites));
+  g_array_set_clear_func(replica->loop_writes, loop_writes_clear);
+  for (guint i = 0; i < rpc_loops_count(loops); i++) {
+    LoopWrites writes = {rpc_loops_get(loops, i), g_ptr_array_new()};
+    g_array_append_val(replica->loop_writes, writes);
+  }
+  g_mutex_init(&replica->mutex);
+  g_mutex_init(&replica->apply_mutex);
+  g_cond_init(&replica->log_cond);
+  g_cond_init(&replica->progress_cond);
+  g_cond_init(&replica->apply_cond);
+  g_rw_lock_init(&replica->store_lock);
+  g_queue_init(&replica->apply_queue);
+  link_membership(replica);
+  g_autoptr(GArray) logs = NULL;
+  LogId own;
+  if (!open_disk(replica, &logs, &own, error)) {
+    free_disk(replica);
+    return NULL;
+  }
+  make_group(replica, logs, own);
+  replica_open_links(replica);
+  replica->log_thread = g_thread_new("log", replica_log_thread, replica);
+  replica->apply_thread = g_thread_new("apply", replica_apply_thread, replica);
+  return replica;
+}
+
+void replica_start(Replica *replica)
+{
+  g_mutex_lock(&replica->mutex);
+  group_start(replica->group, clock_mono_us(replica->clock));
+  replica->log_waiting = FALSE;
+  g_cond_signal(&replica->log_cond);
+  g_mutex_unlock(&replica->mutex);
+}
+
+void replica_drain(Replica *replica, gint64 timeout_ms)
+{
+  gint64 until_us = clock_mono_us(replica->clock) + timeout_ms * 1000;
+  g_mutex_lock(&replica->mutex);
+  replica->draining = TRUE;
+  group_refuse_writes(replica->group, SYNCLOG_NOT_READY, "the node stops");
+  while (!group_is_drained(replica->group))
+    if (!g_cond_wait_until(&replica->progress_cond, &replica->mutex, until_us))
+      break;
+  g_mutex_unlock(&replica->mutex);
+}
+
+static void stop_threads(Replica *replica)
+{
+  g_mutex_lock(&replica->mutex);
+  replica->log_stop = TRUE;
+  g_cond_signal(&replica->log_cond);
+  g_cond_broadcast(&replica->progress_cond);
+  g_mutex_unlock(&replica->mutex);
+  g_thread_join(replica->log_thread);
+  g_mutex_lock(&replica->apply_mutex);
+  replica->apply_stop = TRUE;
+  g_cond_signal(&replica->apply_cond);
+  g_mutex_unlock(&replica->apply_mutex);
+  g_thread_join(replica->apply_thread);
+}
+
+/* All logs, then the store. */
+static void make_durable(Replica *replica)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(Progress) progress = replica_progress(replica);
+  for (guint i = 0; i < progress->logs->len; i++) {
+    Wal *wal = log_set_find(replica->logs, g_array_index(progress->logs, LogProgress, i).log);
+    if (wal != NULL && !wal_is_broken(wal) && !wal_sync(wal, &error)) {
+      g_warning("stopping: %s", error->message);
+      return;
+    }
+  }
+  if (replica->store == NULL || !store_persist(replica->store, TRUE, &error) ||
+      !identity_set_clean(replica->identity, TRUE, &error))
+    g_warning("stopping: %s", error != NULL ? error->message : "the store is not open");
+}
+
+void replica_close(Replica *replica)
+{
+  stop_threads(replica);
+  g_mutex_lock(&replica->mutex);
+  group_stop(replica->group);
+  g_mutex_unlock(&replica->mutex);
+  replica_free_links(replica);
+  if (replica->fatal == NULL)
+    make_durable(replica);
+  EntryRun *run;
+  while ((run = g_queue_pop_head(&replica->apply_queue)) != NULL)
+    entry_run_unref(run);
+  free_disk(replica);
+}
+
+static const char *address_of(Replica *replica, guint32 peer)
+{
+  for (guint i = 0; i < replica->links->len; i++)
+    if (((Link *)replica->links->pdata[i])->peer == peer)
+      return ((Link *)replica->links->pdata[i])->address;
+  return "";
+}
+
+NodeStatus *replica_status(Replica *replica)
+{
+  NodeStatus *status = node_status_new();
+  gint64 now_us = clock_mono_us(replica->clock);
+  g_mutex_lock(&replica->mutex);
+  group_status(replica->group, status, now_us);
+  g_mutex_unlock(&replica->mutex);
+  status->version = g_strdup(SYNCLOG_VERSION);
+  status->uptime_ms = (now_us - replica->started_us) / 1000;
+  for (guint i = 0; i < status->peers->len; i++) {
+    PeerStatus *peer = &g_array_index(status->peers, PeerStatus, i);
+    peer->address = g_strdup(address_of(replica, peer->node_id));
+  }
+  for (guint i = 0; i < status->logs->len; i++) {
+    LogStatus *log = &g_array_index(status->logs, LogStatus, i);
+    Wal *wal = log_set_find(replica->logs, log->progress.log);
+    if (wal == NULL)
+      continue;
+    WalStats stats;
+    wal_stats(wal, &stats);
+    log->wal_bytes = stats.bytes;
+    log->wal_segments = stats.segments;
+  }
+  g_rw_lock_reader_lock(&replica->store_lock);
+  if (replica->store != NULL) {
+    StoreStats stats;
+    store_stats(replica->store, &stats);
+    status->store_bytes = stats.bytes_on_disk;
+  }
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  return status;
+}
+
+Progress *replica_progress(Replica *replica)
+{
+  g_mutex_lock(&replica->mutex);
+  Progress *progress = group_progress(replica->group);
+  g_mutex_unlock(&replica->mutex);
+  return progress;
+}
+
+static void update_throttle(Replica *replica, guint64 bytes)
+{
+  guint64 threshold = replica->options.throttle_threshold;
+  gboolean over = bytes > threshold;
+  gboolean under = bytes < threshold / 100 * THROTTLE_RELEASE_PERCENT;
+  if (replica->draining || (replica->throttled ? !under : !over))
+    return;
+  replica->throttled = over;
+  if (!over) {
+    g_message("the WAL is below throttle_threshold again: writes are taken");
+    group_accept_writes(replica->group);
+    return;
+  }
+  g_autofree char *why = g_strdup_printf("the WAL holds %" G_GUINT64_FORMAT
+                                         " bytes, throttle_threshold is %" G_GUINT64_FORMAT,
+                                         bytes, threshold);
+  g_critical("%s: writes are refused", why);
+  group_refuse_writes(replica->group, SYNCLOG_OVERLOADED, why);
+}
+
+void replica_housekeeping(Replica *replica)
+{
+  guint64 bytes = log_set_bytes(replica->logs);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GArray) durable = NULL;
+  g_rw_lock_reader_lock(&replica->store_lock);
+  if (replica->store != NULL)
+    durable = store_progress(replica->store, TRUE, &error);
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  if (error != NULL)
+    g_warning("asking the store what is durable: %s", error->message);
+  g_mutex_lock(&replica->mutex);
+  for (guint i = 0; durable != NULL && i < durable->len; i++) {
+    const StoreProgress *p = &g_array_index(durable, StoreProgress, i);
+    group_on_store_durable(replica->group, p->log, p->applied);
+  }
+  update_throttle(replica, bytes);
+  g_mutex_unlock(&replica->mutex);
+}
+
+gboolean replica_is_alive(Replica *replica)
+{
+  g_mutex_lock(&replica->mutex);
+  gint64 idle_us = clock_mono_us(replica->clock) - replica->log_turned_us;
+  gboolean alive = replica->log_waiting || idle_us < ALIVE_LIMIT_US;
+  g_mutex_unlock(&replica->mutex);
+  return alive;
+}
+
+void replica_set_fatal(Replica *replica, const char *why)
+{
+  if (replica->fatal != NULL)
+    return;
+  replica->fatal = g_strdup(why);
+  g_critical("the store failed, the process must be restarted: %s", why);
+  group_refuse_writes(replica->group, SYNCLOG_READ_ONLY, why);
+}
+
+char *replica_fatal(Replica *replica)
+{
+  g_mutex_lock(&replica->mutex);
+  char *why = g_strdup(replica->fatal);
+  g_mutex_unlock(&replica->mutex);
+  return why;
+}
+
+void replica_set_retry_waits(Replica *replica, guint64 basic_wait_ms, guint64 max_wait_ms)
+{
+  g_mutex_lock(&replica->mutex);
+  group_set_retry_waits(replica->group, basic_wait_ms, max_wait_ms);
+  g_mutex_unlock(&replica->mutex);
+}
+
+void replica_set_heartbeat_interval(Replica *replica, gint64 interval_ms)
+{
+  g_mutex_lock(&replica->mutex);
+  group_set_heartbeat_interval(replica->group, interval_ms);
+  g_mutex_unlock(&replica->mutex);
+}
+
+void replica_set_throttle_threshold(Replica *replica, guint64 bytes)
+{
+  g_mutex_lock(&replica->mutex);
+  replica->options.throttle_threshold = bytes;
+  g_mutex_unlock(&replica->mutex);
+}

@@ -1,0 +1,93 @@
+/*
+ * A group at work: the engine bound to threads, files and channels.
+ *
+ * Threads: the log thread (order of entries, WAL appends and syncs, timers of the engine) and the
+ * apply thread (store batches) are the replica's; it is called by network threads and workers. One
+ * mutex guards the engine; it is held for short computations only, never over I/O. All functions
+ * are thread-safe unless said otherwise.
+ */
+#pragma once
+
+#include "engine/group.h"
+#include "rpc/channel.h"
+#include "rpc/server.h"
+#include "store/store.h"
+
+typedef struct Replica Replica;
+
+typedef enum { WAL_SYNC_GROUP, WAL_SYNC_INTERVAL, WAL_SYNC_NONE } WalSync;
+
+/* Where a peer listens for replication. */
+typedef struct ReplicaPeer {
+  guint32 id;
+  const char *address; /* "host:port" */
+} ReplicaPeer;
+
+typedef struct ReplicaOptions {
+  const char *directory; /* of the group: wal/ and store/ below it */
+  GroupOptions
+      group;     /* own, cluster_id, time_precision and membership are filled in by the replica */
+  GArray *peers; /* ReplicaPeer */
+  WalSync wal_sync;
+  gint64 wal_sync_interval_ms;
+  gsize wal_segment_size;
+  guint64 throttle_threshold; /* bytes of WAL */
+  guint64 partition_interval;
+  gsize memtable_size, block_cache_size;
+  gint64 request_timeout_ms; /* of requests to peers */
+} ReplicaOptions;
+
+typedef struct Identity Identity;
+
+/* Opens the logs and the store, recovers, and starts the threads; nothing goes over the network
+ * until replica_start. `identity` and `loops` must outlive the replica. */
+Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions *options,
+                      GError **error);
+
+/* Begins to connect to the peers. */
+void replica_start(Replica *replica);
+
+/* Takes no more writes; waits up to timeout_ms until those taken are durable and at the peers that
+ * are connected. */
+void replica_drain(Replica *replica, gint64 timeout_ms);
+
+/* Answers all that waits, stops the threads, makes the store durable, closes everything. No handler
+ * may run any more, and none may be inside the replica. */
+void replica_close(Replica *replica);
+
+/* --- requests; each answers `call`, now or later ------------------------------------------------
+ */
+
+void replica_write(Replica *replica, RpcCall *call, const WriteRequest *request, gint64 timeout_ms);
+/* Hands over the writes that this loop's handlers collected. */
+void replica_flush_writes(Replica *replica, RpcLoop *loop);
+void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *request);
+void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handshake);
+void replica_heartbeat(Replica *replica, RpcCall *call, const Heartbeat *heartbeat);
+
+/*
+ * Runs read(data, store, error) on a worker once the replica has applied what it must: error is
+ * NULL, or says why it can't be read (store is NULL then).
+ */
+typedef void (*ReplicaRead)(gpointer data, Store *store, const GError *error);
+void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, ReplicaRead read,
+                  gpointer data);
+
+/* --- status -------------------------------------------------------------------------------------
+ */
+
+NodeStatus *replica_status(Replica *replica);
+Progress *replica_progress(Replica *replica);
+
+/* Once a second, on any one thread: what the store has durably, throttling. */
+void replica_housekeeping(Replica *replica);
+
+/* Whether the log thread and the engine still turn. */
+gboolean replica_is_alive(Replica *replica);
+
+/* A failure after which the process must end (restart recovers): NULL while there is none. */
+char *replica_fatal(Replica *replica);
+
+void replica_set_retry_waits(Replica *replica, guint64 basic_wait_ms, guint64 max_wait_ms);
+void replica_set_heartbeat_interval(Replica *replica, gint64 interval_ms);
+void replica_set_throttle_threshold(Replica *replica, guint64 bytes);

@@ -1,0 +1,240 @@
+/* The apply thread: it alone writes to the store. */
+#include "node/recovery.h"
+#include "node/replica_private.h"
+
+enum {
+  APPLY_ENTRIES = 8192,            /* per store batch */
+  FULL_DISK_RETRY_US = 500 * 1000, /* between tries while the disk is full */
+  PERSIST_WAIT_US = 5 * G_USEC_PER_SEC,
+};
+
+StoreOptions replica_store_options(Replica *replica, char **out_directory)
+{
+  *out_directory = g_build_filename(replica->options.directory, "store", NULL);
+  return (StoreOptions){.directory = *out_directory,
+                        .partition_interval = replica->options.partition_interval,
+                        .memtable_size = replica->options.memtable_size,
+                        .block_cache_size = replica->options.block_cache_size};
+}
+
+/* Waits for runs and takes as many as make one batch; NULL when it is time to stop and none are
+ * left. */
+static GPtrArray *take_runs(Replica *replica)
+{
+  GPtrArray *runs = g_ptr_array_new_with_free_func((GDestroyNotify)entry_run_unref);
+  guint entries = 0;
+  g_mutex_lock(&replica->apply_mutex);
+  while (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop)
+    g_cond_wait(&replica->apply_cond, &replica->apply_mutex);
+  while (!g_queue_is_empty(&replica->apply_queue) && entries < APPLY_ENTRIES) {
+    EntryRun *run = g_queue_pop_head(&replica->apply_queue);
+    entries += entry_run_count(run);
+    g_ptr_array_add(runs, run);
+  }
+  g_mutex_unlock(&replica->apply_mutex);
+  if (runs->len > 0)
+    return runs;
+  g_ptr_array_unref(runs);
+  return NULL;
+}
+
+/* Adds the entries of the runs with their decoded forms, which the caller frees. */
+static gboolean collect(Replica *replica, GPtrArray *runs, GArray *entries, GError **error)
+{
+  for (guint i = 0; i < runs->len; i++) {
+    EntryRun *run = runs->pdata[i];
+    for (guint k = 0; k < entry_run_count(run); k++) {
+      Record record = entry_run_record(run, k);
+      Decoded *decoded = entry_run_take_decoded(run, k);
+      if (decoded == NULL)
+        decoded =
+            store_decode(record.data, record.data_size, replica->options.partition_interval, error);
+      if (decoded == NULL)
+        return FALSE; /* it was decoded before it was taken: the process ends */
+      StoreEntry entry = {entry_run_log(run), record.index, record.hlc, decoded};
+      g_array_append_val(entries, entry);
+    }
+  }
+  return TRUE;
+}
+
+static void free_decoded(GArray *entries)
+{
+  for (guint i = 0; i < entries->len; i++)
+    store_decoded_free(g_array_index(entries, StoreEntry, i).decoded);
+  g_array_unref(entries);
+}
+
+/* Applies again what the store lost of one log. */
+static gboolean catch_up(Replica *replica, const StoreProgress *was, GError **error)
+{
+  g_autoptr(GArray) now = store_progress(replica->store, FALSE, error);
+  if (now == NULL)
+    return FALSE;
+  guint64 applied = 0, hlc = 0;
+  for (guint i = 0; i < now->len; i++)
+    if (log_id_equal(g_array_index(now, StoreProgress, i).log, was->log))
+      applied = g_array_index(now, StoreProgress, i).applied;
+  if (applied >= was->applied)
+    return TRUE;
+  Wal *wal = log_set_find(replica->logs, was->log);
+  if (wal == NULL)
+    return fail(error, SYNCLOG_CORRUPT, "a log is missing");
+  return recovery_replay(wal, replica->store, replica->options.partition_interval, applied + 1,
+                         was->applied, &applied, &hlc, error);
+}
+
+/*
+ * After a full disk the store's database refuses everything until it is opened again. What it lost
+ * since it was last durable comes from the logs. The store is NULL when it could not be opened.
+ */
+static gboolean reopen_store(Replica *replica, const GArray *before, GError **error)
+{
+  g_autofree char *directory = NULL;
+  StoreOptions options = replica_store_options(replica, &directory);
+  g_clear_pointer(&replica->store, store_close);
+  replica->store = store_rocks_new(&options, error);
+  if (replica->store == NULL)
+    return FALSE;
+  for (guint i = 0; i < before->len; i++)
+    if (!catch_up(replica, &g_array_index(before, StoreProgress, i), error))
+      return FALSE;
+  return store_persist(replica->store, TRUE, error);
+}
+
+/* Waits a while; FALSE when the node stops. */
+static gboolean pause_unless_stopping(Replica *replica, gint64 pause_us)
+{
+  gint64 until_us = g_get_monotonic_time() + pause_us;
+  g_mutex_lock(&replica->apply_mutex);
+  while (!replica->apply_stop &&
+         g_cond_wait_until(&replica->apply_cond, &replica->apply_mutex, until_us))
+    ;
+  gboolean stopping = replica->apply_stop;
+  g_mutex_unlock(&replica->apply_mutex);
+  return !stopping;
+}
+
+/* Tries again until the disk has room. FALSE: another error, or the node stops. */
+static gboolean wait_for_space(Replica *replica, GError **error)
+{
+  g_mutex_lock(&replica->mutex);
+  group_refuse_writes(replica->group, SYNCLOG_NO_SPACE, "the store's disk is full");
+  g_mutex_unlock(&replica->mutex);
+  g_critical("the store's disk is full: nothing is applied until there is room");
+  g_autoptr(GArray) before = store_progress(replica->store, FALSE, error);
+  if (before == NULL)
+    return FALSE;
+  for (;;) {
+    if (!pause_unless_stopping(replica, FULL_DISK_RETRY_US))
+      return fail(error, SYNCLOG_NO_SPACE, "the disk is full");
+    g_autoptr(GError) local = NULL;
+    g_rw_lock_writer_lock(&replica->store_lock);
+    gboolean opened = reopen_store(replica, before, &local);
+    g_rw_lock_writer_unlock(&replica->store_lock);
+    if (opened)
+      break;
+    if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NO_SPACE)) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return FALSE;
+    }
+  }
+  g_message("the store's disk has room again");
+  g_mutex_lock(&replica->mutex);
+  if (!replica->draining && !replica->throttled)
+    group_accept_writes(replica->group);
+  g_mutex_unlock(&replica->mutex);
+  return TRUE;
+}
+
+static gboolean apply_entries(Replica *replica, GArray *entries, GError **error)
+{
+  for (;;) {
+    g_autoptr(GError) local = NULL;
+    g_rw_lock_reader_lock(&replica->store_lock);
+    gboolean applied =
+        store_apply(replica->store, (StoreEntry *)(void *)entries->data, entries->len, &local);
+    g_rw_lock_reader_unlock(&replica->store_lock);
+    if (applied)
+      return TRUE;
+    if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NO_SPACE)) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return FALSE;
+    }
+    if (!wait_for_space(replica, error))
+      return FALSE;
+  }
+}
+
+static void publish_applied(Replica *replica, GPtrArray *runs)
+{
+  g_mutex_lock(&replica->mutex);
+  for (guint i = 0; i < runs->len; i++) {
+    EntryRun *run = runs->pdata[i];
+    gsize size;
+    entry_run_bytes(run, &size);
+    Record last = entry_run_record(run, entry_run_count(run) - 1);
+    group_on_applied(replica->group, entry_run_log(run), last.index, last.hlc, size);
+  }
+  g_cond_broadcast(&replica->progress_cond);
+  g_mutex_unlock(&replica->mutex);
+}
+
+/* Before the store writes to disk, all logs are synced: a log is never shorter than the store (P4).
+ */
+static gboolean persist(Replica *replica, GError **error)
+{
+  StoreStats stats;
+  store_stats(replica->store, &stats);
+  if (stats.unpersisted_bytes < replica->options.memtable_size)
+    return TRUE;
+  gint64 until_us = g_get_monotonic_time() + PERSIST_WAIT_US;
+  g_mutex_lock(&replica->mutex);
+  group_sync_mirrors(replica->group);
+  gboolean synced;
+  while (!(synced = group_mirrors_synced(replica->group)) && !replica->log_stop)
+    if (!g_cond_wait_until(&replica->progress_cond, &replica->mutex, until_us))
+      break;
+  g_mutex_unlock(&replica->mutex);
+  if (!synced)
+    return TRUE; /* the disk is slow or the node stops: at the next batch */
+  g_autoptr(GError) local = NULL;
+  g_rw_lock_reader_lock(&replica->store_lock);
+  gboolean persisted = store_persist(replica->store, FALSE, &local);
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  if (persisted)
+    return TRUE;
+  if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NO_SPACE))
+    return wait_for_space(replica, error);
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
+}
+
+static gboolean apply_runs(Replica *replica, GPtrArray *runs, GError **error)
+{
+  GArray *entries = g_array_new(FALSE, FALSE, sizeof(StoreEntry));
+  gboolean applied =
+      collect(replica, runs, entries, error) && apply_entries(replica, entries, error);
+  free_decoded(entries);
+  if (!applied)
+    return FALSE;
+  publish_applied(replica, runs);
+  return persist(replica, error);
+}
+
+gpointer replica_apply_thread(gpointer data)
+{
+  Replica *replica = data;
+  for (;;) {
+    g_autoptr(GPtrArray) runs = take_runs(replica);
+    if (runs == NULL)
+      return NULL;
+    g_autoptr(GError) error = NULL;
+    if (apply_runs(replica, runs, &error))
+      continue;
+    g_mutex_lock(&replica->mutex);
+    replica_set_fatal(replica, error->message);
+    g_mutex_unlock(&replica->mutex);
+    return NULL;
+  }
+}

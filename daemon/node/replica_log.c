@@ -1,0 +1,175 @@
+/* The log thread: it alone writes to the WALs. */
+#include "node/replica_private.h"
+
+static gboolean must_sync_own(Replica *replica, gint64 now_us, gboolean wanted)
+{
+  switch (replica->options.wal_sync) {
+  case WAL_SYNC_GROUP:
+    return TRUE;
+  case WAL_SYNC_INTERVAL:
+    return wanted ||
+           now_us >= replica->own_synced_us + replica->options.wal_sync_interval_ms * 1000;
+  case WAL_SYNC_NONE:
+    break;
+  }
+  return wanted;
+}
+
+/* Encodes the writes as one run that carries their decoded forms. */
+static EntryRun *encode(Replica *replica, GPtrArray *writes)
+{
+  LogId log = wal_log(replica->own_wal);
+  guint32 seed = record_seed(log);
+  gsize size = 0;
+  for (guint i = 0; i < writes->len; i++)
+    size += ((GroupWrite *)writes->pdata[i])->size + RECORD_OVERHEAD_SIZE;
+  guint8 *bytes = g_malloc(size);
+  gpointer *decoded = g_new(gpointer, writes->len);
+  gsize at = 0;
+  for (guint i = 0; i < writes->len; i++) {
+    GroupWrite *write = writes->pdata[i];
+    at += record_write(seed, write->index, write->hlc, write->data, write->size, bytes + at);
+    decoded[i] = write->decoded;
+  }
+  guint64 first_index = ((GroupWrite *)writes->pdata[0])->index;
+  EntryRun *run = entry_run_new(log, first_index, writes->len, bytes, size, bytes, g_free);
+  entry_run_set_decoded(run, decoded, (GDestroyNotify)store_decoded_free);
+  return run;
+}
+
+static void commit_own(Replica *replica, GPtrArray *writes)
+{
+  g_autoptr(EntryRun) run = encode(replica, writes);
+  g_autoptr(GError) error = NULL;
+  gint64 now_us = clock_mono_us(replica->clock);
+  gboolean done = wal_append(replica->own_wal, run, 0, &error);
+  if (done && must_sync_own(replica, now_us, FALSE)) {
+    done = wal_sync(replica->own_wal, &error);
+    replica->own_synced_us = now_us;
+  }
+  g_mutex_lock(&replica->mutex);
+  for (guint i = 0; i < writes->len; i++)
+    ((GroupWrite *)writes->pdata[i])->decoded = NULL; /* the run's from here on */
+  if (done)
+    group_on_own_durable(replica->group, writes, run, clock_mono_us(replica->clock));
+  else
+    group_on_own_failed(replica->group, writes, error);
+  g_cond_broadcast(&replica->progress_cond);
+  g_mutex_unlock(&replica->mutex);
+}
+
+static gboolean write_mirror(Replica *replica, const MirrorWork *work, guint *out_written,
+                             GError **error)
+{
+  Wal *wal = log_set_get(replica->logs, work->log, error);
+  if (wal == NULL)
+    return FALSE;
+  if (work->reset && !wal_reset(wal, error))
+    return FALSE;
+  for (guint i = 0; i < work->runs->len; i++) {
+    if (!wal_append(wal, work->runs->pdata[i], 0, error))
+      return FALSE;
+    *out_written = i + 1;
+  }
+  return !work->sync || wal_sync(wal, error);
+}
+
+static void do_mirror(Replica *replica, const MirrorWork *work)
+{
+  g_autoptr(GError) error = NULL;
+  guint written = 0;
+  write_mirror(replica, work, &written, &error);
+  g_mutex_lock(&replica->mutex);
+  group_on_mirror_done(replica->group, work, written, error, clock_mono_us(replica->clock));
+  g_cond_broadcast(&replica->progress_cond);
+  g_mutex_unlock(&replica->mutex);
+}
+
+static void do_trim(Replica *replica, const TrimWork *trim)
+{
+  Wal *wal = log_set_find(replica->logs, trim->log);
+  if (wal == NULL)
+    return;
+  g_autoptr(GError) error = NULL;
+  if (!wal_trim(wal, trim->index, &error))
+    g_warning("deleting old segments: %s", error->message);
+  g_mutex_lock(&replica->mutex);
+  group_on_trimmed(replica->group, trim->log, wal_first_index(wal));
+  g_mutex_unlock(&replica->mutex);
+}
+
+static void do_work(Replica *replica, const GroupWork *work)
+{
+  if (work->writes->len > 0)
+    commit_own(replica, work->writes);
+  for (guint i = 0; i < work->mirrors->len; i++)
+    do_mirror(replica, &g_array_index(work->mirrors, MirrorWork, i));
+  for (guint i = 0; i < work->trims->len; i++)
+    do_trim(replica, &g_array_index(work->trims, TrimWork, i));
+}
+
+/* With wal_sync other than group: syncs what was written since. */
+static void sync_own(Replica *replica)
+{
+  g_autoptr(GError) error = NULL;
+  replica->own_synced_us = clock_mono_us(replica->clock);
+  if (wal_durable_index(replica->own_wal) == wal_last_index(replica->own_wal) ||
+      wal_sync(replica->own_wal, &error))
+    return;
+  g_mutex_lock(&replica->mutex);
+  group_refuse_writes(replica->group, SYNCLOG_READ_ONLY, error->message);
+  g_mutex_unlock(&replica->mutex);
+}
+
+/* When the log thread must wake by itself. Caller holds `mutex`. */
+static gint64 deadline_us(Replica *replica)
+{
+  gint64 deadline = group_deadline_us(replica->group);
+  if (replica->options.wal_sync == WAL_SYNC_INTERVAL &&
+      wal_durable_index(replica->own_wal) < wal_last_index(replica->own_wal))
+    deadline = MIN(deadline, replica->own_synced_us + replica->options.wal_sync_interval_ms * 1000);
+  return deadline;
+}
+
+static void wait_for_work(Replica *replica, gint64 until_us)
+{
+  replica->log_waiting = TRUE;
+  if (until_us == G_MAXINT64)
+    g_cond_wait(&replica->log_cond, &replica->mutex);
+  else
+    g_cond_wait_until(&replica->log_cond, &replica->mutex, until_us);
+  replica->log_waiting = FALSE;
+}
+
+gpointer replica_log_thread(gpointer data)
+{
+  Replica *replica = data;
+  g_mutex_lock(&replica->mutex);
+  while (!replica->log_stop) {
+    gint64 now_us = clock_mono_us(replica->clock);
+    replica->log_turned_us = now_us;
+    gint64 deadline = deadline_us(replica);
+    if (deadline <= now_us)
+      group_tick(replica->group, now_us);
+    GroupWork work;
+    gboolean sync_wanted = replica->own_sync_wanted;
+    replica->own_sync_wanted = FALSE;
+    if (group_take_work(replica->group, now_us, clock_wall_ms(replica->clock), &work)) {
+      g_mutex_unlock(&replica->mutex);
+      do_work(replica, &work);
+      group_work_clear(&work);
+      g_mutex_lock(&replica->mutex);
+    } else if (!sync_wanted && deadline > now_us) {
+      wait_for_work(replica, deadline);
+      continue;
+    }
+    if (replica->options.wal_sync != WAL_SYNC_GROUP &&
+        must_sync_own(replica, clock_mono_us(replica->clock), sync_wanted)) {
+      g_mutex_unlock(&replica->mutex);
+      sync_own(replica);
+      g_mutex_lock(&replica->mutex);
+    }
+  }
+  g_mutex_unlock(&replica->mutex);
+  return NULL;
+}

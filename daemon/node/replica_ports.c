@@ -1,0 +1,229 @@
+/* The engine's ports: each hands over to another thread and returns at once. */
+#include "node/replica_private.h"
+
+/* --- disk and store -----------------------------------------------------------------------------
+ */
+
+static void port_work(gpointer ctx)
+{
+  Replica *replica = ctx;
+  if (replica->log_waiting) {
+    replica->log_waiting = FALSE; /* one signal wakes it for all */
+    g_cond_signal(&replica->log_cond);
+  }
+}
+
+static void port_apply(gpointer ctx, EntryRun *run)
+{
+  Replica *replica = ctx;
+  g_mutex_lock(&replica->apply_mutex);
+  gboolean was_empty = g_queue_is_empty(&replica->apply_queue);
+  g_queue_push_tail(&replica->apply_queue, run);
+  if (was_empty)
+    g_cond_signal(&replica->apply_cond);
+  g_mutex_unlock(&replica->apply_mutex);
+}
+
+typedef struct ReadJob {
+  Replica *replica;
+  guint32 peer;
+  LogId log;
+  guint64 from;
+  guint max_count;
+  gsize max_bytes;
+} ReadJob;
+
+static void read_job(gpointer data)
+{
+  g_autofree ReadJob *job = data;
+  Replica *replica = job->replica;
+  g_autoptr(GError) error = NULL;
+  EntryRun *run = NULL;
+  Wal *wal = log_set_find(replica->logs, job->log);
+  if (wal == NULL)
+    fail(&error, SYNCLOG_CORRUPT, "the log's directory is missing");
+  else
+    run = wal_read(wal, job->from, job->max_count, job->max_bytes, &error);
+  g_mutex_lock(&replica->mutex);
+  if (run == NULL && error == NULL) {
+    /* Acknowledged without a sync (wal_sync): it can be read once it is synced. */
+    replica->own_sync_wanted = TRUE;
+    port_work(replica);
+  }
+  group_on_read(replica->group, job->peer, job->log, job->from, run,
+                error != NULL ? error->message : NULL, clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+}
+
+static void port_read_log(gpointer ctx, guint32 peer, LogId log, guint64 from, guint max_count,
+                          gsize max_bytes)
+{
+  Replica *replica = ctx;
+  ReadJob *job = g_new(ReadJob, 1);
+  *job = (ReadJob){replica, peer, log, from, max_count, max_bytes};
+  rpc_loops_work(replica->loops, read_job, job);
+}
+
+/* --- channels -----------------------------------------------------------------------------------
+ */
+
+static RpcChannel *channel_of(Replica *replica, guint32 peer)
+{
+  for (guint i = 0; i < replica->links->len; i++) {
+    Link *link = replica->links->pdata[i];
+    if (link->peer == peer)
+      return link->channel;
+  }
+  g_assert_not_reached();
+}
+
+static void port_connect(gpointer ctx, guint32 peer)
+{
+  rpc_channel_connect(channel_of(ctx, peer));
+}
+
+static void port_disconnect(gpointer ctx, guint32 peer)
+{
+  rpc_channel_close(channel_of(ctx, peer));
+}
+
+static void port_send_handshake(gpointer ctx, guint32 peer, const Handshake *handshake)
+{
+  rpc_channel_handshake(channel_of(ctx, peer), handshake);
+}
+
+static void port_send_heartbeat(gpointer ctx, guint32 peer, const Heartbeat *heartbeat)
+{
+  rpc_channel_heartbeat(channel_of(ctx, peer), heartbeat);
+}
+
+static void port_send_sync(gpointer ctx, guint32 peer, guint64 cookie, SyncBatch *batch)
+{
+  rpc_channel_sync(channel_of(ctx, peer), cookie, batch);
+}
+
+static void on_connected(gpointer ctx)
+{
+  Link *link = ctx;
+  Replica *replica = link->replica;
+  g_mutex_lock(&replica->mutex);
+  group_on_connected(replica->group, link->peer, clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+}
+
+static void on_closed(gpointer ctx, const GError *error)
+{
+  Link *link = ctx;
+  Replica *replica = link->replica;
+  g_mutex_lock(&replica->mutex);
+  group_on_closed(replica->group, link->peer, error->message, clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+}
+
+static void on_handshake(gpointer ctx, const HandshakeReply *reply)
+{
+  Link *link = ctx;
+  Replica *replica = link->replica;
+  g_mutex_lock(&replica->mutex);
+  group_on_handshake_reply(replica->group, link->peer, reply, clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+}
+
+static void on_sync(gpointer ctx, guint64 cookie, const SyncReply *reply)
+{
+  Link *link = ctx;
+  Replica *replica = link->replica;
+  g_mutex_lock(&replica->mutex);
+  group_on_sync_reply(replica->group, link->peer, cookie, reply, clock_mono_us(replica->clock));
+  if (replica->draining)
+    g_cond_broadcast(&replica->progress_cond);
+  g_mutex_unlock(&replica->mutex);
+}
+
+static void on_heartbeat(gpointer ctx, const HeartbeatReply *reply)
+{
+  Link *link = ctx;
+  Replica *replica = link->replica;
+  g_mutex_lock(&replica->mutex);
+  group_on_heartbeat_reply(replica->group, link->peer, reply, clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+}
+
+void replica_open_links(Replica *replica)
+{
+  static const RpcChannelCallbacks callbacks = {on_connected, on_closed, on_handshake, on_sync,
+                                                on_heartbeat};
+  for (guint i = 0; i < replica->options.peers->len; i++) {
+    const ReplicaPeer *peer = &g_array_index(replica->options.peers, ReplicaPeer, i);
+    Link *link = g_new0(Link, 1);
+    link->replica = replica;
+    link->peer = peer->id;
+    link->address = g_strdup(peer->address);
+    RpcChannelOptions options = {.address = link->address,
+                                 .max_frame_size = replica->options.group.max_frame_size,
+                                 .connect_timeout_ms = replica->options.request_timeout_ms,
+                                 .request_timeout_ms = replica->options.request_timeout_ms};
+    RpcLoop *loop = rpc_loops_get(replica->loops, i % rpc_loops_count(replica->loops));
+    link->channel = rpc_channel_new(loop, &options, &callbacks, link);
+    g_ptr_array_add(replica->links, link);
+  }
+}
+
+void replica_free_links(Replica *replica)
+{
+  for (guint i = 0; i < replica->links->len; i++) {
+    Link *link = replica->links->pdata[i];
+    rpc_channel_free(link->channel);
+    g_free(link->address);
+    g_free(link);
+  }
+  g_ptr_array_set_size(replica->links, 0);
+}
+
+/* --- answers ------------------------------------------------------------------------------------
+ */
+
+static void port_write_done(gpointer ctx, gpointer write, SynclogStatus status, const char *message,
+                            const Token *token)
+{
+  (void)ctx;
+  ClientWrite *client_write = write;
+  rpc_call_reply_write(client_write->call, status, message, token);
+  g_clear_pointer(&client_write->base.decoded, store_decoded_free);
+  g_free(client_write);
+}
+
+static void port_sync_done(gpointer ctx, gpointer call, const SyncReply *reply)
+{
+  (void)ctx;
+  rpc_call_reply_sync(call, reply);
+}
+
+static void port_read_done(gpointer ctx, gpointer read, SynclogStatus status, const char *message)
+{
+  replica_run_read(ctx, read, status, message);
+}
+
+static void port_note(gpointer ctx, GLogLevelFlags level, const char *text)
+{
+  Replica *replica = ctx;
+  g_autofree char *group = g_strdup_printf("%u", replica->options.group.group);
+  g_log_structured(G_LOG_DOMAIN, level, "SYNCLOG_GROUP", group, "MESSAGE", "%s", text);
+}
+
+GroupPorts replica_ports(Replica *replica)
+{
+  return (GroupPorts){.work = port_work,
+                      .read_log = port_read_log,
+                      .apply = port_apply,
+                      .connect = port_connect,
+                      .disconnect = port_disconnect,
+                      .send_handshake = port_send_handshake,
+                      .send_heartbeat = port_send_heartbeat,
+                      .send_sync = port_send_sync,
+                      .write_done = port_write_done,
+                      .sync_done = port_sync_done,
+                      .read_done = port_read_done,
+                      .note = port_note,
+                      .ctx = replica};
+}

@@ -1,0 +1,87 @@
+/*
+ * The inside of a replica, shared by replica*.c.
+ *
+ * Lock order: `mutex` before `apply_mutex`; the WAL's and the log set's own locks are innermost.
+ * The store's lock (store_lock) is taken with none of them held.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "node/identity.h"
+#include "node/log_set.h"
+#include "node/replica.h"
+
+/* A write of a client on its way through the engine. */
+typedef struct ClientWrite {
+  GroupWrite base; /* first: the engine hands back a pointer to it */
+  RpcCall *call;
+} ClientWrite;
+
+/* A peer's channel. */
+typedef struct Link {
+  Replica *replica;
+  guint32 peer;
+  char *address;
+  RpcChannel *channel;
+} Link;
+
+/* The writes that the handlers on one loop collected since its last flush. */
+typedef struct LoopWrites {
+  RpcLoop *loop;
+  GPtrArray *writes; /* ClientWrite; only that loop's thread touches it */
+} LoopWrites;
+
+struct Replica {
+  ReplicaOptions options;
+  Identity *identity;
+  RpcLoops *loops;
+  Membership *membership;
+  LogSet *logs;
+  Wal *own_wal;
+  GPtrArray *links;    /* Link */
+  GArray *loop_writes; /* LoopWrites, one per loop */
+  const Clock *clock;
+  gint64 started_us;
+
+  GMutex mutex; /* guards group and the fields up to the next comment */
+  Group *group;
+  GCond log_cond; /* the log thread waits here */
+  gboolean log_waiting;
+  gboolean log_stop;
+  gboolean own_sync_wanted; /* a reader waits for unsynced entries (wal_sync other than group) */
+  gint64 log_turned_us;     /* when the log thread last began to wait or work */
+  GCond progress_cond;      /* broadcast when something became durable or was applied */
+  gboolean throttled;
+  gboolean draining;
+  char *fatal;
+
+  GMutex apply_mutex; /* guards the apply queue */
+  GCond apply_cond;
+  GQueue apply_queue; /* EntryRun */
+  gboolean apply_stop;
+
+  GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
+  Store *store;
+
+  GThread *log_thread;
+  GThread *apply_thread;
+  gint64 own_synced_us; /* log thread only */
+};
+
+/* replica_ports.c */
+GroupPorts replica_ports(Replica *replica);
+void replica_open_links(Replica *replica);
+void replica_free_links(Replica *replica);
+
+/* replica_requests.c */
+void replica_run_read(Replica *replica, gpointer read, SynclogStatus status, const char *message);
+
+/* replica_log.c */
+gpointer replica_log_thread(gpointer data);
+
+/* replica_apply.c */
+gpointer replica_apply_thread(gpointer data);
+StoreOptions replica_store_options(Replica *replica, char **out_directory);
+
+/* Records a failure that ends the process. Caller holds `mutex`. */
+void replica_set_fatal(Replica *replica, const char *why);

@@ -1,0 +1,271 @@
+/* Requests of clients and peers on their way into the engine. */
+#include "node/replica_private.h"
+
+#include <string.h>
+
+enum {
+  /* Requests up to this size are decoded on the network thread: handing them over costs more. */
+  INLINE_DECODE_SIZE = 32 * 1024,
+};
+
+/* --- writes -------------------------------------------------------------------------------------
+ */
+
+typedef struct WriteJob {
+  Replica *replica;
+  RpcCall *call;
+  WriteRequest request;
+  gint64 timeout_ms;
+} WriteJob;
+
+static void answer_error(RpcCall *call, const GError *error)
+{
+  gboolean known = error->domain == SYNCLOG_ERROR;
+  rpc_call_reply_write(call, known ? (SynclogStatus)error->code : SYNCLOG_INTERNAL, error->message,
+                       NULL);
+}
+
+/* Validates; NULL when the call was answered with what is wrong. */
+static ClientWrite *prepare_write(Replica *replica, RpcCall *call, const WriteRequest *request,
+                                  gint64 timeout_ms)
+{
+  g_autoptr(GError) error = NULL;
+  if (request->group != replica->options.group.group) {
+    fail(&error, SYNCLOG_UNKNOWN_GROUP, "group %u does not exist here", request->group);
+    answer_error(call, error);
+    return NULL;
+  }
+  g_autoptr(Decoded) decoded =
+      store_decode(request->data, request->size, replica->options.partition_interval, &error);
+  if (decoded != NULL) {
+    g_rw_lock_reader_lock(&replica->store_lock);
+    if (replica->store == NULL)
+      fail(&error, SYNCLOG_NOT_READY, "the store waits for room on its disk");
+    else
+      store_reserve(replica->store, decoded, &error);
+    g_rw_lock_reader_unlock(&replica->store_lock);
+  }
+  if (error != NULL) {
+    answer_error(call, error);
+    return NULL;
+  }
+  ClientWrite *write = g_new0(ClientWrite, 1);
+  write->base = (GroupWrite){.data = request->data,
+                             .size = request->size,
+                             .decoded = g_steal_pointer(&decoded),
+                             .ack = request->ack,
+                             .deadline_us = clock_mono_us(replica->clock) + timeout_ms * 1000};
+  write->call = call;
+  return write;
+}
+
+/* Caller holds `mutex`. */
+static void submit_locked(Replica *replica, ClientWrite *write)
+{
+  g_autoptr(GError) error = NULL;
+  if (group_write(replica->group, &write->base, &error))
+    return;
+  answer_error(write->call, error);
+  store_decoded_free(write->base.decoded);
+  g_free(write);
+}
+
+static void write_job(gpointer data)
+{
+  g_autofree WriteJob *job = data;
+  Replica *replica = job->replica;
+  ClientWrite *write = prepare_write(replica, job->call, &job->request, job->timeout_ms);
+  if (write == NULL)
+    return;
+  g_mutex_lock(&replica->mutex);
+  submit_locked(replica, write);
+  g_mutex_unlock(&replica->mutex);
+}
+
+static LoopWrites *writes_of(Replica *replica, RpcLoop *loop)
+{
+  for (guint i = 0; i < replica->loop_writes->len; i++) {
+    LoopWrites *writes = &g_array_index(replica->loop_writes, LoopWrites, i);
+    if (writes->loop == loop)
+      return writes;
+  }
+  g_assert_not_reached();
+}
+
+void replica_write(Replica *replica, RpcCall *call, const WriteRequest *request, gint64 timeout_ms)
+{
+  if (request->size > INLINE_DECODE_SIZE) {
+    WriteJob *job = g_new(WriteJob, 1);
+    *job = (WriteJob){replica, call, *request, timeout_ms};
+    rpc_loops_work(replica->loops, write_job, job);
+    return;
+  }
+  RpcLoop *loop = rpc_call_loop(call);
+  ClientWrite *write = prepare_write(replica, call, request, timeout_ms);
+  if (write != NULL)
+    g_ptr_array_add(writes_of(replica, loop)->writes, write);
+}
+
+void replica_flush_writes(Replica *replica, RpcLoop *loop)
+{
+  GPtrArray *writes = writes_of(replica, loop)->writes;
+  if (writes->len == 0)
+    return;
+  g_mutex_lock(&replica->mutex);
+  for (guint i = 0; i < writes->len; i++)
+    submit_locked(replica, writes->pdata[i]);
+  g_mutex_unlock(&replica->mutex);
+  g_ptr_array_set_size(writes, 0);
+}
+
+/* --- syncLog ------------------------------------------------------------------------------------
+ */
+
+typedef struct SyncJob {
+  Replica *replica;
+  RpcCall *call;
+  SyncLogRequest request;
+} SyncJob;
+
+static void refuse_sync(RpcCall *call, SynclogStatus status, const char *message)
+{
+  SyncReply reply = {.status = status, .message = (char *)message};
+  rpc_call_reply_sync(call, &reply);
+}
+
+/*
+ * Decodes the entries and hangs the decoded forms on the run. Gives the run, cut before the first
+ * entry that does not decode: NULL if that is the very first.
+ */
+static EntryRun *decode_run(Replica *replica, EntryRun *run, GError **error)
+{
+  guint count = entry_run_count(run);
+  gpointer *decoded = g_new0(gpointer, count);
+  guint done = 0;
+  for (; done < count; done++) {
+    Record record = entry_run_record(run, done);
+    decoded[done] =
+        store_decode(record.data, record.data_size, replica->options.partition_interval, error);
+    if (decoded[done] == NULL)
+      break;
+  }
+  entry_run_set_decoded(run, decoded, (GDestroyNotify)store_decoded_free);
+  if (done == count)
+    return run;
+  EntryRun *good = done > 0 ? entry_run_slice(run, 0, done) : NULL;
+  entry_run_unref(run);
+  return good;
+}
+
+static void take_sync(Replica *replica, RpcCall *call, const SyncLogRequest *request)
+{
+  g_autoptr(GError) error = NULL;
+  gpointer frame = rpc_call_ref_frame(call);
+  EntryRun *run =
+      entry_run_parse(request->log, request->bytes, request->size, frame, rpc_frame_unref, &error);
+  if (run == NULL) {
+    rpc_frame_unref(frame);
+    refuse_sync(call, SYNCLOG_CORRUPT, error->message);
+    return;
+  }
+  if (entry_run_first_index(run) != request->first_index ||
+      entry_run_last_index(run) != request->last_index) {
+    entry_run_unref(run);
+    refuse_sync(call, SYNCLOG_INVALID, "startSyncIndex or endSyncIndex is not that of the entries");
+    return;
+  }
+  run = decode_run(replica, run, &error);
+  g_mutex_lock(&replica->mutex);
+  group_on_sync(replica->group, call, request->log, request->first_index, run,
+                error != NULL ? error->message : NULL, request->sync_now,
+                clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+}
+
+static void sync_job(gpointer data)
+{
+  g_autofree SyncJob *job = data;
+  take_sync(job->replica, job->call, &job->request);
+}
+
+void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *request)
+{
+  if (request->group != replica->options.group.group) {
+    refuse_sync(call, SYNCLOG_UNKNOWN_GROUP, "the group does not exist here");
+    return;
+  }
+  if (request->size <= INLINE_DECODE_SIZE) {
+    take_sync(replica, call, request);
+    return;
+  }
+  SyncJob *job = g_new(SyncJob, 1);
+  *job = (SyncJob){replica, call, *request};
+  rpc_loops_work(replica->loops, sync_job, job);
+}
+
+/* --- handshake and heartbeat --------------------------------------------------------------------
+ */
+
+void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handshake)
+{
+  HandshakeReply reply;
+  g_mutex_lock(&replica->mutex);
+  group_on_handshake(replica->group, handshake, &reply, clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+  rpc_call_reply_handshake(call, &reply);
+  handshake_reply_clear(&reply);
+}
+
+void replica_heartbeat(Replica *replica, RpcCall *call, const Heartbeat *heartbeat)
+{
+  HeartbeatReply reply;
+  g_mutex_lock(&replica->mutex);
+  group_on_heartbeat(replica->group, heartbeat, &reply, clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+  rpc_call_reply_heartbeat(call, &reply);
+  heartbeat_reply_clear(&reply);
+}
+
+/* --- reads --------------------------------------------------------------------------------------
+ */
+
+typedef struct PendingRead {
+  Replica *replica;
+  ReplicaRead read;
+  gpointer data;
+  GError *error;
+} PendingRead;
+
+static void run_read(gpointer data)
+{
+  PendingRead *pending = data;
+  Replica *replica = pending->replica;
+  g_rw_lock_reader_lock(&replica->store_lock);
+  if (pending->error == NULL && replica->store == NULL)
+    fail(&pending->error, SYNCLOG_NOT_READY, "the store waits for room on its disk");
+  pending->read(pending->data, pending->error == NULL ? replica->store : NULL, pending->error);
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  g_clear_error(&pending->error);
+  g_free(pending);
+}
+
+void replica_run_read(Replica *replica, gpointer read, SynclogStatus status, const char *message)
+{
+  PendingRead *pending = read;
+  if (status != SYNCLOG_OK)
+    fail(&pending->error, status, "%s", message != NULL ? message : synclog_status_text(status));
+  rpc_loops_work(replica->loops, run_read, pending);
+}
+
+void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, ReplicaRead read,
+                  gpointer data)
+{
+  PendingRead *pending = g_new0(PendingRead, 1);
+  *pending = (PendingRead){replica, read, data, NULL};
+  g_mutex_lock(&replica->mutex);
+  gboolean ready = group_wait_applied(replica->group, pending, tokens,
+                                      clock_mono_us(replica->clock) + timeout_ms * 1000);
+  g_mutex_unlock(&replica->mutex);
+  if (ready)
+    run_read(pending);
+}

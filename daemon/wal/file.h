@@ -1,0 +1,53 @@
+/*
+ * What several parts of the WAL do with files, over the table of system calls. No state, any
+ * thread. Failures name the path; ENOSPC and EDQUOT become NO_SPACE.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "wal/io.h"
+
+/* An open file that closes itself: g_auto(WalFile) file = WAL_FILE_NONE. */
+typedef struct WalFile {
+  const WalIo *io;
+  int fd; /* -1: none */
+} WalFile;
+
+#define WAL_FILE_NONE ((WalFile){NULL, -1})
+
+void wal_file_close(WalFile *file);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(WalFile, wal_file_close)
+
+/* Gives an open file away and leaves none. */
+static inline WalFile wal_file_steal(WalFile *file)
+{
+  WalFile given = *file;
+  *file = WAL_FILE_NONE;
+  return given;
+}
+
+/* `flags` as of open(2). A file that does not exist fails with INVALID, anything else with
+ * INTERNAL. */
+gboolean wal_file_open(const WalIo *io, const char *path, int flags, WalFile *out_file,
+                       GError **error);
+
+/* Reads until `size` bytes or the end of the file: the number read, or -1 with errno. */
+gssize wal_file_read(const WalFile *file, void *buffer, gsize size, goffset offset);
+
+/* Writes until done or the first failure: the number written; errno is set when it is not `size`.
+ */
+gsize wal_file_write(const WalFile *file, const void *bytes, gsize size, goffset offset);
+
+/* The same with zeros. */
+gsize wal_file_write_zeros(const WalFile *file, gsize size, goffset offset);
+
+/* Makes the names in a directory durable. */
+gboolean wal_directory_sync(const WalIo *io, const char *directory, GError **error);
+
+/* Creates a directory and what is missing above it; what was created is durable. */
+gboolean wal_directory_create(const WalIo *io, const char *directory, GError **error);
+
+/* Copies a file durably: the copy has its name only when it is whole. `temp` is a path beside it.
+ */
+gboolean wal_file_copy(const WalIo *io, const char *from, const char *temp, const char *to,
+                       GError **error);

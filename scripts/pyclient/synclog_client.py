@@ -1,0 +1,503 @@
+"""A client of synclogd for Python 3, over the code that Thrift generates (python3-thrift).
+
+    from synclog_client import Client, Session
+
+    with Client("127.0.0.1:6750") as node:
+        node.insert("plant1.boiler", 1700000000000, {"temperature": 81.5, "open": True})
+        for row in node.query("plant1.boiler", start=1700000000000):
+            print(row.timestamp, row.values)
+
+Types: bool is BOOLEAN, int INT64, float DOUBLE, str TEXT. The other two are asked for by name:
+`types={"count": "INT32", "level": "FLOAT"}`. A row's value that is None is left out.
+
+Sessions: writes return tokens. A Session keeps the newest token of every log that it saw; reads
+made with it wait until the node that they ask has applied those writes. Give the same Session to
+clients of different nodes, and what was written on one is seen on the other:
+
+    session = Session()
+    Client(node1, session=session).insert(...)
+    Client(node2, session=session).query(...)
+
+Errors: every outcome but success is a SynclogError of the class that belongs to the status code
+(TypeMismatch, Overloaded, …), with .code, .message, .retryable and .retry_after_ms. A write that
+is durable on its node but did not reach the asked-for ack in time is no error: it returns a
+WriteResult whose `pending` is True. Unreachable is raised when the node can't be talked to.
+
+A Client is one connection, opened when first needed and again after it broke. It is not
+thread-safe: use one per thread.
+"""
+
+import array
+import socket
+import struct
+import sys
+from collections import namedtuple
+from enum import IntEnum
+
+import synclog_generated
+
+synclog_generated.load()
+
+# pylint: disable=wrong-import-position
+from synclog.admin import TAdminService
+from synclog.admin.ttypes import TDigestReq, TStatusReq
+from synclog.client import TClientService
+from synclog.client.ttypes import (TAck, TAggregateReq, TLastReq, TQueryReq, TSeriesReq,
+                                   TWriteReq)
+from synclog.types.ttypes import (TColumn, TDataType, TDelete, TLogId, TRow, TStatusCode, TTablet,
+                                  TToken, TValue, TWrite)
+from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
+from thrift.Thrift import TApplicationException, TException
+from thrift.transport.TSocket import TSocket
+from thrift.transport.TTransport import TFramedTransport, TTransportException
+
+# Both enumerations as the IDL has them.
+Status = IntEnum("Status", TStatusCode._NAMES_TO_VALUES)
+DataType = IntEnum("DataType", TDataType._NAMES_TO_VALUES)
+ACKS = {"local": TAck.LOCAL, "majority": TAck.MAJORITY, "all": TAck.ALL}
+
+Row = namedtuple("Row", "timestamp values")
+LastValue = namedtuple("LastValue", "measurement type timestamp value")
+Window = namedtuple("Window", "start count sum avg min max first first_time last last_time")
+Measurement = namedtuple("Measurement", "name type conflicting")
+Device = namedtuple("Device", "name measurements")
+Info = namedtuple("Info", "node_id cluster_id version time_precision groups")
+Token = namedtuple("Token", "origin incarnation index")
+WriteResult = namedtuple("WriteResult", "token pending message")
+Digest = namedtuple("Digest", "digest cells devices progress")
+
+
+class SynclogError(Exception):
+    """An answer other than success."""
+
+    code = None
+
+    def __init__(self, status):
+        try:
+            code = Status(status.code)
+            name = code.name
+        except ValueError:
+            code, name = status.code, "status %d" % status.code
+        super().__init__("%s: %s" % (name, status.message or "no message"))
+        self.code = code
+        self.message = status.message or ""
+        self.retryable = status.retryable
+        self.retry_after_ms = status.retryAfterMs
+
+
+class Unreachable(OSError):
+    """The node can't be connected to, or the connection broke. What a write that was on its way
+    did is unknown; repeating it is safe, since the same values give the same data."""
+
+
+class Refused(OSError):
+    """The node did not understand the request; it closed the connection or may have done so."""
+
+
+def _error_class(code):
+    name = "".join(part.capitalize() for part in code.name.split("_"))
+    return type(name, (SynclogError,), {"code": code, "__module__": __name__})
+
+
+# INVALID → Invalid, UNKNOWN_LOG → UnknownLog, …
+ERRORS = {code: _error_class(code) for code in Status if code > Status.PENDING}
+globals().update({error.__name__: error for error in ERRORS.values()})
+
+
+def check_status(status):
+    """Raises the error of a status, unless it is a success."""
+    if status.code not in (Status.OK, Status.PENDING):
+        raise ERRORS.get(status.code, SynclogError)(status)
+
+
+# --- values and columns ---------------------------------------------------------------------------
+
+_ARRAY = {DataType.BOOLEAN: "B", DataType.INT32: "i", DataType.INT64: "q", DataType.FLOAT: "f",
+          DataType.DOUBLE: "d"}
+_FIELD = {DataType.BOOLEAN: "booleanValue", DataType.INT32: "int32Value",
+          DataType.INT64: "int64Value", DataType.FLOAT: "floatValue",
+          DataType.DOUBLE: "doubleValue", DataType.TEXT: "textValue"}
+
+
+def type_of(value):
+    """The type that a Python value is written as when none is named."""
+    for python_type, data_type in ((bool, DataType.BOOLEAN), (int, DataType.INT64),
+                                   (float, DataType.DOUBLE), (str, DataType.TEXT)):
+        if isinstance(value, python_type):
+            return data_type
+    raise TypeError("no data type for %r" % (value,))
+
+
+def _data_type(name_or_type):
+    return DataType[name_or_type.upper()] if isinstance(name_or_type, str) else \
+        DataType(name_or_type)
+
+
+def value_to_thrift(value, data_type=None):
+    data_type = type_of(value) if data_type is None else _data_type(data_type)
+    if data_type in (DataType.FLOAT, DataType.DOUBLE):
+        value = float(value)
+    return TValue(**{_FIELD[data_type]: value})
+
+
+def value_from_thrift(value):
+    if value is None:
+        return None
+    for field in _FIELD.values():
+        content = getattr(value, field)
+        if content is not None:
+            return content
+    return None
+
+
+def _to_little_endian(numbers):
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def pack_times(timestamps):
+    return _to_little_endian(array.array("q", timestamps))
+
+
+def unpack_times(packed):
+    return _unpack_numbers("q", packed)
+
+
+def _unpack_numbers(code, packed):
+    numbers = array.array(code)
+    numbers.frombytes(packed)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+def pack_column(measurement, values, data_type=None):
+    """A TColumn of a list of values; None where a row has none."""
+    present = [value for value in values if value is not None]
+    if data_type is None:
+        data_type = type_of(present[0]) if present else DataType.DOUBLE
+    data_type = _data_type(data_type)
+    nulls = None
+    if len(present) < len(values):
+        bits = bytearray((len(values) + 7) // 8)
+        for i, value in enumerate(values):
+            if value is None:
+                bits[i // 8] |= 1 << (i % 8)
+        nulls = bytes(bits)
+    if data_type == DataType.TEXT:
+        texts = [b"" if value is None else value.encode() for value in values]
+        offsets = array.array("I", [0])
+        for text in texts:
+            offsets.append(offsets[-1] + len(text))
+        packed = _to_little_endian(offsets) + b"".join(texts)
+    else:
+        filled = [0 if value is None else value for value in values]
+        packed = _to_little_endian(array.array(_ARRAY[data_type], filled))
+    return TColumn(measurement, data_type, packed, nulls)
+
+
+def unpack_column(column, row_count):
+    """The list of a column's values, None where a row has none."""
+    data_type = DataType(column.type)
+    if data_type == DataType.TEXT:
+        size = 4 * (row_count + 1)
+        offsets = struct.unpack("<%dI" % (row_count + 1), column.values[:size])
+        texts = column.values[size:]
+        values = [texts[offsets[i]:offsets[i + 1]].decode() for i in range(row_count)]
+    else:
+        values = _unpack_numbers(_ARRAY[data_type], column.values)
+        if data_type == DataType.BOOLEAN:
+            values = [bool(value) for value in values]
+    if len(values) != row_count:
+        raise ValueError("column %s: %d values for %d rows" %
+                         (column.measurement, len(values), row_count))
+    if column.nulls:
+        for i in range(row_count):
+            if column.nulls[i // 8] >> (i % 8) & 1:
+                values[i] = None
+    return values
+
+
+def make_row(device, timestamp, values, types=None):
+    """A TRow of a dict measurement → value."""
+    types = types or {}
+    present = {name: value for name, value in values.items() if value is not None}
+    return TRow(device, timestamp, list(present),
+                [value_to_thrift(value, types.get(name)) for name, value in present.items()])
+
+
+def make_tablet(device, timestamps, columns, types=None):
+    """A TTablet of a dict measurement → list of values, one for each timestamp."""
+    types = types or {}
+    return TTablet(device, len(timestamps), pack_times(timestamps),
+                   [pack_column(name, values, types.get(name)) for name, values in columns.items()])
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+class Session:
+    """The newest token of each log. Share it between clients to read your own writes anywhere."""
+
+    def __init__(self):
+        self._newest = {}
+
+    def add(self, token):
+        key = (token.origin, token.incarnation)
+        if token.index > self._newest.get(key, 0):
+            self._newest[key] = token.index
+
+    def tokens(self):
+        return [Token(origin, incarnation, index)
+                for (origin, incarnation), index in sorted(self._newest.items())]
+
+
+def token_to_thrift(token):
+    return TToken(TLogId(token.origin, token.incarnation), token.index)
+
+
+def token_from_thrift(token):
+    return Token(token.log.origin, token.log.incarnation, token.index)
+
+
+# --- the client -----------------------------------------------------------------------------------
+
+def split_address(address):
+    """("host", port) of "host:port" or "[v6]:port"."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+class Client:
+    """A connection to one node, or to the first that answers of a list of nodes.
+
+    With a list, a read that finds its node gone is asked again of the next one. A write never is:
+    its caller gets Unreachable and decides.
+    """
+
+    def __init__(self, addresses, session=None, group=0, timeout=30.0):
+        self.addresses = [addresses] if isinstance(addresses, str) else list(addresses)
+        self.session = session
+        self.group = group
+        self.timeout = timeout
+        self._transport = None
+        self._client = self._admin = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    @property
+    def address(self):
+        """The node that the client talks to, or will try first."""
+        return self.addresses[0]
+
+    def connect(self):
+        """Opens the connection now; otherwise the first request does."""
+        if self._transport is not None:
+            return
+        trouble = []
+        for _ in self.addresses:
+            try:
+                handle = socket.create_connection(split_address(self.address), self.timeout)
+            except OSError as error:
+                trouble.append("%s: %s" % (self.address, error))
+                self.addresses.append(self.addresses.pop(0))
+                continue
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            raw = TSocket()
+            raw.setHandle(handle)
+            self._transport = TFramedTransport(raw)
+            protocol = TBinaryProtocolAccelerated(self._transport, strictRead=True,
+                                                  strictWrite=True)
+            self._client = TClientService.Client(protocol)
+            self._admin = TAdminService.Client(protocol)
+            return
+        raise Unreachable("; ".join(trouble))
+
+    def close(self):
+        if self._transport is not None:
+            self._transport.close()
+        self._transport = self._client = self._admin = None
+
+    def _call_once(self, service, method, *arguments):
+        self.connect()
+        try:
+            return getattr(getattr(self, service), method)(*arguments)
+        except TApplicationException as error:
+            self.close()
+            raise Refused("%s: %s: %s" % (self.address, method, error.message)) from error
+        except (OSError, TTransportException) as error:
+            self.close()
+            raise Unreachable("%s: %s: %s" % (self.address, method,
+                                              getattr(error, "inner", None) or error)) from error
+        except TException as error:
+            self.close()
+            raise Refused("%s: %s: %s" % (self.address, method, error)) from error
+
+    def _read(self, service, method, *arguments):
+        for _ in self.addresses[1:]:
+            try:
+                return self._checked(self._call_once(service, method, *arguments))
+            except (Unreachable, ERRORS[Status.NOT_READY]):
+                self.close()
+                self.addresses.append(self.addresses.pop(0))
+        return self._checked(self._call_once(service, method, *arguments))
+
+    @staticmethod
+    def _checked(reply):
+        check_status(reply.status)
+        return reply
+
+    def _tokens(self, tokens):
+        if tokens is None and self.session is not None:
+            tokens = self.session.tokens()
+        return [token_to_thrift(token) for token in tokens] if tokens else None
+
+    # --- writing ---
+
+    def write(self, write, ack=None, timeout_ms=None):
+        """Writes a TWrite as one entry. `ack`: "local", "majority" or "all"."""
+        level = ACKS[ack] if ack is not None else None
+        reply = self._checked(self._call_once(
+            "_client", "write", TWriteReq(self.group, write, level, timeout_ms)))
+        token = token_from_thrift(reply.token)
+        if self.session is not None:
+            self.session.add(token)
+        return WriteResult(token, reply.status.code == Status.PENDING, reply.status.message)
+
+    def insert(self, device, timestamp, values, types=None, **options):
+        """One row: a dict measurement → value."""
+        return self.write(TWrite(rows=[make_row(device, timestamp, values, types)]), **options)
+
+    def insert_rows(self, device, rows, types=None, **options):
+        """Rows (timestamp, dict) as one entry: all of them or none."""
+        return self.write(TWrite(rows=[make_row(device, timestamp, values, types)
+                                       for timestamp, values in rows]), **options)
+
+    def insert_tablet(self, device, timestamps, columns, types=None, **options):
+        """Many rows as columns: a dict measurement → list of values, None where there is none."""
+        return self.write(TWrite(tablets=[make_tablet(device, timestamps, columns, types)]),
+                          **options)
+
+    def delete(self, device, start, end, measurements=None, **options):
+        """Removes a range of time, both ends included."""
+        return self.write(TWrite(deletes=[TDelete(device, measurements, start, end)]), **options)
+
+    # --- reading ---
+
+    def query_pages(self, device, measurements=None, start=None, end=None, limit=None,
+                    descending=False, tokens=None, timeout_ms=None):
+        """The replies (TQueryReply) of a query, page by page. `limit`: rows per page."""
+        request = TQueryReq(self.group, device, measurements, start, end, limit, None,
+                            descending or None, self._tokens(tokens), timeout_ms)
+        while True:
+            reply = self._read("_client", "query", request)
+            yield reply
+            if not reply.nextPage:
+                return
+            request.page = reply.nextPage
+
+    def query(self, device, measurements=None, start=None, end=None, limit=None, descending=False,
+              tokens=None, timeout_ms=None):
+        """All rows of a range of time (both ends included) as Row(timestamp, {name: value}).
+        `limit`: rows per page. Where a measurement has values of two types (see Device), a row's
+        value is the one of the winning type, else the other."""
+        for page in self.query_pages(device, measurements, start, end, limit, descending, tokens,
+                                     timeout_ms):
+            count = page.rowCount or 0
+            columns = [(column.measurement, unpack_column(column, count))
+                       for column in page.columns or []]
+            for i, timestamp in enumerate(unpack_times(page.timestamps or b"")):
+                values = {}
+                for name, column in columns:
+                    if column[i] is not None:
+                        values.setdefault(name, column[i])
+                yield Row(timestamp, values)
+
+    def query_columns(self, device, measurements=None, **options):
+        """The same as (timestamps, {name: values}), without an object for every row; faster."""
+        timestamps, columns = [], {}
+        for page in self.query_pages(device, measurements, **options):
+            count = page.rowCount or 0
+            before = len(timestamps)
+            timestamps += unpack_times(page.timestamps or b"")
+            seen = set()
+            for column in page.columns or []:
+                name = column.measurement
+                values = unpack_column(column, count)
+                if name in seen:
+                    kept = columns[name]
+                    kept[before:] = [old if old is not None else new
+                                     for old, new in zip(kept[before:], values)]
+                    continue
+                seen.add(name)
+                columns.setdefault(name, [None] * before).extend(values)
+            for name in columns.keys() - seen:
+                columns[name] += [None] * count
+        return timestamps, columns
+
+    def last(self, device, measurements=None, tokens=None, timeout_ms=None):
+        """The newest value of each measurement, as {name: LastValue}."""
+        reply = self._read("_client", "last", TLastReq(self.group, device, measurements,
+                                                       self._tokens(tokens), timeout_ms))
+        return {value.measurement: LastValue(value.measurement, DataType(value.type),
+                                             value.timestamp, value_from_thrift(value.value))
+                for value in reply.values or []}
+
+    def aggregate(self, device, measurement, start, end, window=None, limit=None, tokens=None,
+                  timeout_ms=None):
+        """Windows of length `window` from `start` on; without it one window over all."""
+        request = TAggregateReq(self.group, device, measurement, start, end, window, limit,
+                                self._tokens(tokens), timeout_ms)
+        windows = []
+        while True:
+            reply = self._read("_client", "aggregate", request)
+            for each in reply.windows or []:
+                windows.append(Window(each.startTime, each.count, each.sum, each.avg,
+                                      value_from_thrift(each.min), value_from_thrift(each.max),
+                                      value_from_thrift(each.first), each.firstTime,
+                                      value_from_thrift(each.last), each.lastTime))
+            if reply.nextStartTime is None:
+                return windows
+            request.startTime = reply.nextStartTime
+
+    def series(self, prefix=None, limit=None):
+        """All devices with their measurements. `limit`: devices per request."""
+        request = TSeriesReq(self.group, prefix, limit)
+        devices = []
+        while True:
+            reply = self._read("_client", "series", request)
+            for device in reply.devices or []:
+                devices.append(Device(device.device, [
+                    Measurement(each.measurement, DataType(each.type), each.conflicting)
+                    for each in device.measurements]))
+            if reply.nextAfter is None:
+                return devices
+            request.after = reply.nextAfter
+
+    # --- about the node ---
+
+    def info(self):
+        reply = self._read("_client", "info")
+        return Info(reply.nodeId, reply.clusterId, reply.version, reply.timePrecision,
+                    reply.groups)
+
+    def status(self):
+        """The TNodeStatus of thrift/admin.thrift."""
+        return self._read("_admin", "status", TStatusReq(self.group)).node
+
+    def digest(self, tokens=None, timeout_ms=None):
+        """Digest of the node's whole state; equal data gives equal digests."""
+        reply = self._read("_admin", "digest", TDigestReq(self.group, self._tokens(tokens),
+                                                          timeout_ms))
+        progress = {(each.log.origin, each.log.incarnation): each.applied
+                    for each in (reply.progress.logs if reply.progress else [])}
+        return Digest(reply.digest.hex(), reply.cells, reply.devices, progress)
+
+    def config(self):
+        """The configuration in force, as {(section, key): TConfigEntry}."""
+        reply = self._read("_admin", "config")
+        return {(entry.section, entry.key): entry for entry in reply.entries or []}

@@ -1,0 +1,23 @@
+/*
+ * The main() of a test binary: runs a list of Check tests, returns 0 when all pass.
+ */
+#pragma once
+
+#include <check.h>
+#include <glib.h>
+
+static inline int run_suite(const char *name, const TTest *const *tests, guint count)
+{
+  Suite *suite = suite_create(name);
+  TCase *cases = tcase_create(name);
+  for (guint i = 0; i < count; i++)
+    tcase_add_test(cases, tests[i]);
+  suite_add_tcase(suite, cases);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_NORMAL);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? 0 : 1;
+}
+
+#define RUN_SUITE(name, tests) run_suite(name, tests, G_N_ELEMENTS(tests))

@@ -1,0 +1,229 @@
+"""Files of the WAL that were damaged while the node was down."""
+
+import os
+import struct
+
+from case import expect, expect_equal, test
+from load import check_everywhere, join_writers, start_writers
+from peer import crc32c
+from synclog_client import TWrite, make_row
+
+
+def records_of(path, origin, incarnation):
+    """(offset, size) of the valid records of a segment: 0A 0001 index, 0A 0002 hlc, 0B 0003 data,
+    08 0004 checksum, 00; see daemon/base/record.h."""
+    with open(path, "rb") as file:
+        data = file.read()
+    head = b"\x0a\x00\x01"
+    at = 4096  # behind the header
+    seed = struct.pack(">IQ", origin, incarnation)
+    found = []
+    while data[at:at + 3] == head:
+        size, = struct.unpack(">I", data[at + 25:at + 29])
+        end = at + 29 + size
+        checksum, = struct.unpack(">I", data[end + 3:end + 7])
+        if len(found) < 3:  # enough to know that this reads the right thing
+            expect_equal(checksum, crc32c(seed + data[at:end]), "checksum in %s" % path)
+        found.append((at, end + 8 - at))
+        at = end + 8
+    expect(len(found) > 4, "%s holds only %d records", path, len(found))
+    return found
+
+
+def log_of(node, origin):
+    name = os.path.basename(node.wal_dir(origin))
+    return int(name.split("-")[0]), int(name.split("-")[1])
+
+
+def flip(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte[0] ^ 0x10]))
+
+
+def flip_in_the_middle(node, origin):
+    """Flips a byte in the middle record of the last segment. Returns the segment's path."""
+    path = node.segments(origin)[-1]
+    offset, size = records_of(path, *log_of(node, origin))[-1 - len(records_of(
+        path, *log_of(node, origin))) // 2]
+    flip(path, offset + size // 2)
+    return path
+
+
+def filled(case, count=3, **config):
+    cluster = case.cluster(count, config)
+    ledger = join_writers(start_writers(cluster, "before", per_node=2,
+                                        count=case.scaled(80, least=20), payload="x" * 300))
+    check_everywhere(cluster, ledger)
+    return cluster, ledger
+
+
+def goes_on(case, cluster, ledger):
+    """All nodes take writes, and everything is everywhere."""
+    ledger.merge(join_writers(start_writers(cluster, "after", count=20)))
+    return check_everywhere(cluster, ledger, timeout=30)
+
+
+@test(timeout=60)
+def a_flipped_byte_in_a_mirror(case):
+    cluster, ledger = filled(case)
+    cluster[2].kill()
+    path = flip_in_the_middle(cluster[2], 1)
+    cluster[2].start()
+    expect(os.path.basename(path) in cluster[2].log_text(),
+           "the daemon's log does not name the damaged file")
+    goes_on(case, cluster, ledger)
+    status = cluster[2].log_status(1)
+    expect_equal(status.state, "ok", "state of the mirror afterwards (%s)" % status.message)
+    # What was refetched is really in the file: it stands another start, alone.
+    cluster.stop()
+    cluster[2].start()
+    case.eventually("the mirror is whole",
+                    lambda: cluster[2].log_status(1).progress.durable == status.progress.durable)
+    cluster.start()
+    check_everywhere(cluster, ledger)
+
+
+@test(timeout=60)
+def a_flipped_byte_in_the_own_log(case):
+    cluster, ledger = filled(case)
+    before = cluster[1].own_log().progress.log
+    cluster[1].kill()
+    path = flip_in_the_middle(cluster[1], 1)
+    cluster[1].start()
+    expect(os.path.basename(path) in cluster[1].log_text(),
+           "the daemon's log does not name the damaged file")
+    now = cluster[1].own_log().progress.log
+    expect(now.incarnation > before.incarnation,
+           "the node goes on in a log that it can't prove to hold")
+    goes_on(case, cluster, ledger)
+
+
+@test(timeout=60)
+def a_flipped_byte_with_all_nodes_down(case):
+    cluster, ledger = filled(case)
+    cluster.stop()
+    flip_in_the_middle(cluster[1], 1)
+    flip_in_the_middle(cluster[2], 3)
+    flip_in_the_middle(cluster[3], 3)
+    cluster.start()
+    goes_on(case, cluster, ledger)
+
+
+@test(timeout=60)
+def a_damaged_header(case):
+    """The first bytes of the mirror's segment, and a segment that became empty."""
+    cluster, ledger = filled(case)
+    for damage in (lambda path: flip(path, 9), lambda path: os.truncate(path, 0), os.unlink):
+        cluster[2].kill()
+        damage(cluster[2].segments(1)[-1])
+        cluster[2].start()
+        goes_on(case, cluster, ledger)
+
+
+@test(timeout=60)
+def a_torn_record_behind_the_end(case):
+    """A write that was cut by a power loss, never acknowledged: it goes, the log goes on."""
+    cluster, ledger = filled(case)
+    before = cluster[1].own_log().progress
+    cluster[1].kill()
+    path = cluster[1].segments(1)[-1]
+    offset, size = records_of(path, *log_of(cluster[1], 1))[-1]
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        last = file.read(size)
+        file.seek(offset + size)
+        file.write(last[:size // 2])
+    cluster[1].start()
+    now = cluster[1].own_log().progress
+    expect_equal(now.log.incarnation, before.log.incarnation, "incarnation")
+    expect_equal(now.durable, before.durable, "durable")
+    goes_on(case, cluster, ledger)
+
+
+@test(timeout=90)
+def the_last_record_cut_anywhere(case):
+    """The last entry that a node acknowledged is cut off its own log, at many lengths. Peers have
+    it, so it comes back, and its index is never given to another entry."""
+    cluster = case.cluster(2)
+    with cluster[1].client() as client:
+        for i in range(10):
+            client.insert("cut", i, {"v": i})
+    cluster.converge()
+    points = 10
+    for round_number in range(case.scaled(8, least=3)):
+        with cluster[1].client() as client:
+            client.insert("cut", points, {"v": points})
+        points += 1
+        cluster.converge()
+        if round_number % 2:
+            cluster[1].kill()
+        else:
+            cluster[1].stop()
+        path = cluster[1].segments(1)[-1]
+        found = _records_if_any(path, *log_of(cluster[1], 1))
+        if found:
+            offset, size = found[-1]
+            keep = case.random.randrange(0, size)
+            with open(path, "r+b") as file:
+                file.seek(offset + keep)
+                file.write(bytes(size - keep))
+        cluster[1].start()
+        # It may need to hear of it from its peer first, and then be started again.
+        case.eventually("the node knows that its end is lost", lambda: (
+            cluster[1].peer_status(2).state == "connected"))
+        if cluster[1].status().state == "read-only":
+            cluster[1].stop()
+            cluster[1].start()
+        with cluster[1].client() as client:
+            client.insert("cut", points, {"v": points})
+        points += 1
+        cluster.converge()
+        for node in cluster:
+            with node.client() as client:
+                expect_equal([(row.timestamp, row.values["v"]) for row in client.query("cut")],
+                             [(i, i) for i in range(points)], "%s: rows" % node)
+
+
+def _records_if_any(path, origin, incarnation):
+    try:
+        return records_of(path, origin, incarnation)
+    except AssertionError:
+        return None
+
+
+@test(timeout=60)
+def a_store_that_is_gone(case):
+    """The store's folder was deleted: either it is built again from the logs and the peers, or the
+    node says that it can't."""
+    cluster, ledger = filled(case, 2)
+    cluster[2].stop()
+    store = os.path.join(cluster[2].data_dir, "group-0", "store")
+    os.rename(store, store + ".gone")
+    cluster[2].start()
+    goes_on(case, cluster, ledger)
+
+
+@test(timeout=40)
+def a_damaged_identity(case):
+    """node.ini: without it nobody knows which log the node wrote. No guess, a clear error."""
+    node = case.cluster(1)[1]
+    with node.client() as client:
+        client.write(TWrite(rows=[make_row("d", 1, {"v": 1})]))
+    node.stop()
+    path = os.path.join(node.data_dir, "node.ini")
+    with open(path, "rb") as file:
+        content = file.read()
+    with open(path, "wb") as file:
+        file.write(b"[node]\nid = many\n")
+    node.launch()
+    node.expect_death()
+    expect(node.wait_exit() not in (0, None), "started with a damaged node.ini")
+    expect("node.ini" in node.log_text().split("--- start")[-1], "the error does not name the file")
+    with open(path, "wb") as file:
+        file.write(content)
+    node.start()
+    with node.client() as client:
+        expect_equal(len(list(client.query("d"))), 1, "rows")

@@ -1,0 +1,61 @@
+#include "core/routing.h"
+
+#include "support/suite.h"
+
+START_TEST(own_logs_of_any_incarnation_go_to_all)
+{
+  ck_assert(routing_sends(1, 2, (LogId){1, 100}, 500));
+  ck_assert(routing_sends(1, 2, (LogId){1, 500}, 500));
+  ck_assert(routing_sends(1, 3, (LogId){1, 7}, 500));
+}
+END_TEST
+
+START_TEST(former_logs_of_the_peer_go_back_to_it)
+{
+  ck_assert(routing_sends(1, 2, (LogId){2, 100}, 500));
+  ck_assert(routing_sends(1, 2, (LogId){2, 900}, 500));
+}
+END_TEST
+
+START_TEST(logs_of_third_nodes_are_theirs_to_send)
+{
+  ck_assert(!routing_sends(1, 2, (LogId){3, 100}, 500));
+  ck_assert(!routing_sends(1, 2, (LogId){3, 500}, 500));
+}
+END_TEST
+
+START_TEST(inv7_no_node_is_sent_the_log_it_writes)
+{
+  ck_assert(!routing_sends(1, 2, (LogId){2, 500}, 500));
+  for (guint32 self = 1; self <= 4; self++)
+    for (guint32 peer = 1; peer <= 4; peer++)
+      if (self != peer)
+        ck_assert(!routing_sends(self, peer, (LogId){peer, 500}, 500));
+}
+END_TEST
+
+START_TEST(inv7_each_log_has_a_sender_while_its_origin_is_up)
+{
+  for (guint32 origin = 1; origin <= 4; origin++)
+    for (guint64 incarnation = 499; incarnation <= 500; incarnation++)
+      for (guint32 to = 1; to <= 4; to++) {
+        guint senders = 0;
+        for (guint32 from = 1; from <= 4; from++)
+          if (from != to)
+            senders += routing_sends(from, to, (LogId){origin, incarnation}, 500);
+        if (to != origin)
+          ck_assert_uint_eq(senders, 1);
+        else
+          ck_assert_uint_eq(senders, incarnation == 500 ? 0 : 3);
+      }
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {
+      own_logs_of_any_incarnation_go_to_all, former_logs_of_the_peer_go_back_to_it,
+      logs_of_third_nodes_are_theirs_to_send, inv7_no_node_is_sent_the_log_it_writes,
+      inv7_each_log_has_a_sender_while_its_origin_is_up};
+  return RUN_SUITE("routing", tests);
+}
