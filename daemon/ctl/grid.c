@@ -224,7 +224,7 @@ static void print_csv_cell(Grid *grid, guint column, const Cell *cell)
     value_append_text(line, &cell->value);
   }
   if (column + 1 == grid->columns->len)
-    g_string_append(line, "\r\n");
+    g_string_append_c(line, '\n');
   fwrite(line->str, 1, line->len, grid->out);
 }
 
@@ -256,7 +256,7 @@ static void print_head(Grid *grid)
     g_autoptr(GString) line = g_string_new(i > 0 ? "," : "");
     csv_append(line, ',', column->key, strlen(column->key), FALSE);
     if (i + 1 == grid->columns->len)
-      g_string_append(line, "\r\n");
+      g_string_append_c(line, '\n');
     fwrite(line->str, 1, line->len, grid->out);
   }
 }

@@ -29,11 +29,16 @@ static gboolean is_wanted(const PageQuery *query, const char *measurement)
   return query->measurements == NULL || g_strv_contains(query->measurements, measurement);
 }
 
-/* Whether the bare name would stand twice, or be taken for one of the fixed columns. */
-static gboolean needs_type(const Device *device, const Measurement *m)
+char *page_label(const char *measurement, DataType type, gboolean ambiguous, LabelStyle style)
 {
-  if (strcmp(m->name, "time") == 0 || strcmp(m->name, "device") == 0)
-    return TRUE;
+  gboolean seen = type == DATA_BOOLEAN || type == DATA_INT64 || type == DATA_DOUBLE;
+  gboolean reserved = strcmp(measurement, "time") == 0 || strcmp(measurement, "device") == 0;
+  return measurement_join(measurement, type,
+                          ambiguous || reserved || (style == LABELS_EXACT && !seen));
+}
+
+static gboolean is_ambiguous(const Device *device, const Measurement *m)
+{
   guint count = 0;
   for (guint i = 0; i < device->measurements->len; i++)
     count += strcmp(g_array_index(device->measurements, Measurement, i).name, m->name) == 0;
@@ -46,9 +51,8 @@ static void add_columns(Pages *pages, const Device *device)
     const Measurement *m = &g_array_index(device->measurements, Measurement, i);
     if (!is_wanted(pages->query, m->name))
       continue;
-    gboolean typed = pages->query->typed || needs_type(device, m);
     PageColumn column = {.measurement = g_strdup(m->name), .type = m->type};
-    column.label = measurement_join(m->name, m->type, typed);
+    column.label = page_label(m->name, m->type, is_ambiguous(device, m), pages->query->labels);
     g_array_append_val(pages->columns, column);
   }
 }

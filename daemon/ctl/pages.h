@@ -14,13 +14,21 @@ typedef struct PageColumn {
   char *label;
 } PageColumn;
 
+typedef enum {
+  LABELS_SHORT, /* types only where they tell columns apart */
+  LABELS_EXACT, /* also where an import would see another type in the values */
+} LabelStyle;
+
+/* Transfer full. `ambiguous`: another column bears the same name. */
+char *page_label(const char *measurement, DataType type, gboolean ambiguous, LabelStyle style);
+
 typedef struct PageQuery {
   const char *device;
   const char *const *measurements; /* NULL-terminated, or NULL: all */
   gint64 start_time, end_time;
   guint64 limit; /* rows altogether; 0: all */
   gboolean descending;
-  gboolean typed;       /* every label with its type */
+  LabelStyle labels;
   const GArray *tokens; /* Token, or NULL */
 } PageQuery;
 

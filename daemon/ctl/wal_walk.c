@@ -164,8 +164,7 @@ static GArray *list_segments(const WalPlace *place, GError **error)
   GArray *firsts = g_array_new(FALSE, FALSE, sizeof(guint64));
   for (guint i = 0; i < names->len; i++) {
     guint64 first;
-    if (segment_name_parse(names->pdata[i], &first) &&
-        (place->only_file == NULL || strcmp(place->only_file, names->pdata[i]) == 0))
+    if (segment_name_parse(names->pdata[i], &first))
       g_array_append_val(firsts, first);
   }
   g_array_sort(firsts, compare_u64);
@@ -381,10 +380,14 @@ gboolean wal_walk(const WalPlace *place, guint64 from, WalVisit visit, gpointer 
   if (firsts == NULL)
     return FALSE;
   for (guint i = 0; i < firsts->len && !walk.ended; i++) {
+    guint64 first = g_array_index(firsts, guint64, i);
     guint64 next = i + 1 < firsts->len ? g_array_index(firsts, guint64, i + 1) : 0;
-    if (next != 0 && next <= from)
+    char name[SEGMENT_NAME_SIZE];
+    gboolean wanted =
+        place->only_file == NULL || strcmp(place->only_file, segment_name_format(first, name)) == 0;
+    if (!wanted || (next != 0 && next <= from))
       continue;
-    if (!walk_segment(&walk, g_array_index(firsts, guint64, i), next, error))
+    if (!walk_segment(&walk, first, next, error))
       return FALSE;
   }
   return TRUE;

@@ -314,9 +314,7 @@ static gboolean check_peers(const Config *config, const Scan *scan, GError **err
   if (config->peers->len > LIMIT_MEMBERS - 1)
     return fail(error, SYNCLOG_INVALID, "%s: %u peers, the most are %d", scan->name,
                 config->peers->len, LIMIT_MEMBERS - 1);
-  g_auto(GStrv) own = g_strsplit(config->replication_listen, ",", -1);
-  for (guint i = 0; own[i] != NULL; i++)
-    g_strstrip(own[i]);
+  g_auto(GStrv) own = config_split_addresses(config->replication_listen);
   for (guint i = 0; i < config->peers->len; i++) {
     const ConfigPeer *peer = &g_array_index(config->peers, ConfigPeer, i);
     g_autofree char *section = g_strdup_printf(PEER_PREFIX "%u", peer->node_id);
@@ -348,12 +346,9 @@ static gboolean check_order(const Scan *scan, const char *section, const char *k
 
 static gboolean check_listen(const Config *config, const Scan *scan, GError **error)
 {
-  g_auto(GStrv) client = g_strsplit(config->client_listen, ",", -1);
-  g_auto(GStrv) replication = g_strsplit(config->replication_listen, ",", -1);
-  for (guint i = 0; client[i] != NULL; i++)
-    g_strstrip(client[i]);
+  g_auto(GStrv) client = config_split_addresses(config->client_listen);
+  g_auto(GStrv) replication = config_split_addresses(config->replication_listen);
   for (guint i = 0; replication[i] != NULL; i++) {
-    g_strstrip(replication[i]);
     if (!g_str_has_suffix(replication[i], ":0") &&
         g_strv_contains((const char *const *)client, replication[i]))
       return fail_at(error, scan, "replication", "listen", "%s is in [client] listen as well",

@@ -299,11 +299,18 @@ gboolean config_check_address(const char *address, gboolean port_may_be_zero, GE
   return TRUE;
 }
 
+GStrv config_split_addresses(const char *text)
+{
+  GStrv parts = g_strsplit(text, ",", -1);
+  for (guint i = 0; parts[i] != NULL; i++)
+    g_strstrip(parts[i]);
+  return parts;
+}
+
 static gboolean check_addresses(const char *text, GError **error)
 {
-  g_auto(GStrv) parts = g_strsplit(text, ",", -1);
+  g_auto(GStrv) parts = config_split_addresses(text);
   for (guint i = 0; parts[i] != NULL; i++) {
-    g_strstrip(parts[i]);
     if (!config_check_address(parts[i], TRUE, error))
       return FALSE;
     if (g_strv_contains((const char *const *)parts + i + 1, parts[i]))

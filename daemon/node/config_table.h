@@ -54,3 +54,6 @@ gboolean config_is_default(const Config *config, const ConfigKey *key);
 
 /* Whether `address` is host:port or [v6]:port; the error's message is the reason alone. */
 gboolean config_check_address(const char *address, gboolean port_may_be_zero, GError **error);
+
+/* The addresses of a list; transfer full. */
+GStrv config_split_addresses(const char *text);

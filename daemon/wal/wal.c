@@ -1,4 +1,4 @@
-#include "wal/wal-private.h"
+#include "wal/wal_private.h"
 
 #include "wal/recovery.h"
 

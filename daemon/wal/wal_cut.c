@@ -1,5 +1,5 @@
 /* What takes records away: trim at the front, cut at the end, reset. */
-#include "wal/wal-private.h"
+#include "wal/wal_private.h"
 
 #include "wal/scan.h"
 

@@ -2,7 +2,7 @@
 
     from synclog_client import Client, Session
 
-    with Client("127.0.0.1:6750") as node:
+    with Client("127.0.0.1:7670") as node:
         node.insert("plant1.boiler", 1700000000000, {"temperature": 81.5, "open": True})
         for row in node.query("plant1.boiler", start=1700000000000):
             print(row.timestamp, row.values)

@@ -136,8 +136,8 @@ START_TEST(quorum_index_is_the_sorted_one)
       durable[i] = sorted[i] = (guint64)g_rand_int_range(rand, 0, 6);
     qsort(sorted, count, sizeof sorted[0], compare_down);
     for (guint nodes = 1; nodes <= 8; nodes++)
-      ck_assert_uint_eq(acks_quorum_index(durable, count, nodes),
-                        nodes <= count ? sorted[nodes - 1] : 0);
+      fast_assert(acks_quorum_index(durable, count, nodes) ==
+                  (nodes <= count ? sorted[nodes - 1] : 0));
   }
   g_rand_free(rand);
 }
@@ -216,14 +216,14 @@ static void walk_step(Walk *walk)
     guint64 done;
     do {
       done = GPOINTER_TO_SIZE(acks_take_done(walk->acks, walk->durable, walk->nodes));
-      ck_assert_uint_eq(done, model_take_done(walk->model, walk->durable, walk->nodes));
+      fast_assert(done == model_take_done(walk->model, walk->durable, walk->nodes));
     } while (done != 0);
   } else {
     walk->now_us += g_rand_int_range(walk->rand, 0, 200);
     guint64 late;
     do {
       late = GPOINTER_TO_SIZE(acks_take_late(walk->acks, walk->now_us));
-      ck_assert_uint_eq(late, model_take_late(walk->model, walk->now_us));
+      fast_assert(late == model_take_late(walk->model, walk->now_us));
     } while (late != 0);
   }
 }
@@ -237,11 +237,11 @@ START_TEST(inv5_random_walks_agree_with_model)
                  .nodes = 1 + seed % 6};
     for (guint step = 0; step < 3000; step++) {
       walk_step(&walk);
-      ck_assert_uint_eq(acks_waiting(walk.acks), walk.model->len);
+      fast_assert(acks_waiting(walk.acks) == walk.model->len);
       gint64 deadline_us = G_MAXINT64;
       if (walk.model->len > 0)
         deadline_us = g_array_index(walk.model, Write, model_earliest(walk.model)).deadline_us;
-      ck_assert_int_eq(acks_deadline_us(walk.acks), deadline_us);
+      fast_assert(acks_deadline_us(walk.acks) == deadline_us);
     }
     while (acks_take_any(walk.acks) != NULL)
       continue;
@@ -259,12 +259,12 @@ START_TEST(many_waiting_writes_are_cheap)
   enum { COUNT = 300000 };
   for (guint64 i = 1; i <= COUNT; i++) {
     acks_add(acks, i, 2 + i % 2, (gint64)(COUNT - i), id(i));
-    ck_assert_uint_eq(take_done(acks, i, 0, 0), 0);
+    fast_assert(take_done(acks, i, 0, 0) == 0);
   }
   guint taken = 0;
   while (take_done(acks, COUNT, COUNT, COUNT) != 0)
     taken++;
-  ck_assert_uint_eq(taken, COUNT);
+  fast_assert(taken == COUNT);
 }
 END_TEST
 

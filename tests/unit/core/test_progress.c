@@ -33,18 +33,17 @@ START_TEST(inv4_stays_sorted_and_single)
   gboolean known[8][8] = {{FALSE}};
   for (guint i = 0; i < 500; i++) {
     LogId log = {(guint32)g_rand_int_range(rand, 0, 8), (guint64)g_rand_int_range(rand, 0, 8)};
-    ck_assert_int_eq(progress_find(progress, log) != NULL, known[log.origin][log.incarnation]);
+    fast_assert((progress_find(progress, log) != NULL) == known[log.origin][log.incarnation]);
     if (i % 3 == 0) {
       progress_put(progress, log)->durable = log.origin * 100 + log.incarnation;
       known[log.origin][log.incarnation] = TRUE;
     }
     LogProgress *found = progress_find(progress, log);
     if (found != NULL)
-      ck_assert_uint_eq(found->durable, log.origin * 100 + log.incarnation);
+      fast_assert(found->durable == log.origin * 100 + log.incarnation);
     for (guint k = 1; k < progress->logs->len; k++)
-      ck_assert_int_lt(log_id_compare(&g_array_index(progress->logs, LogProgress, k - 1).log,
-                                      &g_array_index(progress->logs, LogProgress, k).log),
-                       0);
+      fast_assert(log_id_compare(&g_array_index(progress->logs, LogProgress, k - 1).log,
+                                 &g_array_index(progress->logs, LogProgress, k).log) < 0);
   }
   g_rand_free(rand);
 }
@@ -119,12 +118,12 @@ START_TEST(inv4_random_merges_agree_with_model)
     for (guint k = 0; k < progress->logs->len; k++) {
       const LogProgress *one = &g_array_index(progress->logs, LogProgress, k);
       const guint64 *model = highest[one->log.origin][one->log.incarnation];
-      ck_assert_uint_eq(one->received, model[0]);
-      ck_assert_uint_eq(one->durable, model[1]);
-      ck_assert_uint_eq(one->applied, model[2]);
+      fast_assert(one->received == model[0]);
+      fast_assert(one->durable == model[1]);
+      fast_assert(one->applied == model[2]);
     }
   }
-  ck_assert_uint_eq(progress->logs->len, 16);
+  fast_assert(progress->logs->len == 16);
   g_rand_free(rand);
 }
 END_TEST

@@ -259,15 +259,15 @@ static void pop_both(Reorder *queue, Model *model, guint8 *left)
   guint64 before = model->expected;
   g_autofree Item *item = reorder_pop(queue);
   if (!model_pop(model, &expected_item)) {
-    ck_assert_ptr_null(item);
+    fast_assert(item == NULL);
     return;
   }
-  ck_assert_ptr_nonnull(item);
+  fast_assert(item != NULL);
   alive--;
-  ck_assert_uint_eq(item->first, expected_item.first);
-  ck_assert_uint_eq(item->last, expected_item.last);
+  fast_assert(item->first == expected_item.first);
+  fast_assert(item->last == expected_item.last);
   for (guint64 i = before; i <= item->last; i++)
-    ck_assert_uint_eq(left[i]++, 0); /* each index once */
+    fast_assert(left[i]++ == 0); /* each index once */
 }
 
 static void random_walk(guint32 seed, guint capacity)
@@ -281,19 +281,19 @@ static void random_walk(guint32 seed, guint capacity)
       gint64 first = (gint64)model.expected + g_rand_int_range(rand, -8, 2 * (gint32)capacity + 4);
       first = MAX(first, 1);
       guint64 last = (guint64)first + (guint64)g_rand_int_range(rand, 0, 9);
-      ck_assert_int_eq(push(queue, (guint64)first, last), model_push(&model, (guint64)first, last));
+      fast_assert(push(queue, (guint64)first, last) == model_push(&model, (guint64)first, last));
     } else {
       pop_both(queue, &model, left);
     }
-    ck_assert_uint_eq(reorder_expected(queue), model.expected);
-    ck_assert_uint_eq(reorder_waiting(queue), model.items->len);
-    ck_assert_uint_le(reorder_waiting(queue), capacity + 1);
-    ck_assert_uint_eq(alive, model.items->len);
+    fast_assert(reorder_expected(queue) == model.expected);
+    fast_assert(reorder_waiting(queue) == model.items->len);
+    fast_assert(reorder_waiting(queue) <= capacity + 1);
+    fast_assert(alive == model.items->len);
   }
   for (guint64 i = 1; i < model.expected; i++)
-    ck_assert_uint_eq(left[i], 1); /* no hole */
+    fast_assert(left[i] == 1); /* no hole */
   reorder_free(queue);
-  ck_assert_uint_eq(alive, 0);
+  fast_assert(alive == 0);
   g_array_unref(model.items);
   g_rand_free(rand);
 }
@@ -328,11 +328,11 @@ START_TEST(inv9_never_stuck)
       gpointer item;
       while ((item = reorder_pop(queue)) != NULL)
         item_free(item);
-      ck_assert_uint_gt(reorder_expected(queue), from);
-      ck_assert_uint_lt(++rounds, 500);
+      fast_assert(reorder_expected(queue) > from);
+      fast_assert(++rounds < 500);
     }
     reorder_free(queue);
-    ck_assert_uint_eq(alive, 0);
+    fast_assert(alive == 0);
     g_rand_free(rand);
   }
 }

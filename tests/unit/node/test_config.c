@@ -2,10 +2,9 @@
 
 #include "base/limits.h"
 #include "node/config_table.h"
+#include "support/suite.h"
 
-#include <check.h>
 #include <glib/gstdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static Config *parse(const char *text, GError **error)
@@ -445,38 +444,27 @@ END_TEST
 
 int main(void)
 {
-  TCase *values = tcase_create("values");
-  tcase_add_test(values, defaults_are_those_of_the_table);
-  tcase_add_test(values, every_default_is_valid_and_canonical);
-  tcase_add_test(values, every_bound_is_enforced);
-  tcase_add_test(values, sizes_have_units);
-  tcase_add_test(values, durations_have_units);
-  tcase_add_test(values, partition_interval_follows_the_precision);
-  tcase_add_test(values, choices_and_texts_are_checked);
-  tcase_add_test(values, counts_are_plain_numbers);
-  tcase_add_test(values, addresses);
-  TCase *files = tcase_create("files");
-  tcase_add_test(files, unknown_names_are_refused_with_a_guess);
-  tcase_add_test(files, what_is_there_twice_is_refused);
-  tcase_add_test(files, malformed_files_are_refused);
-  tcase_add_test(files, line_ends_and_blanks_do_not_matter);
-  tcase_add_test(files, peers_are_sorted_and_checked);
-  tcase_add_test(files, most_peers);
-  tcase_add_test(files, listen_takes_a_list);
-  tcase_add_test(files, values_must_fit_together);
-  tcase_add_test(files, load_names_the_file);
-  TCase *whole = tcase_create("whole");
-  tcase_add_test(whole, print_reads_back_to_the_same);
-  tcase_add_test(whole, entries_tell_value_default_and_reload);
-  tcase_add_test(whole, reload_takes_what_can_change);
-  tcase_add_test(whole, template_is_valid_and_all_defaults);
-  Suite *suite = suite_create("config");
-  suite_add_tcase(suite, values);
-  suite_add_tcase(suite, files);
-  suite_add_tcase(suite, whole);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  const TTest *const tests[] = {defaults_are_those_of_the_table,
+                                every_default_is_valid_and_canonical,
+                                every_bound_is_enforced,
+                                sizes_have_units,
+                                durations_have_units,
+                                partition_interval_follows_the_precision,
+                                choices_and_texts_are_checked,
+                                counts_are_plain_numbers,
+                                addresses,
+                                unknown_names_are_refused_with_a_guess,
+                                what_is_there_twice_is_refused,
+                                malformed_files_are_refused,
+                                line_ends_and_blanks_do_not_matter,
+                                peers_are_sorted_and_checked,
+                                most_peers,
+                                listen_takes_a_list,
+                                values_must_fit_together,
+                                load_names_the_file,
+                                print_reads_back_to_the_same,
+                                entries_tell_value_default_and_reload,
+                                reload_takes_what_can_change,
+                                template_is_valid_and_all_defaults};
+  return RUN_SUITE("config", tests);
 }

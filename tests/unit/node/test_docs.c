@@ -1,9 +1,7 @@
-/* What is written about the configuration says what the program does. Runs in the project's folder.
- */
+/* The documents of the configuration are what the program says. Runs in the project's folder. */
 #include "node/config.h"
+#include "support/suite.h"
 
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ADVICE "; scripts/update-docs writes it anew"
@@ -63,15 +61,7 @@ END_TEST
 
 int main(void)
 {
-  TCase *tests = tcase_create("docs");
-  tcase_add_test(tests, shipped_configuration_is_the_template);
-  tcase_add_test(tests, readme_has_the_reference);
-  tcase_add_test(tests, docker_configurations_fit_together);
-  Suite *suite = suite_create("docs");
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  const TTest *const tests[] = {shipped_configuration_is_the_template, readme_has_the_reference,
+                                docker_configurations_fit_together};
+  return RUN_SUITE("docs", tests);
 }

@@ -1,0 +1,167 @@
+#include "base/limits.h"
+#include "ctl/ctl.h"
+#include "ctl/values.h"
+
+#include <string.h>
+
+enum { UNKNOWN_LOG_PAUSE_US = 50 * 1000 };
+
+typedef struct Answer {
+  const char *server; /* borrowed */
+  RpcClient *client;
+  StateDigest digest;
+  Progress *progress;
+} Answer;
+
+static void answer_clear(gpointer data)
+{
+  Answer *answer = data;
+  g_clear_pointer(&answer->client, rpc_client_free);
+  g_clear_pointer(&answer->progress, progress_free);
+}
+
+static Answer *answer_at(const GArray *answers, guint i)
+{
+  return &g_array_index(answers, Answer, i);
+}
+
+static guint64 applied_of(const Progress *progress, LogId log)
+{
+  const LogProgress *found = progress_find(progress, log);
+  return found != NULL ? found->applied : 0;
+}
+
+static gboolean ask(Ctl *ctl, Answer *answer, const GArray *tokens, GError **error)
+{
+  Progress *progress = NULL;
+  if (!rpc_client_digest(answer->client, ctl->group, tokens, &answer->digest, &progress, error))
+    return fail_prefix(error, "%s: ", answer->server);
+  g_clear_pointer(&answer->progress, progress_free);
+  answer->progress = progress;
+  return TRUE;
+}
+
+/* The highest applied index of every log, as tokens, of those logs that some server is behind with. */
+static GArray *points_to_reach(const GArray *answers)
+{
+  g_autoptr(Progress) highest = progress_new();
+  GArray *tokens = g_array_new(FALSE, FALSE, sizeof(Token));
+  for (guint i = 0; i < answers->len; i++)
+    progress_merge(highest, answer_at(answers, i)->progress);
+  for (guint k = 0; k < highest->logs->len && tokens->len < LIMIT_TOKENS; k++) {
+    const LogProgress *log = &g_array_index(highest->logs, LogProgress, k);
+    gboolean behind = FALSE;
+    for (guint i = 0; i < answers->len; i++)
+      behind = behind || applied_of(answer_at(answers, i)->progress, log->log) < log->applied;
+    if (behind)
+      g_array_append_val(tokens, ((Token){log->log, log->applied}));
+  }
+  return tokens;
+}
+
+/* Asks all again until all have applied the same, or the time is up. */
+static gboolean reach_same_point(Ctl *ctl, GArray *answers, GError **error)
+{
+  gint64 deadline_us = g_get_monotonic_time() + ctl->timeout_ms * 1000;
+  for (;;) {
+    g_autoptr(GArray) tokens = points_to_reach(answers);
+    if (tokens->len == 0)
+      return TRUE;
+    if (g_get_monotonic_time() > deadline_us)
+      return fail(error, SYNCLOG_TIMEOUT, "the servers did not reach the same point of all logs");
+    for (guint i = 0; i < answers->len; i++) {
+      g_autoptr(GError) local = NULL;
+      if (ask(ctl, answer_at(answers, i), tokens, &local))
+        continue;
+      if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_UNKNOWN_LOG)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+      }
+      /* It has not heard of a log yet, so there is nothing to wait for at it. */
+      g_usleep(UNKNOWN_LOG_PAUSE_US);
+      if (!ask(ctl, answer_at(answers, i), NULL, error))
+        return FALSE;
+    }
+  }
+}
+
+static void print(const Ctl *ctl, const GArray *answers)
+{
+  g_autoptr(Grid) grid = ctl_grid(ctl);
+  grid_column(grid, "SERVER", "server", FALSE);
+  grid_column(grid, "DIGEST", "digest", FALSE);
+  grid_column(grid, "CELLS", "cells", TRUE);
+  grid_column(grid, "DEVICES", "devices", TRUE);
+  grid_column(grid, "APPLIED", "applied", FALSE);
+  for (guint i = 0; i < answers->len; i++) {
+    const Answer *answer = answer_at(answers, i);
+    g_autofree char *digest =
+        g_strdup_printf("%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x",
+                        answer->digest.high, answer->digest.low);
+    g_autoptr(GString) applied = g_string_new(NULL);
+    for (guint k = 0; k < answer->progress->logs->len; k++) {
+      const LogProgress *log = &g_array_index(answer->progress->logs, LogProgress, k);
+      char text[TOKEN_TEXT_SIZE];
+      g_string_append_printf(applied, "%s%s", k > 0 ? "," : "",
+                             token_format(&(Token){log->log, log->applied}, text));
+    }
+    grid_text(grid, answer->server);
+    grid_text(grid, digest);
+    grid_uint(grid, answer->digest.cells);
+    grid_uint(grid, answer->digest.devices);
+    grid_text(grid, applied->str);
+  }
+}
+
+static gboolean check_equal(const Ctl *ctl, const GArray *answers, GError **error)
+{
+  const StateDigest *first = &answer_at(answers, 0)->digest;
+  for (guint i = 1; i < answers->len; i++) {
+    const StateDigest *digest = &answer_at(answers, i)->digest;
+    if (digest->low != first->low || digest->high != first->high || digest->cells != first->cells)
+      return fail(error, SYNCLOG_CORRUPT, "%s and %s have applied the same entries and hold different data",
+                  answer_at(answers, 0)->server, answer_at(answers, i)->server);
+  }
+  if (ctl->format == FORMAT_TEXT)
+    ctl_say(ctl, "equal\n");
+  return TRUE;
+}
+
+static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
+{
+  gboolean compare = FALSE;
+  const GOptionEntry entries[] = {
+      {"compare", 0, 0, G_OPTION_ARG_NONE, &compare,
+       "Wait until all servers have applied the same and compare", NULL},
+      G_OPTION_ENTRY_NULL,
+  };
+  if (!ctl_options(ctl, entries, 0, 0, &argc, &argv, error))
+    return FALSE;
+  guint count = g_strv_length(ctl->servers);
+  if (compare && count < 2)
+    return ctl_usage(error, "--compare needs several servers: --server A,B,C");
+  g_autoptr(GArray) answers = g_array_new(FALSE, TRUE, sizeof(Answer));
+  g_array_set_clear_func(answers, answer_clear);
+  g_array_set_size(answers, count);
+  for (guint i = 0; i < count; i++) {
+    Answer *answer = answer_at(answers, i);
+    answer->server = ctl->servers[i];
+    answer->client = rpc_client_new(answer->server, ctl->timeout_ms);
+    if (!ask(ctl, answer, NULL, error))
+      return FALSE;
+  }
+  if (compare && !reach_same_point(ctl, answers, error))
+    return FALSE;
+  print(ctl, answers);
+  return !compare || check_equal(ctl, answers, error);
+}
+
+const CtlCommand ctl_digest = {
+    .name = "digest",
+    .arguments = "",
+    .summary = "Print, and compare, the digests of the servers' data",
+    .details = "Every server of --server is asked. With --compare it waits, up to --timeout, until all "
+               "have applied\nthe same entries; exit code 1 when their data then differs, 3 when they do "
+               "not get there.",
+    .run = run,
+};

@@ -1,0 +1,342 @@
+#include "ctl/ctl.h"
+#include "ctl/times.h"
+
+#include <string.h>
+
+/* What one server says; `status` is NULL when it does not answer. */
+typedef struct View {
+  const char *server; /* borrowed */
+  NodeStatus *status;
+  GError *error;
+} View;
+
+static void view_clear(gpointer data)
+{
+  View *view = data;
+  g_clear_pointer(&view->status, node_status_free);
+  g_clear_error(&view->error);
+}
+
+static const View *view_at(const GArray *views, guint i)
+{
+  return &g_array_index(views, View, i);
+}
+
+/* The status of each server, NULL where a server gave none. */
+static GArray *ask_all(Ctl *ctl)
+{
+  GArray *views = g_array_new(FALSE, TRUE, sizeof(View));
+  g_array_set_clear_func(views, view_clear);
+  for (guint i = 0; ctl->servers[i] != NULL; i++) {
+    g_autoptr(RpcClient) client = rpc_client_new(ctl->servers[i], ctl->timeout_ms);
+    View view = {.server = ctl->servers[i]};
+    view.status = rpc_client_status(client, ctl->group, &view.error);
+    g_array_append_val(views, view);
+  }
+  return views;
+}
+
+/* The farthest that anyone is known to be with each log. */
+static Progress *farthest(const GArray *views)
+{
+  Progress *all = progress_new();
+  for (guint i = 0; i < views->len; i++) {
+    const NodeStatus *status = view_at(views, i)->status;
+    if (status == NULL)
+      continue;
+    g_autoptr(Progress) own = progress_new();
+    for (guint k = 0; k < status->logs->len; k++) {
+      const LogProgress *log = &g_array_index(status->logs, LogStatus, k).progress;
+      *progress_put(own, log->log) = *log;
+    }
+    progress_merge(all, own);
+    for (guint k = 0; k < status->peers->len; k++) {
+      const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, k);
+      if (peer->progress != NULL)
+        progress_merge(all, peer->progress);
+    }
+  }
+  return all;
+}
+
+static void print_nodes(Grid *grid, const GArray *views)
+{
+  grid_column(grid, "SERVER", "server", FALSE);
+  grid_column(grid, "NODE", "nodeId", TRUE);
+  grid_column(grid, "STATE", "state", FALSE);
+  grid_column(grid, "CLUSTER", "clusterId", FALSE);
+  grid_column(grid, "VERSION", "version", FALSE);
+  grid_column(grid, "UPTIME", "uptimeMs", TRUE);
+  grid_column(grid, "WRITES", "writes", TRUE);
+  grid_column(grid, "REFUSED", "writesRefused", TRUE);
+  grid_column(grid, "APPLIED", "entriesApplied", TRUE);
+  grid_column(grid, "DUPLICATE", "entriesDuplicate", TRUE);
+  grid_column(grid, "CONNECTIONS", "connections", TRUE);
+  grid_column(grid, "STORE MB", "storeBytes", TRUE);
+  grid_column(grid, "MESSAGE", "message", FALSE);
+  for (guint i = 0; i < views->len; i++) {
+    const View *view = view_at(views, i);
+    const NodeStatus *status = view->status;
+    char uptime[TIME_TEXT_SIZE], store[TIME_TEXT_SIZE];
+    grid_text(grid, view->server);
+    if (status == NULL) {
+      grid_missing(grid);
+      grid_text(grid, ctl_is_unreachable(view->error) ? "unreachable" : "refused");
+      for (guint k = 0; k < 9; k++)
+        grid_missing(grid);
+      grid_text(grid, view->error->message);
+      continue;
+    }
+    g_snprintf(store, sizeof store, "%.1f", (double)status->store_bytes / 1e6);
+    grid_uint(grid, status->node_id);
+    grid_text(grid, status->state);
+    grid_text(grid, status->cluster_id);
+    grid_text(grid, status->version);
+    grid_int_as(grid, duration_format_ms(status->uptime_ms, uptime), status->uptime_ms);
+    grid_uint(grid, status->writes);
+    grid_uint(grid, status->writes_refused);
+    grid_uint(grid, status->entries_applied);
+    grid_uint(grid, status->entries_duplicate);
+    grid_uint(grid, status->connections);
+    grid_int_as(grid, store, (gint64)status->store_bytes);
+    grid_text(grid, status->message);
+  }
+  grid_flush(grid);
+}
+
+/*
+ * One row: how far `node` is with a log. `now_hlc` is a clock of now, by which the age of what it applied
+ * last is told when nobody is known to be farther.
+ */
+static void print_log(Grid *grid, guint32 node, const LogProgress *log, const LogStatus *status,
+                      const Progress *all, guint64 now_hlc)
+{
+  char id[LOG_ID_TEXT_SIZE], age[TIME_TEXT_SIZE];
+  const LogProgress *best = progress_find(all, log->log);
+  guint64 target = best != NULL ? MAX(best->received, best->applied) : log->received;
+  guint64 lag = target > log->applied ? target - log->applied : 0;
+  guint64 newest_hlc = now_hlc;
+  if (best != NULL && best->applied_hlc > log->applied_hlc)
+    newest_hlc = best->applied_hlc;
+  gint64 lag_ms = 0;
+  if (lag > 0 && newest_hlc > log->applied_hlc && log->applied_hlc > 0)
+    lag_ms = (gint64)((newest_hlc >> 16) - (log->applied_hlc >> 16));
+  grid_uint(grid, node);
+  grid_text(grid, log_id_format(log->log, id));
+  if (status != NULL)
+    grid_bool(grid, status->own);
+  else
+    grid_missing(grid);
+  grid_uint(grid, log->received);
+  grid_uint(grid, log->durable);
+  grid_uint(grid, log->applied);
+  grid_uint(grid, log->first_available);
+  grid_uint(grid, lag);
+  grid_int_as(grid, lag > 0 ? duration_format_ms(lag_ms, age) : "0", lag_ms);
+  grid_text(grid, status != NULL ? status->state : NULL);
+  if (status != NULL)
+    grid_uint(grid, status->wal_bytes);
+  else
+    grid_missing(grid);
+  grid_text(grid, status != NULL ? status->message : NULL);
+}
+
+static gboolean is_asked(const GArray *views, guint32 node)
+{
+  for (guint i = 0; i < views->len; i++) {
+    const NodeStatus *status = view_at(views, i)->status;
+    if (status != NULL && status->node_id == node)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* What the node last heard of those peers that were not asked themselves. */
+static void print_peer_logs(Grid *grid, const GArray *views, const NodeStatus *status,
+                            const Progress *all)
+{
+  for (guint i = 0; i < status->peers->len; i++) {
+    const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, i);
+    if (peer->progress == NULL || is_asked(views, peer->node_id))
+      continue;
+    for (guint k = 0; k < peer->progress->logs->len; k++)
+      print_log(grid, peer->node_id, &g_array_index(peer->progress->logs, LogProgress, k), NULL, all,
+                status->hlc);
+  }
+}
+
+static void print_logs(Grid *grid, const GArray *views)
+{
+  g_autoptr(Progress) all = farthest(views);
+  grid_column(grid, "NODE", "nodeId", TRUE);
+  grid_column(grid, "LOG", "log", FALSE);
+  grid_column(grid, "OWN", "own", FALSE);
+  grid_column(grid, "RECEIVED", "received", TRUE);
+  grid_column(grid, "DURABLE", "durable", TRUE);
+  grid_column(grid, "APPLIED", "applied", TRUE);
+  grid_column(grid, "FIRST", "firstAvailable", TRUE);
+  grid_column(grid, "LAG", "lagEntries", TRUE);
+  grid_column(grid, "LAG TIME", "lagMs", TRUE);
+  grid_column(grid, "STATE", "state", FALSE);
+  grid_column(grid, "WAL BYTES", "walBytes", TRUE);
+  grid_column(grid, "MESSAGE", "message", FALSE);
+  gboolean peers_shown = FALSE;
+  for (guint i = 0; i < views->len; i++) {
+    const NodeStatus *status = view_at(views, i)->status;
+    if (status == NULL)
+      continue;
+    for (guint k = 0; k < status->logs->len; k++) {
+      const LogStatus *log = &g_array_index(status->logs, LogStatus, k);
+      print_log(grid, status->node_id, &log->progress, log, all, status->hlc);
+    }
+    /* One node's word on the others is enough. */
+    if (!peers_shown)
+      print_peer_logs(grid, views, status, all);
+    peers_shown = TRUE;
+  }
+  grid_flush(grid);
+}
+
+static void print_peers(Grid *grid, const GArray *views)
+{
+  grid_column(grid, "NODE", "nodeId", TRUE);
+  grid_column(grid, "PEER", "peerId", TRUE);
+  grid_column(grid, "ADDRESS", "address", FALSE);
+  grid_column(grid, "STATE", "state", FALSE);
+  grid_column(grid, "SILENT", "silentMs", TRUE);
+  grid_column(grid, "IN FLIGHT", "batchesInFlight", TRUE);
+  grid_column(grid, "SENT", "batchesSent", TRUE);
+  grid_column(grid, "RETRIED", "batchesRetried", TRUE);
+  grid_column(grid, "FROM TAIL", "entriesFromTail", TRUE);
+  grid_column(grid, "FROM WAL", "entriesFromWal", TRUE);
+  grid_column(grid, "MESSAGE", "message", FALSE);
+  for (guint i = 0; i < views->len; i++) {
+    const NodeStatus *status = view_at(views, i)->status;
+    for (guint k = 0; status != NULL && k < status->peers->len; k++) {
+      const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, k);
+      char silent[TIME_TEXT_SIZE];
+      grid_uint(grid, status->node_id);
+      grid_uint(grid, peer->node_id);
+      grid_text(grid, peer->address);
+      grid_text(grid, peer->state);
+      if (peer->silent_ms >= 0)
+        grid_int_as(grid, duration_format_ms(peer->silent_ms, silent), peer->silent_ms);
+      else
+        grid_missing(grid);
+      grid_uint(grid, peer->batches_in_flight);
+      grid_uint(grid, peer->batches_sent);
+      grid_uint(grid, peer->batches_retried);
+      grid_uint(grid, peer->entries_from_tail);
+      grid_uint(grid, peer->entries_from_wal);
+      grid_text(grid, peer->message);
+    }
+  }
+  grid_flush(grid);
+}
+
+static const struct {
+  const char *name;
+  void (*print)(Grid *grid, const GArray *views);
+} tables[] = {{"nodes", print_nodes}, {"logs", print_logs}, {"channels", print_peers}};
+
+static gboolean wants(const char *only, guint i)
+{
+  return only == NULL || strcmp(only, tables[i].name) == 0;
+}
+
+static void print(Ctl *ctl, const char *only, const GArray *views)
+{
+  if (ctl->format == FORMAT_JSON) {
+    g_autoptr(JsonWriter) json = json_writer_new(stdout);
+    json_begin_object(json, NULL, FALSE);
+    for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
+      if (wants(only, i)) {
+        g_autoptr(Grid) grid = grid_new_json(json, tables[i].name);
+        tables[i].print(grid, views);
+      }
+    json_end_object(json);
+    return;
+  }
+  if (ctl->format == FORMAT_CSV && only == NULL)
+    only = "logs";
+  gboolean first = TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS(tables); i++) {
+    if (!wants(only, i))
+      continue;
+    if (!first)
+      putchar('\n');
+    first = FALSE;
+    g_autoptr(Grid) grid = ctl_grid(ctl);
+    tables[i].print(grid, views);
+  }
+}
+
+/* The first server that gave no answer. */
+static gboolean check_answers(const GArray *views, GError **error)
+{
+  for (guint i = 0; i < views->len; i++) {
+    const View *view = view_at(views, i);
+    if (view->error == NULL)
+      continue;
+    g_propagate_error(error, g_error_copy(view->error));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean check_health(const GArray *views, GError **error)
+{
+  for (guint i = 0; i < views->len; i++) {
+    const NodeStatus *status = view_at(views, i)->status;
+    if (strcmp(status->state, "serving") != 0)
+      return fail(error, SYNCLOG_INVALID, "node %u is %s", status->node_id, status->state);
+    for (guint k = 0; k < status->logs->len; k++) {
+      const LogStatus *log = &g_array_index(status->logs, LogStatus, k);
+      char id[LOG_ID_TEXT_SIZE];
+      if (strcmp(log->state, "ok") != 0)
+        return fail(error, SYNCLOG_INVALID, "node %u: log %s is %s", status->node_id,
+                    log_id_format(log->progress.log, id), log->state);
+    }
+    for (guint k = 0; k < status->peers->len; k++) {
+      const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, k);
+      if (strcmp(peer->state, "connected") != 0)
+        return fail(error, SYNCLOG_INVALID, "node %u: the channel to node %u is %s",
+                    status->node_id, peer->node_id, peer->state);
+    }
+  }
+  return TRUE;
+}
+
+static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
+{
+  g_autofree char *only = NULL;
+  gboolean check = FALSE;
+  const GOptionEntry entries[] = {
+      {"only", 0, 0, G_OPTION_ARG_STRING, &only, "One table: nodes, logs or channels", "TABLE"},
+      {"check", 0, 0, G_OPTION_ARG_NONE, &check,
+       "Fail unless every node serves, every log is ok and every channel connected", NULL},
+      G_OPTION_ENTRY_NULL,
+  };
+  if (!ctl_options(ctl, entries, 0, 0, &argc, &argv, error))
+    return FALSE;
+  gboolean known = FALSE;
+  for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
+    known = known || wants(only, i);
+  if (!known)
+    return ctl_usage(error, "--only: \"%s\" is none of nodes, logs, channels", only);
+  g_autoptr(GArray) views = ask_all(ctl);
+  print(ctl, only, views);
+  return check_answers(views, error) && (!check || check_health(views, error));
+}
+
+const CtlCommand ctl_status = {
+    .name = "status",
+    .arguments = "",
+    .summary = "Show nodes, how far each is with each log, and the channels between them",
+    .details =
+        "Every server of --server is asked; of nodes that are not asked, what the first answering one "
+        "last heard\nis shown. LAG counts the entries that some node is known to have and this one has "
+        "not applied; LAG\nTIME is how old the last applied entry then is. CSV prints the table \"logs\" "
+        "unless --only says which.",
+    .run = run,
+};

@@ -1,0 +1,352 @@
+/* What all services share, and the peer service. */
+#include "rpc/convert.h"
+
+#include "base/limits.h"
+
+#include <string.h>
+
+static gboolean bad(GError **error, const char *field)
+{
+  return fail(error, SYNCLOG_INVALID, "%s is out of range", field);
+}
+
+void convert_status_to_thrift(int code, const char *message, SlTStatus *out)
+{
+  out->code = (SlTStatusCode)code;
+  out->retryable = synclog_status_retryable(code);
+  if (code == SYNCLOG_OK)
+    return;
+  out->message = g_strdup(message != NULL ? message : synclog_status_text(code));
+  out->__isset_message = TRUE;
+}
+
+void convert_error_to_thrift(const GError *error, SlTStatus *out)
+{
+  if (error == NULL)
+    convert_status_to_thrift(SYNCLOG_OK, NULL, out);
+  else
+    convert_status_to_thrift(error->domain == SYNCLOG_ERROR ? error->code : SYNCLOG_INTERNAL,
+                             error->message, out);
+}
+
+gboolean convert_status_from_thrift(const SlTStatus *status, SynclogStatus *out_code,
+                                    char **out_message, GError **error)
+{
+  if ((int)status->code < SYNCLOG_OK || (int)status->code > SYNCLOG_INTERNAL)
+    return bad(error, "status.code");
+  *out_code = (SynclogStatus)status->code;
+  *out_message = status->__isset_message ? g_strdup(status->message) : NULL;
+  return TRUE;
+}
+
+gboolean convert_check_status(const SlTStatus *status, GError **error)
+{
+  SynclogStatus code = SYNCLOG_OK;
+  g_autofree char *message = NULL;
+  if (!convert_status_from_thrift(status, &code, &message, error))
+    return FALSE;
+  if (code == SYNCLOG_OK)
+    return TRUE;
+  return fail(error, code, "%s", message != NULL ? message : synclog_status_text(code));
+}
+
+static void log_id_to_thrift(LogId id, SlTLogId *out)
+{
+  out->origin = (gint32)id.origin;
+  out->incarnation = (gint64)id.incarnation;
+}
+
+gboolean convert_log_id_from_thrift(const SlTLogId *id, LogId *out, GError **error)
+{
+  if (id->origin < 1 || id->origin > LIMIT_NODE_ID)
+    return bad(error, "log.origin");
+  if (id->incarnation < 1)
+    return bad(error, "log.incarnation");
+  *out = (LogId){(guint32)id->origin, (guint64)id->incarnation};
+  return TRUE;
+}
+
+void convert_log_progress_to_thrift(const LogProgress *progress, SlTLogProgress *out)
+{
+  log_id_to_thrift(progress->log, out->log);
+  out->received = (gint64)progress->received;
+  out->durable = (gint64)progress->durable;
+  out->applied = (gint64)progress->applied;
+  out->firstAvailable = (gint64)progress->first_available;
+  out->appliedHlc = (gint64)progress->applied_hlc;
+  if (progress->has_digest) {
+    out->digest = (gint64)progress->digest;
+    out->__isset_digest = TRUE;
+  }
+}
+
+gboolean convert_log_progress_from_thrift(const SlTLogProgress *in, LogProgress *out,
+                                          GError **error)
+{
+  if (!convert_log_id_from_thrift(in->log, &out->log, error))
+    return FALSE;
+  if (in->received < 0 || in->durable < 0 || in->applied < 0 || in->firstAvailable < 0)
+    return bad(error, "progress");
+  out->received = (guint64)in->received;
+  out->durable = (guint64)in->durable;
+  out->applied = (guint64)in->applied;
+  out->first_available = (guint64)in->firstAvailable;
+  out->applied_hlc = (guint64)in->appliedHlc;
+  out->digest = (guint64)in->digest;
+  out->has_digest = in->__isset_digest;
+  return TRUE;
+}
+
+void convert_progress_to_thrift(const Progress *progress, guint32 group, SlTGroupProgress *out)
+{
+  out->consensusGroupId = (gint32)group;
+  for (guint i = 0; i < progress->logs->len; i++) {
+    SlTLogProgress *log = g_object_new(SL_TYPE_T_LOG_PROGRESS, NULL);
+    convert_log_progress_to_thrift(&g_array_index(progress->logs, LogProgress, i), log);
+    g_ptr_array_add(out->logs, log);
+  }
+}
+
+Progress *convert_progress_from_thrift(const SlTGroupProgress *in, GError **error)
+{
+  if (in->logs->len > LIMIT_LOGS) {
+    bad(error, "number of logs");
+    return NULL;
+  }
+  g_autoptr(Progress) progress = progress_new();
+  for (guint i = 0; i < in->logs->len; i++) {
+    LogProgress log = {0};
+    if (!convert_log_progress_from_thrift(in->logs->pdata[i], &log, error))
+      return NULL;
+    *progress_put(progress, log.log) = log;
+  }
+  return g_steal_pointer(&progress);
+}
+
+gboolean convert_tokens_from_thrift(const GPtrArray *tokens, GArray **out, GError **error)
+{
+  *out = NULL;
+  if (tokens == NULL || tokens->len == 0)
+    return TRUE;
+  if (tokens->len > LIMIT_TOKENS)
+    return bad(error, "number of tokens");
+  g_autoptr(GArray) result = g_array_new(FALSE, FALSE, sizeof(Token));
+  for (guint i = 0; i < tokens->len; i++) {
+    const SlTToken *in = tokens->pdata[i];
+    Token token;
+    if (!convert_log_id_from_thrift(in->log, &token.log, error))
+      return FALSE;
+    if (in->index < 0)
+      return bad(error, "token.index");
+    token.index = (guint64)in->index;
+    g_array_append_val(result, token);
+  }
+  *out = g_steal_pointer(&result);
+  return TRUE;
+}
+
+void convert_tokens_to_thrift(const GArray *tokens, GPtrArray *out)
+{
+  for (guint i = 0; tokens != NULL && i < tokens->len; i++) {
+    const Token *token = &g_array_index(tokens, Token, i);
+    SlTToken *one = g_object_new(SL_TYPE_T_TOKEN, NULL);
+    log_id_to_thrift(token->log, one->log);
+    one->index = (gint64)token->index;
+    g_ptr_array_add(out, one);
+  }
+}
+
+void convert_value_to_thrift(const Value *value, SlTValue *out)
+{
+  switch (value->type) {
+  case DATA_BOOLEAN:
+    out->booleanValue = value->boolean;
+    out->__isset_booleanValue = TRUE;
+    return;
+  case DATA_INT32:
+    out->int32Value = value->int32;
+    out->__isset_int32Value = TRUE;
+    return;
+  case DATA_INT64:
+    out->int64Value = value->int64;
+    out->__isset_int64Value = TRUE;
+    return;
+  case DATA_FLOAT:
+    out->floatValue = value->float32;
+    out->__isset_floatValue = TRUE;
+    return;
+  case DATA_DOUBLE:
+    out->doubleValue = value->float64;
+    out->__isset_doubleValue = TRUE;
+    return;
+  case DATA_TEXT:
+    out->textValue = g_strndup(value->text.bytes, value->text.size);
+    out->__isset_textValue = TRUE;
+    return;
+  }
+}
+
+gboolean convert_value_from_thrift(const SlTValue *in, DataType type, Value *out, GError **error)
+{
+  *out = (Value){.type = type};
+  switch (type) {
+  case DATA_BOOLEAN:
+    out->boolean = in->booleanValue;
+    return in->__isset_booleanValue || bad(error, "value");
+  case DATA_INT32:
+    out->int32 = in->int32Value;
+    return in->__isset_int32Value || bad(error, "value");
+  case DATA_INT64:
+    out->int64 = in->int64Value;
+    return in->__isset_int64Value || bad(error, "value");
+  case DATA_FLOAT:
+    out->float32 = (float)in->floatValue;
+    return in->__isset_floatValue || bad(error, "value");
+  case DATA_DOUBLE:
+    out->float64 = in->doubleValue;
+    return in->__isset_doubleValue || bad(error, "value");
+  case DATA_TEXT:
+    if (!in->__isset_textValue || in->textValue == NULL)
+      return bad(error, "value");
+    out->text.bytes = g_strdup(in->textValue);
+    out->text.size = strlen(in->textValue);
+    return TRUE;
+  }
+  return bad(error, "type");
+}
+
+/* --- peer service -------------------------------------------------------------------------------
+ */
+
+static gboolean node_id_in_range(gint32 id)
+{
+  return id >= 1 && id <= LIMIT_NODE_ID;
+}
+
+void convert_handshake_to_thrift(const Handshake *handshake, SlTHandshakeReq *out)
+{
+  out->protocolVersion = (gint32)handshake->protocol_version;
+  out->clusterId = g_strdup(handshake->cluster_id);
+  out->nodeId = (gint32)handshake->node_id;
+  out->targetNodeId = (gint32)handshake->target_node_id;
+  out->incarnation = (gint64)handshake->incarnation;
+  out->timePrecision = g_strdup(handshake->time_precision);
+  out->maxPendingBatch = (gint32)handshake->max_pending_batch;
+  convert_progress_to_thrift(handshake->progress, handshake->group, out->progress);
+  out->hlc = (gint64)handshake->hlc;
+}
+
+gboolean convert_handshake_from_thrift(const SlTHandshakeReq *req, Handshake *out, GError **error)
+{
+  *out = (Handshake){0};
+  if (!node_id_in_range(req->nodeId) || !node_id_in_range(req->targetNodeId))
+    return bad(error, "nodeId");
+  if (req->incarnation < 1)
+    return bad(error, "incarnation");
+  if (req->maxPendingBatch < 1)
+    return bad(error, "maxPendingBatch");
+  if (req->progress->consensusGroupId < 0)
+    return bad(error, "consensusGroupId");
+  out->progress = convert_progress_from_thrift(req->progress, error);
+  if (out->progress == NULL)
+    return FALSE;
+  out->protocol_version = (guint32)req->protocolVersion;
+  out->cluster_id = g_strdup(req->clusterId);
+  out->node_id = (guint32)req->nodeId;
+  out->target_node_id = (guint32)req->targetNodeId;
+  out->incarnation = (guint64)req->incarnation;
+  out->time_precision = g_strdup(req->timePrecision);
+  out->max_pending_batch = (guint)req->maxPendingBatch;
+  out->group = (guint32)req->progress->consensusGroupId;
+  out->hlc = (guint64)req->hlc;
+  return TRUE;
+}
+
+void convert_handshake_reply_to_thrift(const HandshakeReply *reply, guint32 group,
+                                       SlTHandshakeReply *out)
+{
+  convert_status_to_thrift(reply->status, reply->message, out->status);
+  out->nodeId = (gint32)reply->node_id;
+  out->__isset_nodeId = TRUE;
+  out->incarnation = (gint64)reply->incarnation;
+  out->__isset_incarnation = TRUE;
+  if (reply->progress == NULL)
+    return;
+  convert_progress_to_thrift(reply->progress, group, out->progress);
+  out->__isset_progress = TRUE;
+  out->maxFrameSize = (gint32)MIN(reply->max_frame_size, G_MAXINT32);
+  out->__isset_maxFrameSize = TRUE;
+  out->hlc = (gint64)reply->hlc;
+  out->__isset_hlc = TRUE;
+}
+
+gboolean convert_handshake_reply_from_thrift(const SlTHandshakeReply *reply, HandshakeReply *out,
+                                             GError **error)
+{
+  *out = (HandshakeReply){0};
+  if (!convert_status_from_thrift(reply->status, &out->status, &out->message, error))
+    return FALSE;
+  if (out->status != SYNCLOG_OK)
+    return TRUE;
+  if (!node_id_in_range(reply->nodeId) || reply->incarnation < 1 || reply->maxFrameSize < 1 ||
+      !reply->__isset_progress)
+    return bad(error, "handshake reply");
+  out->progress = convert_progress_from_thrift(reply->progress, error);
+  if (out->progress == NULL)
+    return FALSE;
+  out->node_id = (guint32)reply->nodeId;
+  out->incarnation = (guint64)reply->incarnation;
+  out->max_frame_size = (gsize)reply->maxFrameSize;
+  out->hlc = (guint64)reply->hlc;
+  return TRUE;
+}
+
+void convert_heartbeat_to_thrift(const Heartbeat *heartbeat, SlTHeartbeatReq *out)
+{
+  out->nodeId = (gint32)heartbeat->node_id;
+  convert_progress_to_thrift(heartbeat->progress, heartbeat->group, out->progress);
+  out->hlc = (gint64)heartbeat->hlc;
+}
+
+gboolean convert_heartbeat_from_thrift(const SlTHeartbeatReq *req, Heartbeat *out, GError **error)
+{
+  *out = (Heartbeat){0};
+  if (!node_id_in_range(req->nodeId))
+    return bad(error, "nodeId");
+  if (req->progress->consensusGroupId < 0)
+    return bad(error, "consensusGroupId");
+  out->progress = convert_progress_from_thrift(req->progress, error);
+  if (out->progress == NULL)
+    return FALSE;
+  out->group = (guint32)req->progress->consensusGroupId;
+  out->node_id = (guint32)req->nodeId;
+  out->hlc = (guint64)req->hlc;
+  return TRUE;
+}
+
+void convert_heartbeat_reply_to_thrift(const HeartbeatReply *reply, guint32 group,
+                                       SlTHeartbeatReply *out)
+{
+  convert_status_to_thrift(reply->status, reply->message, out->status);
+  if (reply->progress == NULL)
+    return;
+  convert_progress_to_thrift(reply->progress, group, out->progress);
+  out->__isset_progress = TRUE;
+  out->hlc = (gint64)reply->hlc;
+  out->__isset_hlc = TRUE;
+}
+
+gboolean convert_heartbeat_reply_from_thrift(const SlTHeartbeatReply *reply, HeartbeatReply *out,
+                                             GError **error)
+{
+  *out = (HeartbeatReply){0};
+  if (!convert_status_from_thrift(reply->status, &out->status, &out->message, error))
+    return FALSE;
+  if (out->status != SYNCLOG_OK)
+    return TRUE;
+  out->progress = convert_progress_from_thrift(reply->progress, error);
+  if (out->progress == NULL)
+    return FALSE;
+  out->hlc = (guint64)reply->hlc;
+  return TRUE;
+}

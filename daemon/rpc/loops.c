@@ -1,0 +1,243 @@
+#include "rpc/loops_private.h"
+
+#include "rpc/flat.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+typedef struct Task {
+  void (*func)(gpointer data);
+  gpointer data;
+} Task;
+
+struct RpcLoop {
+  GThread *thread;
+  struct event_base *base;
+  struct event *wake_event;
+  int wake_fd;
+  GArray *hooks;   /* Task */
+  GArray *running; /* Task; taken from the inbox, being run */
+  gboolean stop;   /* set by a task on the loop itself */
+
+  GMutex lock;
+  GArray *inbox; /* Task; under lock */
+};
+
+struct RpcLoops {
+  RpcLoop *loops;
+  guint loop_count;
+  GThread **workers;
+  guint worker_count;
+  GAsyncQueue *jobs; /* Task*, g_new; one without a function ends the worker that takes it */
+};
+
+static void on_wake(evutil_socket_t fd, short what, void *data)
+{
+  (void)what;
+  RpcLoop *loop = data;
+  guint64 count;
+  /* Read before the inbox is emptied: a post after the swap writes again. */
+  while (read(fd, &count, sizeof count) < 0 && errno == EINTR)
+    ;
+  g_mutex_lock(&loop->lock);
+  GArray *tasks = loop->inbox;
+  loop->inbox = loop->running;
+  loop->running = tasks;
+  g_mutex_unlock(&loop->lock);
+  for (guint i = 0; i < tasks->len; i++) {
+    Task *task = &g_array_index(tasks, Task, i);
+    task->func(task->data);
+  }
+  g_array_set_size(tasks, 0);
+}
+
+static gpointer loop_main(gpointer data)
+{
+  RpcLoop *loop = data;
+  while (!loop->stop) {
+    event_base_loop(loop->base, EVLOOP_ONCE);
+    for (guint i = 0; i < loop->hooks->len; i++) {
+      Task *hook = &g_array_index(loop->hooks, Task, i);
+      hook->func(hook->data);
+    }
+  }
+  return NULL;
+}
+
+static void loop_start(RpcLoop *loop, guint number)
+{
+  struct event_config *config = event_config_new();
+  event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+  loop->base = event_base_new_with_config(config);
+  event_config_free(config);
+  loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (loop->base == NULL || loop->wake_fd < 0)
+    g_error("cannot make a network loop: %s", g_strerror(errno));
+  loop->wake_event = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
+  event_add(loop->wake_event, NULL);
+  g_mutex_init(&loop->lock);
+  loop->inbox = g_array_new(FALSE, FALSE, sizeof(Task));
+  loop->running = g_array_new(FALSE, FALSE, sizeof(Task));
+  loop->hooks = g_array_new(FALSE, FALSE, sizeof(Task));
+  g_autofree char *name = g_strdup_printf("net-%u", number);
+  loop->thread = g_thread_new(name, loop_main, loop);
+}
+
+static void stop_task(gpointer data)
+{
+  RpcLoop *loop = data;
+  loop->stop = TRUE;
+}
+
+static void loop_finish(RpcLoop *loop)
+{
+  rpc_loop_post(loop, stop_task, loop);
+  g_thread_join(loop->thread);
+  g_assert(loop->hooks->len == 0 && loop->inbox->len == 0);
+  event_free(loop->wake_event);
+  event_base_free(loop->base);
+  close(loop->wake_fd);
+  g_array_unref(loop->inbox);
+  g_array_unref(loop->running);
+  g_array_unref(loop->hooks);
+  g_mutex_clear(&loop->lock);
+}
+
+static gpointer worker_main(gpointer data)
+{
+  GAsyncQueue *jobs = data;
+  for (;;) {
+    g_autofree Task *job = g_async_queue_pop(jobs);
+    if (job->func == NULL)
+      return NULL;
+    job->func(job->data);
+  }
+}
+
+RpcLoops *rpc_loops_new(guint loop_count, guint worker_count)
+{
+  g_assert(loop_count > 0 && worker_count > 0);
+  flat_register_types();
+  RpcLoops *loops = g_new0(RpcLoops, 1);
+  loops->jobs = g_async_queue_new();
+  loops->worker_count = worker_count;
+  loops->workers = g_new0(GThread *, worker_count);
+  for (guint i = 0; i < worker_count; i++) {
+    g_autofree char *name = g_strdup_printf("work-%u", i);
+    loops->workers[i] = g_thread_new(name, worker_main, loops->jobs);
+  }
+  loops->loop_count = loop_count;
+  loops->loops = g_new0(RpcLoop, loop_count);
+  for (guint i = 0; i < loop_count; i++)
+    loop_start(&loops->loops[i], i);
+  return loops;
+}
+
+void rpc_loops_free(RpcLoops *loops)
+{
+  /* Workers first: what they still have to do may post to the loops. */
+  for (guint i = 0; i < loops->worker_count; i++)
+    rpc_loops_work(loops, NULL, NULL);
+  for (guint i = 0; i < loops->worker_count; i++)
+    g_thread_join(loops->workers[i]);
+  for (guint i = 0; i < loops->loop_count; i++)
+    loop_finish(&loops->loops[i]);
+  g_async_queue_unref(loops->jobs);
+  g_free(loops->workers);
+  g_free(loops->loops);
+  g_free(loops);
+}
+
+guint rpc_loops_count(RpcLoops *loops)
+{
+  return loops->loop_count;
+}
+
+RpcLoop *rpc_loops_get(RpcLoops *loops, guint i)
+{
+  g_assert(i < loops->loop_count);
+  return &loops->loops[i];
+}
+
+void rpc_loop_post(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
+{
+  Task task = {func, data};
+  g_mutex_lock(&loop->lock);
+  gboolean was_empty = loop->inbox->len == 0;
+  g_array_append_val(loop->inbox, task);
+  g_mutex_unlock(&loop->lock);
+  if (!was_empty)
+    return;
+  guint64 one = 1;
+  while (write(loop->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+    ;
+}
+
+void rpc_loops_work(RpcLoops *loops, void (*func)(gpointer data), gpointer data)
+{
+  Task *job = g_new(Task, 1);
+  *job = (Task){func, data};
+  g_async_queue_push(loops->jobs, job);
+}
+
+struct event_base *rpc_loop_base(RpcLoop *loop)
+{
+  return loop->base;
+}
+
+gboolean rpc_loop_is_current(RpcLoop *loop)
+{
+  return loop->thread == g_thread_self();
+}
+
+void rpc_loop_add_hook(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
+{
+  Task hook = {func, data};
+  g_array_append_val(loop->hooks, hook);
+}
+
+void rpc_loop_remove_hook(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
+{
+  for (guint i = 0; i < loop->hooks->len; i++) {
+    Task *hook = &g_array_index(loop->hooks, Task, i);
+    if (hook->func == func && hook->data == data) {
+      g_array_remove_index(loop->hooks, i);
+      return;
+    }
+  }
+  g_assert_not_reached();
+}
+
+typedef struct Call {
+  void (*func)(gpointer data);
+  gpointer data;
+  GMutex lock;
+  GCond cond;
+  gboolean done;
+} Call;
+
+static void run_call(gpointer data)
+{
+  Call *call = data;
+  call->func(call->data);
+  g_mutex_lock(&call->lock);
+  call->done = TRUE;
+  g_cond_signal(&call->cond);
+  g_mutex_unlock(&call->lock);
+}
+
+void rpc_loop_call(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
+{
+  g_assert(!rpc_loop_is_current(loop));
+  Call call = {.func = func, .data = data};
+  g_mutex_init(&call.lock);
+  g_cond_init(&call.cond);
+  rpc_loop_post(loop, run_call, &call);
+  g_mutex_lock(&call.lock);
+  while (!call.done)
+    g_cond_wait(&call.cond, &call.lock);
+  g_mutex_unlock(&call.lock);
+  g_cond_clear(&call.cond);
+  g_mutex_clear(&call.lock);
+}

@@ -1,0 +1,246 @@
+"""Disks that are full or fail. These need root, and say so where they can't run."""
+
+import os
+import shutil
+import subprocess
+import threading
+
+from case import expect, expect_equal, test
+from cluster import Failed
+from load import check_everywhere, check_ledger, join_writers, start_writers, stop_writers
+from peer import hlc_now
+from synclog_client import NoSpace, ReadOnly, SynclogError
+
+
+def small_disk(case, mib):
+    """A folder that is a file system of its own."""
+    if os.getuid() != 0:
+        case.skip("only root may mount a small file system")
+    folder = os.path.join(case.dir, "disk")
+    os.mkdir(folder)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%dm" % mib, "tmpfs", folder],
+                             capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        case.skip("can't mount a tmpfs: %s" % mounted.stderr.strip())
+    case.at_end(subprocess.run, ["umount", "-l", folder])
+    return folder
+
+
+def fill(folder, leave=0):
+    """A file that takes all room but `leave` bytes; returns its path."""
+    path = os.path.join(folder, "filler")
+    left = os.statvfs(folder)
+    size = left.f_bavail * left.f_bsize - leave
+    with open(path, "wb") as file:
+        chunk = bytes(1 << 16)
+        while size > 0:
+            size -= file.write(chunk[:min(size, len(chunk))])
+    return path
+
+
+SMALL = {"wal.wal_segment_size": "1MiB", "store.memtable_size": "1MiB",
+         "replication.basic_retry_wait": "50ms", "replication.max_retry_wait": "500ms"}
+
+
+@test(timeout=90)
+def a_full_disk_of_the_leader(case):
+    folder = small_disk(case, 48)
+    cluster = case.cluster(2, SMALL, start=False)
+    node = cluster[1]
+    node.data_dir = node.config["node.data_dir"] = os.path.join(folder, "data")
+    cluster.start()
+    ledger = join_writers(start_writers(cluster, "before", count=20, payload="x" * 1000))
+    filler = fill(folder)
+    # What fits into the open segment is still taken; the next one has no room.
+    written, refusal = {}, None
+    with node.client() as client:
+        for at in range(1, 20000):
+            value = "%d" % at + "x" * 20000
+            try:
+                client.insert("full", at, {"v": value})
+                written[at] = value
+            except SynclogError as error:
+                refusal = error
+                break
+        expect(isinstance(refusal, NoSpace), "the write on a full disk: %r after %d writes",
+               refusal, len(written))
+        expect(refusal.message and refusal.retryable, "the refusal: %r", refusal.message)
+        for _ in range(20):
+            try:
+                client.insert("full", 0, {"v": "refused"})
+                raise Failed("written although the disk is full")
+            except NoSpace:
+                pass
+        # Reads go on, and so does what was already written, to the peer.
+        check_ledger(node, ledger)
+        expect_equal(len(list(client.query("full"))), len(written), "rows on the full node")
+    ledger.acknowledged["full"] = written
+    ledger.merge(join_writers(start_writers([cluster[2]], "peer", count=5)))
+    case.eventually("the peer has all of the full node", lambda: (
+        cluster[2].log_status(1).progress.applied == node.own_log().progress.durable))
+    check_ledger(cluster[2], ledger)
+    case.note("%d writes of 20 kB fitted in" % len(written))
+
+    os.unlink(filler)
+
+    def takes_writes():
+        try:
+            with node.client() as client:
+                client.insert("again", 1, {"v": "1"})
+            return True
+        except (NoSpace, ReadOnly):
+            return False
+    case.eventually("writes are taken again without a restart", takes_writes)
+    ledger.merge(join_writers(start_writers(cluster, "after", count=20, payload="x" * 1000)))
+    before = check_everywhere(cluster, ledger)
+    cluster.stop()
+    cluster.start()
+    expect_equal(check_everywhere(cluster, ledger)[:3], before[:3], "digest after a restart")
+
+
+@test(timeout=90)
+def a_full_disk_of_a_follower(case):
+    """The others take writes; the full node catches up by itself when there is room again."""
+    folder = small_disk(case, 48)
+    cluster = case.cluster(3, SMALL, start=False)
+    node = cluster[3]
+    node.data_dir = node.config["node.data_dir"] = os.path.join(folder, "data")
+    cluster.start()
+    ledger = join_writers(start_writers(cluster, "before", count=10))
+    cluster.converge()
+    filler = fill(folder)
+    ledger.merge(join_writers(start_writers(cluster.nodes[:2], "while", count=case.scaled(
+        200, least=80), payload="x" * 30000)))
+    with cluster[1].client() as client:
+        expect(not client.insert("d", 1, {"v": "1"}, ack="majority").pending,
+               "two of three nodes are a majority")
+    told = case.eventually("the full node is seen to lag", lambda: [
+        each for each in (cluster[1].peer_status(3).message, cluster[3].status().message,
+                          cluster[3].log_status(1).message) if each])
+    case.note("status says: %s" % told[0])
+    os.unlink(filler)
+    check_everywhere(cluster, ledger, timeout=40)
+
+
+def inject(case, node, *options):
+    """strace on the running daemon; returns when it is attached."""
+    if shutil.which("strace") is None:
+        case.skip("strace is not installed")
+    process = subprocess.Popen(["strace", "-f", "-p", str(node.pid), "-o", "/dev/null", *options],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    line = process.stderr.readline()
+    if "attached" not in line:
+        process.kill()
+        process.wait()
+        case.skip("can't trace a process here: %s" % line.strip())
+    # Let it drain, a line for each thread.
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    case.at_end(_end, process)
+    return process
+
+
+def _end(process):
+    if process.poll() is None:
+        process.terminate()
+        process.wait()
+
+
+@test(timeout=60)
+def a_sync_that_fails(case):
+    """EIO of one fdatasync of the own log: it takes no more writes until a restart, says so, and
+    nothing that was acknowledged is lost. It is not tried again as if nothing had happened."""
+    cluster = case.cluster(2)
+    node = cluster[1]
+    if case.flavour.sanitized:
+        case.skip("the leak sanitizer and strace can't both trace")
+    ledger = join_writers(start_writers([node], "before", count=20))
+    tracer = inject(case, node, "-P", node.segments(1)[-1], "-e", "trace=fdatasync,fsync",
+                    "-e", "inject=fdatasync,fsync:error=EIO:when=3")
+    written, refusal = {}, None
+    with node.client() as client:
+        for at in range(1, 200):
+            try:
+                client.insert("eio", at, {"v": "%d" % at})
+                written[at] = "%d" % at
+            except SynclogError as error:
+                refusal = error
+                break
+        expect(isinstance(refusal, ReadOnly), "the write whose sync failed: %r after %d writes",
+               refusal, len(written))
+        expect(refusal.message, "no message")
+        # The disk is fine again, but the log stays as it is.
+        for _ in range(5):
+            try:
+                client.insert("eio", 1000, {"v": "refused"})
+                raise Failed("written to a log whose sync failed")
+            except ReadOnly:
+                pass
+        ledger.acknowledged["eio"] = written
+        check_ledger(node, ledger)
+    status = node.status()
+    expect_equal(status.state, "read-only", "state of the node")
+    expect(status.message, "the status does not say why")
+    expect_equal(node.own_log().state, "read-only", "state of the log")
+    expect("rror" in node.log_text() or "I/O" in node.log_text(), "the daemon's log says nothing")
+    # Others go on; it follows them.
+    more = join_writers(start_writers([cluster[2]], "peer", count=10))
+    case.eventually("the node still follows", lambda: node.log_status(2).progress.applied == 10)
+    _end(tracer)
+    node.kill()
+    node.start()
+    # The entry whose sync failed was not acknowledged: it may be there or not.
+    ledger.unknown["eio"] = {len(written) + 1: "%d" % (len(written) + 1)}
+    ledger.merge(more)
+    ledger.merge(join_writers(start_writers(cluster, "after", count=10)))
+    check_everywhere(cluster, ledger)
+
+
+@test(timeout=60)
+def a_mirror_sync_that_fails(case):
+    """The same in the log of another node: visible, and the others do not wait."""
+    cluster = case.cluster(3)
+    if case.flavour.sanitized:
+        case.skip("the leak sanitizer and strace can't both trace")
+    ledger = join_writers(start_writers(cluster, "before", count=10))
+    cluster.converge()
+    node = cluster[3]
+    tracer = inject(case, node, "-P", node.segments(1)[-1], "-e", "trace=fdatasync,fsync",
+                    "-e", "inject=fdatasync,fsync:error=EIO:when=1")
+    ledger.merge(join_writers(start_writers(cluster.nodes[:2], "while", count=20)))
+    case.eventually("the log is shown as read-only",
+                    lambda: node.log_status(1).state == "read-only")
+    expect(node.log_status(1).message, "it does not say why")
+    expect_equal(node.log_status(2).state, "ok", "state of the other mirror")
+    with cluster[1].client() as client:
+        expect(not client.insert("d", 1, {"v": "1"}, ack="majority").pending,
+               "two of three nodes are a majority")
+        expect(client.insert("d", 2, {"v": "2"}, ack="all", timeout_ms=500).pending,
+               "durable on all although a log of node 3 is read-only")
+    _end(tracer)
+    node.kill()
+    node.start()
+    check_everywhere(cluster, ledger)
+
+
+@test(timeout=60)
+def a_slow_disk(case):
+    """Syncs of 100 ms: writes that come meanwhile share the next one, and reads do not wait."""
+    node = case.cluster(1)[1]
+    if case.flavour.sanitized:
+        case.skip("the leak sanitizer and strace can't both trace")
+    join_writers(start_writers([node], "before", count=5))
+    tracer = inject(case, node, "-e", "trace=fdatasync", "-e",
+                    "inject=fdatasync:delay_enter=100000")
+    begin = hlc_now() >> 16
+    writers = start_writers([node], "slow", per_node=16)
+    with node.client() as client:
+        for _ in range(20):
+            client.series()
+    threading.Event().wait(1.5)
+    ledger = stop_writers(writers)
+    took = ((hlc_now() >> 16) - begin) / 1000
+    _end(tracer)
+    expect(ledger.writes > 30, "%d writes in %.1f s: they do not share a sync", ledger.writes, took)
+    case.note("%d writes of 16 writers in %.1f s with syncs of 0.1 s" % (ledger.writes, took))
+    check_ledger(node, ledger)

@@ -1,0 +1,355 @@
+/* Failing system calls: what the log promises when the disk does not keep its own. */
+#include "unit/wal/helpers.h"
+#include "unit/wal/mem_io.c"
+
+#include <errno.h>
+
+static const gsize segment_size = 64 * 1024;
+static const gsize max_size = 1000;
+
+/* Every further write is refused and not one call of the kind is made; what was durable is
+ * readable. */
+static void check_broken(Wal *wal, MemDisk *disk, guint64 durable)
+{
+  ck_assert(wal_is_broken(wal));
+  guint writes = mem_disk_calls(disk, MEM_PWRITE), syncs = mem_disk_calls(disk, MEM_FDATASYNC);
+  for (int i = 0; i < 3; i++) {
+    g_autoptr(GError) append = NULL;
+    g_autoptr(GError) sync = NULL;
+    g_autoptr(GError) cut = NULL;
+    g_autoptr(GError) reset = NULL;
+    g_autoptr(EntryRun) run = test_run(wal_last_index(wal) + 1, 1, max_size);
+    ck_assert(!wal_append(wal, run, 0, &append));
+    ck_assert_error(append, SYNCLOG_READ_ONLY);
+    ck_assert(!wal_sync(wal, &sync));
+    ck_assert_error(sync, SYNCLOG_READ_ONLY);
+    ck_assert(!wal_cut(wal, 1, &cut));
+    ck_assert_error(cut, SYNCLOG_READ_ONLY);
+    ck_assert(!wal_reset(wal, &reset));
+    ck_assert_error(reset, SYNCLOG_READ_ONLY);
+  }
+  ck_assert_uint_eq(mem_disk_calls(disk, MEM_PWRITE), writes);
+  ck_assert_uint_eq(mem_disk_calls(disk, MEM_FDATASYNC), syncs);
+  ck_assert_uint_eq(wal_durable_index(wal), durable);
+  test_check_range(wal, 1, durable, 10, 10000, max_size, 0);
+  ck_assert_ptr_null(wal_read(wal, durable + 1, 1, 1, NULL));
+}
+
+START_TEST(test_sync_fails)
+{
+  static const int errnos[] = {EIO, ENOSPC, EDQUOT, EINTR};
+  for (gsize i = 0; i < G_N_ELEMENTS(errnos); i++) {
+    g_autoptr(MemDisk) disk = mem_disk_new(1);
+    g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+    test_append(wal, 1, 5, max_size);
+    test_sync(wal);
+    test_append(wal, 6, 5, max_size);
+    mem_disk_fail(disk, MEM_FDATASYNC, 0, errnos[i], 0);
+    g_autoptr(GError) error = NULL;
+    ck_assert(!wal_sync(wal, &error));
+    ck_assert_error(error, SYNCLOG_READ_ONLY);
+    ck_assert(mem_disk_failed(disk));
+    check_broken(wal, disk, 5);
+  }
+}
+END_TEST
+
+/* The kernel takes pages for clean after a failed sync. What opening finds there must reach the
+ * disk all the same. */
+START_TEST(test_failed_sync_then_reopen)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_append(wal, 1, 5, max_size);
+  test_sync(wal);
+  test_append(wal, 6, 5, max_size);
+  mem_disk_fail(disk, MEM_FDATASYNC, 0, EIO, 0);
+  ck_assert(!wal_sync(wal, NULL));
+  wal_close(g_steal_pointer(&wal));
+  wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  guint64 durable = wal_durable_index(wal);
+  ck_assert_uint_eq(durable, 10);
+  wal_close(g_steal_pointer(&wal));
+  mem_disk_crash(disk, MEM_LOSE_ALL);
+  wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_check_log(wal, 1, durable, max_size);
+}
+END_TEST
+
+START_TEST(test_write_fails)
+{
+  /* The first write of an append that finds its place is the run itself. */
+  static const gsize partial[] = {0, 1, 500, 100000};
+  for (gsize i = 0; i < G_N_ELEMENTS(partial); i++) {
+    g_autoptr(MemDisk) disk = mem_disk_new(1);
+    g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+    test_append(wal, 1, 5, max_size);
+    test_sync(wal);
+    g_autoptr(EntryRun) run = test_run(6, 20, max_size);
+    mem_disk_fail(disk, MEM_PWRITE, 0, EIO, MIN(partial[i], (gsize)5000));
+    g_autoptr(GError) error = NULL;
+    ck_assert(!wal_append(wal, run, 0, &error));
+    ck_assert_error(error, SYNCLOG_READ_ONLY);
+    check_broken(wal, disk, 5);
+    wal_close(g_steal_pointer(&wal));
+    WalRecovery recovery;
+    wal = test_open(disk, segment_size, &recovery);
+    ck_assert_int_ne(recovery.verdict, WAL_CORRUPT);
+    wal_recovery_clear(&recovery);
+    test_check_log(wal, 1, wal_last_index(wal), max_size);
+    ck_assert_uint_ge(wal_last_index(wal), 5);
+  }
+}
+END_TEST
+
+/* A full disk in the middle of a run, as file systems show it that promise no space. */
+START_TEST(test_no_space_within_run)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_append(wal, 1, 5, max_size);
+  test_sync(wal);
+  g_autoptr(EntryRun) run = test_run(6, 2, max_size);
+  mem_disk_fail(disk, MEM_PWRITE, 0, ENOSPC, 0);
+  g_autoptr(GError) error = NULL;
+  ck_assert(!wal_append(wal, run, 0, &error));
+  ck_assert_error(error, SYNCLOG_NO_SPACE);
+  ck_assert(!wal_is_broken(wal));
+  test_append(wal, 6, 2, max_size);
+  g_autoptr(EntryRun) next = test_run(8, 2, max_size);
+  mem_disk_fail(disk, MEM_PWRITE, 0, ENOSPC, 10);
+  g_autoptr(GError) second = NULL;
+  ck_assert(!wal_append(wal, next, 0, &second));
+  ck_assert_error(second, SYNCLOG_READ_ONLY);
+  check_broken(wal, disk, 5);
+}
+END_TEST
+
+START_TEST(test_disk_full)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  guint64 index = 1;
+  guint refused = 0;
+  for (guint64 limit = 1000; limit < 400000; limit += 7777) {
+    mem_disk_limit(disk, limit);
+    g_autoptr(GError) error = NULL;
+    for (; error == NULL; index++) {
+      g_autoptr(EntryRun) run = test_run(index, 1, max_size);
+      if (!wal_append(wal, run, 0, &error))
+        break;
+      test_sync(wal);
+    }
+    ck_assert_error(error, SYNCLOG_NO_SPACE);
+    ck_assert(!wal_is_broken(wal));
+    test_check_log(wal, 1, index - 1, max_size);
+    ck_assert_uint_eq(test_count_files(disk, ".tmp"), 0);
+    refused++;
+    if (refused % 10 == 0) {
+      wal_close(g_steal_pointer(&wal));
+      wal = test_open_as(disk, segment_size, WAL_CLEAN);
+    }
+  }
+  ck_assert_uint_gt(index, 100);
+  mem_disk_limit(disk, G_MAXUINT64);
+  test_append(wal, index, 100, max_size);
+  test_sync(wal);
+  wal_close(g_steal_pointer(&wal));
+  wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_check_log(wal, 1, index + 99, max_size);
+}
+END_TEST
+
+/* The log begins where it is told to, also when a first try found no room. */
+START_TEST(test_disk_full_at_begin)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  mem_disk_limit(disk, 5000);
+  static const guint64 begins[] = {1, 11, 1, 21};
+  for (gsize i = 0; i < G_N_ELEMENTS(begins); i++) {
+    g_autoptr(EntryRun) run = test_run(begins[i], 10, max_size);
+    g_autoptr(GError) error = NULL;
+    ck_assert(!wal_append(wal, run, i, &error));
+    ck_assert_error(error, SYNCLOG_NO_SPACE);
+    ck_assert_uint_eq(wal_last_index(wal), 0);
+    ck_assert_uint_eq(wal_first_index(wal), 1);
+    test_sync(wal);
+  }
+  mem_disk_limit(disk, G_MAXUINT64);
+  g_autoptr(EntryRun) run = test_run(31, 10, max_size);
+  ck_assert(wal_append(wal, run, 77, NULL));
+  test_sync(wal);
+  guint64 chain;
+  ck_assert(wal_chain_at(wal, 30, &chain, NULL));
+  ck_assert_uint_eq(chain, 77);
+  ck_assert_uint_eq(test_count_files(disk, ""), 1);
+  wal_close(g_steal_pointer(&wal));
+  wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_check_log(wal, 31, 40, max_size);
+}
+END_TEST
+
+/* Each call that an append with a roll makes, failing once. */
+START_TEST(test_roll_fails)
+{
+  static const MemCall calls[] = {MEM_OPEN, MEM_PWRITE, MEM_FSYNC, MEM_RENAME, MEM_FDATASYNC};
+  static const int errnos[] = {EIO, ENOSPC};
+  for (gsize c = 0; c < G_N_ELEMENTS(calls); c++)
+    for (gsize e = 0; e < G_N_ELEMENTS(errnos); e++)
+      for (guint after = 0; after < 4; after++) {
+        g_autoptr(MemDisk) disk = mem_disk_new(1);
+        g_autoptr(Wal) wal = test_open_as(disk, 8192, WAL_CLEAN);
+        test_append(wal, 1, 3, max_size);
+        test_sync(wal);
+        test_append(wal, 4, 2, max_size);
+        mem_disk_fail(disk, calls[c], after, errnos[e], 0);
+        g_autoptr(EntryRun) run = test_run(6, 7, max_size);
+        g_autoptr(GError) error = NULL;
+        gboolean done = wal_append(wal, run, 0, &error);
+        ck_assert(done == !mem_disk_failed(disk) || (done && errnos[e] == ENOSPC));
+        if (!done && g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE)) {
+          ck_assert_int_eq(errnos[e], ENOSPC);
+          ck_assert(!wal_is_broken(wal));
+          test_append(wal, 6, 7, max_size);
+          done = TRUE;
+        }
+        if (!done) {
+          ck_assert_error(error, SYNCLOG_READ_ONLY);
+          ck_assert(wal_is_broken(wal));
+          guint64 durable = wal_durable_index(wal);
+          mem_disk_crash(disk, MEM_LOSE_ALL);
+          wal_close(g_steal_pointer(&wal));
+          wal = test_open_as(disk, 8192, WAL_CLEAN);
+          ck_assert_uint_ge(wal_last_index(wal), durable);
+          test_check_log(wal, 1, wal_last_index(wal), max_size);
+          continue;
+        }
+        mem_disk_fail(disk, calls[c], G_MAXUINT, 0, 0);
+        test_sync(wal);
+        test_check_log(wal, 1, 12, max_size);
+      }
+}
+END_TEST
+
+START_TEST(test_short_calls)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(3);
+  mem_disk_short_calls(disk, TRUE);
+  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  for (guint64 i = 1; i <= 400; i += 4) {
+    test_append(wal, i, 4, max_size);
+    test_sync(wal);
+  }
+  test_check_log(wal, 1, 400, max_size);
+  wal_close(g_steal_pointer(&wal));
+  wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_check_log(wal, 1, 400, max_size);
+}
+END_TEST
+
+START_TEST(test_read_fails)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(3);
+  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_append(wal, 1, 40, max_size);
+  test_sync(wal);
+  mem_disk_fail(disk, MEM_PREAD, 0, EIO, 0);
+  g_autoptr(GError) error = NULL;
+  ck_assert_ptr_null(wal_read(wal, 1, 10, 10000, &error));
+  ck_assert_error(error, SYNCLOG_CORRUPT);
+  mem_disk_fail(disk, MEM_OPEN, 0, EMFILE, 0);
+  g_autoptr(GError) second = NULL;
+  ck_assert_ptr_null(wal_read(wal, 1, 10, 10000, &second));
+  ck_assert_error(second, SYNCLOG_INTERNAL);
+  ck_assert(!wal_is_broken(wal));
+  test_check_log(wal, 1, 40, max_size);
+  ck_assert_uint_eq(mem_disk_open_files(disk), 1);
+}
+END_TEST
+
+/* Each call that opening makes, failing once: an error, no half-open log, and the next try is good.
+ */
+START_TEST(test_open_fails)
+{
+  static const MemCall calls[] = {MEM_OPEN,  MEM_PREAD,     MEM_PWRITE, MEM_FDATASYNC,
+                                  MEM_FSYNC, MEM_FTRUNCATE, MEM_UNLINK};
+  guint failures = 0;
+  for (gsize c = 0; c < G_N_ELEMENTS(calls); c++)
+    for (guint after = 0; after < 12; after++) {
+      g_autoptr(MemDisk) disk = mem_disk_new(3);
+      g_autoptr(Wal) wal = test_open_as(disk, 8192, WAL_CLEAN);
+      for (guint64 i = 1; i <= 40; i++)
+        test_append(wal, i, 1, max_size);
+      test_sync(wal);
+      mem_disk_set(disk, TEST_DIR "/x.tmp", "x", 1);
+      wal_close(g_steal_pointer(&wal));
+      mem_disk_fail(disk, calls[c], after, EIO, 0);
+      WalOptions options = {TEST_DIR, test_log, 8192, mem_disk_io(disk)};
+      WalRecovery recovery;
+      g_autoptr(GError) error = NULL;
+      wal = wal_open(&options, &recovery, &error);
+      ck_assert(mem_disk_failed(disk) == (wal == NULL));
+      ck_assert((wal == NULL) == (error != NULL));
+      if (wal != NULL) {
+        wal_recovery_clear(&recovery);
+        continue;
+      }
+      failures++;
+      ck_assert_uint_eq(mem_disk_open_files(disk), 0);
+      wal = test_open_as(disk, 8192, WAL_CLEAN);
+      test_check_log(wal, 1, 40, max_size);
+    }
+  ck_assert_uint_ge(failures, 20);
+}
+END_TEST
+
+/* Each call that a cut of a damaged log makes, failing once, and the power with it. */
+START_TEST(test_cut_fails)
+{
+  guint failures = 0;
+  for (MemCall call = 0; call < MEM_CALLS; call++)
+    for (guint after = 0; after < 20; after++) {
+      g_autoptr(MemDisk) disk = mem_disk_new(3 + after);
+      g_autoptr(Wal) wal = test_open_as(disk, 8192, WAL_CLEAN);
+      for (guint64 i = 1; i <= 40; i++)
+        test_append(wal, i, 1, max_size);
+      test_sync(wal);
+      mem_disk_fail(disk, call, after, EIO, 0);
+      gboolean done = wal_cut(wal, 10, NULL);
+      ck_assert(done == !mem_disk_failed(disk));
+      if (done) {
+        test_check_log(wal, 1, 9, max_size);
+        continue;
+      }
+      failures++;
+      mem_disk_crash(disk, MEM_LOSE_SOME);
+      wal_close(g_steal_pointer(&wal));
+      WalRecovery recovery;
+      wal = test_open(disk, 8192, &recovery);
+      if (recovery.verdict == WAL_CORRUPT) {
+        ck_assert_uint_ge(recovery.bad_index, 10);
+        ck_assert(wal_cut(wal, 10, NULL));
+      }
+      wal_recovery_clear(&recovery);
+      ck_assert_uint_ge(wal_last_index(wal), 9);
+      test_check_log(wal, 1, wal_last_index(wal), max_size);
+    }
+  ck_assert_uint_ge(failures, 20);
+}
+END_TEST
+
+int main(void)
+{
+  Suite *suite = suite_create("wal faults");
+  const TTest *tests[] = {
+      test_sync_fails,  test_failed_sync_then_reopen,
+      test_write_fails, test_no_space_within_run,
+      test_disk_full,   test_disk_full_at_begin,
+      test_roll_fails,  test_short_calls,
+      test_read_fails,  test_open_fails,
+      test_cut_fails,
+  };
+  test_add(suite, "faults", tests, G_N_ELEMENTS(tests));
+  return test_main(suite);
+}
