@@ -43,11 +43,14 @@ typedef struct Value {
 /* Frees what the value owns and makes it a FALSE boolean. */
 void value_clear(Value *value);
 
+/* Reads one packed value: data_type_size() bytes, or `size` bytes of TEXT (copied). */
+void value_unpack(DataType type, const guint8 *packed, gsize size, Value *out_value);
+
 /* Deep copy. */
 void value_copy(const Value *value, Value *out_value);
 
-/* One packed column. In TEXT, `values` holds the offsets (rows + 1) while `text` collects the bytes;
- * column_finish() joins them. */
+/* One packed column. In TEXT, `values` holds the offsets (rows + 1) while `text` collects the
+ * bytes; column_finish() joins them. */
 typedef struct Column {
   char *measurement;
   DataType type;
@@ -74,11 +77,15 @@ gboolean column_get(const Column *column, guint row, Value *out_value);
 /* Whether the packed bytes are as TColumn demands for `rows` rows; INVALID names what is wrong. */
 gboolean column_check(const Column *column, guint rows, GError **error);
 
+/* The same for packed bytes that are in no Column; nulls may be NULL. */
+gboolean column_check_packed(DataType type, const guint8 *values, gsize size, const guint8 *nulls,
+                             gsize nulls_size, guint rows, GError **error);
+
 /* Rows of one device in order of time. */
 typedef struct Table {
-  GArray *timestamps;  /* gint64 */
-  GPtrArray *columns;  /* Column*, all of the same number of rows */
-  GBytes *next_page;   /* NULL: nothing behind it */
+  GArray *timestamps; /* gint64 */
+  GPtrArray *columns; /* Column*, all of the same number of rows */
+  GBytes *next_page;  /* NULL: nothing behind it */
 } Table;
 
 Table *table_new(void);
@@ -113,8 +120,8 @@ typedef struct AggregateQuery {
 typedef struct Window {
   gint64 start_time;
   guint64 count;
-  double sum, avg;    /* not for TEXT */
-  Value min, max;     /* not for TEXT */
+  double sum, avg; /* not for TEXT */
+  Value min, max;  /* not for TEXT */
   Value first, last;
   gint64 first_time, last_time;
 } Window;

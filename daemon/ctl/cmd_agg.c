@@ -139,10 +139,8 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   };
   if (!ctl_options(ctl, entries, 2, 2, &argc, &argv, error))
     return FALSE;
-  AggregateQuery query = {.device = argv[1],
-                          .measurement = argv[2],
-                          .start_time = G_MININT64,
-                          .end_time = G_MAXINT64};
+  AggregateQuery query = {
+      .device = argv[1], .measurement = argv[2], .start_time = G_MININT64, .end_time = G_MAXINT64};
   return aggregate(ctl, &options, &query, error);
 }
 
@@ -150,7 +148,8 @@ const CtlCommand ctl_agg = {
     .name = "agg",
     .arguments = "DEVICE MEASUREMENT",
     .summary = "Count, minimum, average, maximum, sum, first and last, per window of time",
-    .details = "Windows begin at --start, or at a multiple of the window before the first value. Windows "
-               "without\nvalues are left out.",
+    .details =
+        "Windows begin at --start, or at a multiple of the window before the first value. Windows "
+        "without\nvalues are left out.",
     .run = run,
 };

@@ -89,8 +89,9 @@ const CtlCommand ctl_delete = {
     .name = "delete",
     .arguments = "DEVICE [MEASUREMENT…]",
     .summary = "Delete a range of a device's values",
-    .details = "Without measurements: of all of them. Without --start and --end: of all times. What is "
-               "written to the\nrange afterwards stays. It asks before it deletes; where there is no "
-               "terminal, --yes must say so.",
+    .details =
+        "Without measurements: of all of them. Without --start and --end: of all times. What is "
+        "written to the\nrange afterwards stays. It asks before it deletes; where there is no "
+        "terminal, --yes must say so.",
     .run = run,
 };

@@ -47,7 +47,8 @@ const CtlCommand ctl_devices = {
     .name = "devices",
     .arguments = "[PREFIX]",
     .summary = "List devices with their measurements and types",
-    .details = "CONFLICTING: two nodes gave the measurement different types at once, and this is the "
-               "younger one;\nits values are kept and read as a column of their own.",
+    .details =
+        "CONFLICTING: two nodes gave the measurement different types at once, and this is the "
+        "younger one;\nits values are kept and read as a column of their own.",
     .run = run,
 };

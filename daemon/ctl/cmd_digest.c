@@ -41,7 +41,8 @@ static gboolean ask(Ctl *ctl, Answer *answer, const GArray *tokens, GError **err
   return TRUE;
 }
 
-/* The highest applied index of every log, as tokens, of those logs that some server is behind with. */
+/* The highest applied index of every log, as tokens, of those logs that some server is behind with.
+ */
 static GArray *points_to_reach(const GArray *answers)
 {
   g_autoptr(Progress) highest = progress_new();
@@ -96,8 +97,8 @@ static void print(const Ctl *ctl, const GArray *answers)
   for (guint i = 0; i < answers->len; i++) {
     const Answer *answer = answer_at(answers, i);
     g_autofree char *digest =
-        g_strdup_printf("%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x",
-                        answer->digest.high, answer->digest.low);
+        g_strdup_printf("%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x", answer->digest.high,
+                        answer->digest.low);
     g_autoptr(GString) applied = g_string_new(NULL);
     for (guint k = 0; k < answer->progress->logs->len; k++) {
       const LogProgress *log = &g_array_index(answer->progress->logs, LogProgress, k);
@@ -119,7 +120,8 @@ static gboolean check_equal(const Ctl *ctl, const GArray *answers, GError **erro
   for (guint i = 1; i < answers->len; i++) {
     const StateDigest *digest = &answer_at(answers, i)->digest;
     if (digest->low != first->low || digest->high != first->high || digest->cells != first->cells)
-      return fail(error, SYNCLOG_CORRUPT, "%s and %s have applied the same entries and hold different data",
+      return fail(error, SYNCLOG_CORRUPT,
+                  "%s and %s have applied the same entries and hold different data",
                   answer_at(answers, 0)->server, answer_at(answers, i)->server);
   }
   if (ctl->format == FORMAT_TEXT)
@@ -160,8 +162,9 @@ const CtlCommand ctl_digest = {
     .name = "digest",
     .arguments = "",
     .summary = "Print, and compare, the digests of the servers' data",
-    .details = "Every server of --server is asked. With --compare it waits, up to --timeout, until all "
-               "have applied\nthe same entries; exit code 1 when their data then differs, 3 when they do "
-               "not get there.",
+    .details =
+        "Every server of --server is asked. With --compare it waits, up to --timeout, until all "
+        "have applied\nthe same entries; exit code 1 when their data then differs, 3 when they do "
+        "not get there.",
     .run = run,
 };

@@ -69,8 +69,8 @@ static Pages *open_pages(Export *export, PageQuery *query, const char *device, G
 }
 
 /*
- * Writes all rows of a device. `places`, where it is given, has the place of each of the device's columns
- * among `width` ones, and rows begin with the device; else the columns stand as they are.
+ * Writes all rows of a device. `places`, where it is given, has the place of each of the device's
+ * columns among `width` ones, and rows begin with the device; else the columns stand as they are.
  */
 static gboolean write_rows(Export *export, Pages *pages, const char *device, const guint *places,
                            guint width, FILE *out, GError **error)
@@ -126,7 +126,8 @@ static gboolean write_device(Export *export, const char *device, FILE *out, GErr
   return write_rows(export, pages, device, NULL, pages_column_count(pages), out, error);
 }
 
-/* What the columns of several devices are together: "name:TYPE" to place, in order of appearance. */
+/* What the columns of several devices are together: "name:TYPE" to place, in order of appearance.
+ */
 typedef struct Union {
   GHashTable *places; /* "name:TYPE" → place + 1 */
   GHashTable *types;  /* name → number of types */
@@ -187,10 +188,11 @@ static gboolean write_union(Export *export, FILE *out, GError **error)
   g_auto(Union) all = {0};
   union_begin(&all, export);
   if (all.keys->len + 2 > CSV_MAX_CELLS)
-    return fail(error, SYNCLOG_TOO_LARGE,
-                "%u columns together, at most %d fit in one table; --output DIR writes a file for each "
-                "device",
-                all.keys->len + 2, CSV_MAX_CELLS);
+    return fail(
+        error, SYNCLOG_TOO_LARGE,
+        "%u columns together, at most %d fit in one table; --output DIR writes a file for each "
+        "device",
+        all.keys->len + 2, CSV_MAX_CELLS);
   write_union_head(export, &all, out);
   for (guint i = 0; i < export->devices->len; i++) {
     const Device *device = g_ptr_array_index(export->devices, i);
@@ -311,8 +313,8 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   if (!ctl_connect(ctl, error) ||
       !ctl_time(ctl, "--start", export.start_text, &export.start_time, error) ||
       !ctl_time(ctl, "--end", export.end_text, &export.end_time, error) ||
-      !find_devices(&export, argv + 1, argc - 1, error) ||
-      !write_all(&export, argc == 2, error) || !ctl_finish_output(error))
+      !find_devices(&export, argv + 1, argc - 1, error) || !write_all(&export, argc == 2, error) ||
+      !ctl_finish_output(error))
     return FALSE;
   if (!ctl->quiet)
     g_printerr("exported %" G_GUINT64_FORMAT " rows, %" G_GUINT64_FORMAT " points of %u devices\n",
@@ -324,11 +326,14 @@ const CtlCommand ctl_export = {
     .name = "export",
     .arguments = "DEVICE… | --prefix PREFIX",
     .summary = "Write devices as CSV",
-    .details =
-        "One device gives the columns time and its measurements; several, or a prefix, also a first "
-        "column device.\nAn import reads it back exactly: numbers have as many digits as it takes, an "
-        "empty text is \"\", a missing\nvalue is nothing, and heads name the types that can't be seen "
-        "from the values (as in level:FLOAT).\nWith --output, names of files are those of the devices, "
-        "with %XX for what can't stand in one.",
+    .details = "One device gives the columns time and its measurements; several, or a prefix, also "
+               "a first "
+               "column device.\nAn import reads it back exactly: numbers have as many digits as it "
+               "takes, an "
+               "empty text is \"\", a missing\nvalue is nothing, and heads name the types that "
+               "can't be seen "
+               "from the values (as in level:FLOAT).\nWith --output, names of files are those of "
+               "the devices, "
+               "with %XX for what can't stand in one.",
     .run = run,
 };

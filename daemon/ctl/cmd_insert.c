@@ -113,11 +113,15 @@ const CtlCommand ctl_insert = {
     .arguments = "DEVICE [TIME] NAME=VALUE…",
     .summary = "Write one row",
     .details =
-        "TIME is \"now\" when left out. A measurement that exists keeps its type. The type of a new one "
-        "is said as\nin NAME:TYPE=VALUE (BOOLEAN, INT32, INT64, FLOAT, DOUBLE, TEXT) or seen from the "
-        "value: true and\nfalse are BOOLEAN, integers INT64, other numbers DOUBLE, everything else TEXT, "
+        "TIME is \"now\" when left out. A measurement that exists keeps its type. The type of a "
+        "new one "
+        "is said as\nin NAME:TYPE=VALUE (BOOLEAN, INT32, INT64, FLOAT, DOUBLE, TEXT) or seen from "
+        "the "
+        "value: true and\nfalse are BOOLEAN, integers INT64, other numbers DOUBLE, everything else "
+        "TEXT, "
         "also what stands in\ndouble quotes ('name=\"12\"'). Negative times go behind \"--\".\n\n"
-        "It prints the write's token; a read that is given it by --token waits until its node has the "
+        "It prints the write's token; a read that is given it by --token waits until its node has "
+        "the "
         "write.",
     .run = run,
 };

@@ -65,8 +65,8 @@ static gboolean print(Ctl *ctl, Pages *pages, const char *device, TimeStyle styl
   }
   g_autoptr(JsonWriter) json = json_writer_new(stdout);
   json_begin_object(json, NULL, FALSE);
-  json_string(json, "device", device);
-  json_string(json, "timePrecision", ctl->info.time_precision);
+  json_put_string(json, "device", device);
+  json_put_string(json, "timePrecision", ctl->info.time_precision);
   g_autoptr(Grid) grid = grid_new_json(json, "rows");
   gboolean done = print_rows(ctl, pages, grid, style, &rows, error);
   g_clear_pointer(&grid, grid_free);

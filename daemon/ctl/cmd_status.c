@@ -105,8 +105,8 @@ static void print_nodes(Grid *grid, const GArray *views)
 }
 
 /*
- * One row: how far `node` is with a log. `now_hlc` is a clock of now, by which the age of what it applied
- * last is told when nobody is known to be farther.
+ * One row: how far `node` is with a log. `now_hlc` is a clock of now, by which the age of what it
+ * applied last is told when nobody is known to be farther.
  */
 static void print_log(Grid *grid, guint32 node, const LogProgress *log, const LogStatus *status,
                       const Progress *all, guint64 now_hlc)
@@ -160,8 +160,8 @@ static void print_peer_logs(Grid *grid, const GArray *views, const NodeStatus *s
     if (peer->progress == NULL || is_asked(views, peer->node_id))
       continue;
     for (guint k = 0; k < peer->progress->logs->len; k++)
-      print_log(grid, peer->node_id, &g_array_index(peer->progress->logs, LogProgress, k), NULL, all,
-                status->hlc);
+      print_log(grid, peer->node_id, &g_array_index(peer->progress->logs, LogProgress, k), NULL,
+                all, status->hlc);
   }
 }
 
@@ -333,10 +333,12 @@ const CtlCommand ctl_status = {
     .name = "status",
     .arguments = "",
     .summary = "Show nodes, how far each is with each log, and the channels between them",
-    .details =
-        "Every server of --server is asked; of nodes that are not asked, what the first answering one "
-        "last heard\nis shown. LAG counts the entries that some node is known to have and this one has "
-        "not applied; LAG\nTIME is how old the last applied entry then is. CSV prints the table \"logs\" "
-        "unless --only says which.",
+    .details = "Every server of --server is asked; of nodes that are not asked, what the first "
+               "answering one "
+               "last heard\nis shown. LAG counts the entries that some node is known to have and "
+               "this one has "
+               "not applied; LAG\nTIME is how old the last applied entry then is. CSV prints the "
+               "table \"logs\" "
+               "unless --only says which.",
     .run = run,
 };

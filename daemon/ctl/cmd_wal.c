@@ -30,9 +30,8 @@ static void print_summary(DumpState *state, const char *path, goffset offset, co
   char time[TIME_TEXT_SIZE];
   WriteSummary summary;
   gboolean readable = write_dump(record->data, record->data_size, NULL, NULL, &summary);
-  g_autofree char *content =
-      g_strdup_printf("%u deletes, %u rows, %u tablets", summary.deletes, summary.rows,
-                      summary.tablets);
+  g_autofree char *content = g_strdup_printf("%u deletes, %u rows, %u tablets", summary.deletes,
+                                             summary.rows, summary.tablets);
   grid_text(state->grid, state->log);
   grid_uint(state->grid, record->index);
   grid_text(state->grid, clock_time(record->hlc, time));
@@ -50,15 +49,15 @@ static void print_data(DumpState *state, const char *path, goffset offset, const
   WriteSummary summary;
   JsonWriter *json = state->json;
   json_begin_object(json, NULL, FALSE);
-  json_string(json, "log", state->log);
-  json_uint(json, "searchIndex", record->index);
-  json_uint(json, "hlc", record->hlc);
-  json_string(json, "time", clock_time(record->hlc, time));
-  json_string(json, "file", base_name(path));
-  json_int(json, "offset", offset);
-  json_uint(json, "bytes", record->data_size);
+  json_put_string(json, "log", state->log);
+  json_put_uint(json, "searchIndex", record->index);
+  json_put_uint(json, "hlc", record->hlc);
+  json_put_string(json, "time", clock_time(record->hlc, time));
+  json_put_string(json, "file", base_name(path));
+  json_put_int(json, "offset", offset);
+  json_put_uint(json, "bytes", record->data_size);
   gboolean readable = write_dump(record->data, record->data_size, json, "data", &summary);
-  json_bool(json, "readable", readable);
+  json_put_bool(json, "readable", readable);
   json_end_object(json);
 }
 
@@ -165,8 +164,7 @@ static const char *judgement(const WalFindings *findings)
   return findings->note != NULL ? "torn tail" : "ok";
 }
 
-static gboolean verify_places(Ctl *ctl, const GPtrArray *places, guint *out_damaged,
-                              GError **error)
+static gboolean verify_places(Ctl *ctl, const GPtrArray *places, guint *out_damaged, GError **error)
 {
   g_autoptr(Grid) grid = ctl_grid(ctl);
   grid_column(grid, "LOG", "log", FALSE);
@@ -245,7 +243,8 @@ const CtlCommand ctl_wal = {
     .name = "wal",
     .arguments = "dump|verify PATH…",
     .summary = "Print or check logs on disk, read-only",
-    .details = "\"wal dump PATH…\" prints entries, \"wal verify PATH…\" checks them. Nothing is changed; the node may "
+    .details = "\"wal dump PATH…\" prints entries, \"wal verify PATH…\" checks them. Nothing is "
+               "changed; the node may "
                "be\nrunning.",
     .run = run,
 };

@@ -89,8 +89,8 @@ static void skip_mark(CsvReader *reader)
     reader->offset += 3;
     return;
   }
-  /* Not a mark: back to where the file stood. Of a pipe only one byte can be given back for sure, but
-   * glibc takes back what it has just given out of its buffer. */
+  /* Not a mark: back to where the file stood. Of a pipe only one byte can be given back for sure,
+   * but glibc takes back what it has just given out of its buffer. */
   if (c[n] != EOF)
     ungetc(c[n], reader->file);
   while (n > 0)
@@ -103,7 +103,8 @@ static gboolean add_byte(CsvReader *reader, int c, GError **error)
     return fail(error, SYNCLOG_INVALID, "line %" G_GUINT64_FORMAT ": a NUL byte", reader->line);
   if (reader->text->len >= LIMIT_ENTRY_SIZE)
     return fail(error, SYNCLOG_TOO_LARGE,
-                "line %" G_GUINT64_FORMAT ": a row of more than %d bytes (a quote without its end?)",
+                "line %" G_GUINT64_FORMAT
+                ": a row of more than %d bytes (a quote without its end?)",
                 reader->line, LIMIT_ENTRY_SIZE);
   g_string_append_c(reader->text, (char)c);
   return TRUE;

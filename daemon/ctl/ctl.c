@@ -43,7 +43,8 @@ GOptionGroup *ctl_global_options(Ctl *ctl)
        "How long to wait for an answer (10s)", "TIME"},
       {"json", 0, 0, G_OPTION_ARG_NONE, &ctl->given.json, "Print one JSON document", NULL},
       {"csv", 0, 0, G_OPTION_ARG_NONE, &ctl->given.csv, "Print CSV", NULL},
-      {"quiet", 'q', 0, G_OPTION_ARG_NONE, &ctl->given.quiet, "Print results and errors only", NULL},
+      {"quiet", 'q', 0, G_OPTION_ARG_NONE, &ctl->given.quiet, "Print results and errors only",
+       NULL},
       G_OPTION_ENTRY_NULL,
   };
   GOptionGroup *group = g_option_group_new("global", NULL, NULL, NULL, NULL);
@@ -249,7 +250,8 @@ gboolean ctl_tokens(char **texts, GArray **out_tokens, GError **error)
 
 gboolean ctl_ack(const char *text, AckLevel *out_ack, GError **error)
 {
-  static const char *const names[] = {[ACK_LOCAL] = "local", [ACK_MAJORITY] = "majority", [ACK_ALL] = "all"};
+  static const char *const names[] = {
+      [ACK_LOCAL] = "local", [ACK_MAJORITY] = "majority", [ACK_ALL] = "all"};
   *out_ack = ACK_LOCAL;
   if (text == NULL)
     return TRUE;

@@ -2,9 +2,9 @@
  * What all commands of synclogctl share: the options before and behind the command's name, the
  * connection, errors and exit codes. One thread.
  *
- * A command is a function that parses its options by ctl_options(), does its work, prints to stdout,
- * and fails by a GError: of G_OPTION_ERROR for wrong use, of SYNCLOG_ERROR for all else. main() prints
- * the error and chooses the exit code.
+ * A command is a function that parses its options by ctl_options(), does its work, prints to
+ * stdout, and fails by a GError: of G_OPTION_ERROR for wrong use, of SYNCLOG_ERROR for all else.
+ * main() prints the error and chooses the exit code.
  */
 #pragma once
 
@@ -54,8 +54,8 @@ void ctl_clear(Ctl *ctl);
 GOptionGroup *ctl_global_options(Ctl *ctl);
 
 /*
- * Parses argv by `entries` (may be NULL) and the global options, and checks the number of arguments that
- * are left: argv[1] .. argv[*argc - 1]. --help prints and exits. max_args -1: any number.
+ * Parses argv by `entries` (may be NULL) and the global options, and checks the number of arguments
+ * that are left: argv[1] .. argv[*argc - 1]. --help prints and exits. max_args -1: any number.
  */
 gboolean ctl_options(Ctl *ctl, const GOptionEntry *entries, int min_args, int max_args, int *argc,
                      char ***argv, GError **error);
@@ -81,19 +81,22 @@ gboolean ctl_time(const Ctl *ctl, const char *option, const char *text, gint64 *
 gboolean ctl_duration(const Ctl *ctl, const char *option, const char *text, gint64 *out_duration,
                       GError **error);
 /* A duration in real time: plain numbers are seconds. */
-gboolean ctl_real_duration_ms(const char *option, const char *text, gint64 *out_ms,
-                              GError **error);
+gboolean ctl_real_duration_ms(const char *option, const char *text, gint64 *out_ms, GError **error);
 
-/* --token TOKEN[,TOKEN…], given any number of times, as GArray of Token; *out_tokens is NULL without. */
+/* --token TOKEN[,TOKEN…], given any number of times, as GArray of Token; *out_tokens is NULL
+ * without. */
 gboolean ctl_tokens(char **texts, GArray **out_tokens, GError **error);
 
 gboolean ctl_ack(const char *text, AckLevel *out_ack, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Device, device_free)
 
 /* The device of exactly this name with its measurements, or NULL (no error) when there is none.
  * Transfer full. */
 Device *ctl_device(Ctl *ctl, const char *name, GError **error);
 
-/* The type that new values of the measurement must have; 0 when it is free. `device` may be NULL. */
+/* The type that new values of the measurement must have; 0 when it is free. `device` may be NULL.
+ */
 int ctl_measurement_type(const Device *device, const char *measurement);
 
 /* A grid for stdout in the format that was asked for. */
@@ -104,7 +107,8 @@ typedef enum { TIMES_AUTO, TIMES_ISO, TIMES_EPOCH } TimeStyle;
 gboolean ctl_time_style(const char *text, TimeStyle *out_style, GError **error);
 void ctl_grid_time(const Ctl *ctl, Grid *grid, gint64 time, TimeStyle style);
 
-/* Prints the outcome of a write: its token, and a word on stderr when it is still spreading. TRUE. */
+/* Prints the outcome of a write: its token, and a word on stderr when it is still spreading. TRUE.
+ */
 gboolean ctl_print_written(const Ctl *ctl, SynclogStatus status, const Token *token);
 
 /* Whether stdout took everything. */

@@ -25,7 +25,8 @@ char *device_of_path(const char *path)
   GString *name = g_string_new(NULL);
   for (const char *at = base; *at != '\0'; at++) {
     if (*at == '%' && g_ascii_isxdigit(at[1]) && g_ascii_isxdigit(at[2])) {
-      g_string_append_c(name, (char)(g_ascii_xdigit_value(at[1]) * 16 + g_ascii_xdigit_value(at[2])));
+      g_string_append_c(name,
+                        (char)(g_ascii_xdigit_value(at[1]) * 16 + g_ascii_xdigit_value(at[2])));
       at += 2;
     } else {
       g_string_append_c(name, *at);

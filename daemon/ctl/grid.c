@@ -87,7 +87,8 @@ void grid_column(Grid *grid, const char *title, const char *key, gboolean align_
 {
   g_assert(grid->cells->len == 0 && !grid->began);
   g_autofree char *shown = text_printable(title, -1);
-  GridColumn column = {.key = g_strdup(key), .align_right = align_right, .width = text_width(shown)};
+  GridColumn column = {
+      .key = g_strdup(key), .align_right = align_right, .width = text_width(shown)};
   column.title = g_steal_pointer(&shown);
   g_array_append_val(grid->columns, column);
 }
@@ -234,9 +235,9 @@ static void print_json_cell(Grid *grid, guint column, const Cell *cell)
   if (column == 0)
     json_begin_object(grid->json, NULL, TRUE);
   if (cell->kind == CELL_UINT)
-    json_uint(grid->json, key, (guint64)cell->value.int64);
+    json_put_uint(grid->json, key, (guint64)cell->value.int64);
   else if (cell->kind != CELL_MISSING)
-    json_value(grid->json, key, &cell->value);
+    json_put_value(grid->json, key, &cell->value);
   if (column + 1 == grid->columns->len)
     json_end_object(grid->json);
 }

@@ -1,10 +1,9 @@
 /*
  * A grid: rows under titled columns, printed in the form that the user asked for.
  *
- *   text   aligned columns; control characters are shown escaped, so that stored text can't drive the
- *          terminal; a missing value is "-"
- *   CSV    a line of keys, then rows; missing is empty, an empty text is ""
- *   JSON   an array of objects by key; what is missing is left out
+ *   text   aligned columns; control characters are shown escaped, so that stored text can't drive
+ * the terminal; a missing value is "-" CSV    a line of keys, then rows; missing is empty, an empty
+ * text is "" JSON   an array of objects by key; what is missing is left out
  *
  * Rows may be flushed any number of times: columns then only grow wider, and the head is printed
  * once. Not thread-safe.

@@ -121,10 +121,10 @@ void json_end_array(JsonWriter *json)
   end_container(json, ']');
 }
 
-void json_string(JsonWriter *json, const char *key, const char *text)
+void json_put_string(JsonWriter *json, const char *key, const char *text)
 {
   if (text == NULL) {
-    json_null(json, key);
+    json_put_null(json, key);
     return;
   }
   begin_member(json, key);
@@ -132,40 +132,40 @@ void json_string(JsonWriter *json, const char *key, const char *text)
   end_member(json);
 }
 
-void json_int(JsonWriter *json, const char *key, gint64 number)
+void json_put_int(JsonWriter *json, const char *key, gint64 number)
 {
   begin_member(json, key);
   g_string_append_printf(json->text, "%" G_GINT64_FORMAT, number);
   end_member(json);
 }
 
-void json_uint(JsonWriter *json, const char *key, guint64 number)
+void json_put_uint(JsonWriter *json, const char *key, guint64 number)
 {
   begin_member(json, key);
   g_string_append_printf(json->text, "%" G_GUINT64_FORMAT, number);
   end_member(json);
 }
 
-void json_bool(JsonWriter *json, const char *key, gboolean truth)
+void json_put_bool(JsonWriter *json, const char *key, gboolean truth)
 {
   begin_member(json, key);
   g_string_append(json->text, truth ? "true" : "false");
   end_member(json);
 }
 
-void json_double(JsonWriter *json, const char *key, double number)
+void json_put_double(JsonWriter *json, const char *key, double number)
 {
-  json_value(json, key, &(Value){.type = DATA_DOUBLE, .float64 = number});
+  json_put_value(json, key, &(Value){.type = DATA_DOUBLE, .float64 = number});
 }
 
-void json_null(JsonWriter *json, const char *key)
+void json_put_null(JsonWriter *json, const char *key)
 {
   begin_member(json, key);
   g_string_append(json->text, "null");
   end_member(json);
 }
 
-void json_value(JsonWriter *json, const char *key, const Value *value)
+void json_put_value(JsonWriter *json, const char *key, const Value *value)
 {
   begin_member(json, key);
   gboolean number = value->type == DATA_FLOAT || value->type == DATA_DOUBLE;

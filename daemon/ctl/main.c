@@ -1,4 +1,5 @@
-/* synclogctl: the tool for operators. It picks the command, and turns its outcome into an exit code. */
+/* synclogctl: the tool for operators. It picks the command, and turns its outcome into an exit
+ * code. */
 #include "ctl/ctl.h"
 
 #include <locale.h>
@@ -8,8 +9,8 @@
 #include <string.h>
 
 static const CtlCommand *const commands[] = {
-    &ctl_status, &ctl_insert, &ctl_query,  &ctl_last,   &ctl_agg,    &ctl_devices, &ctl_delete,
-    &ctl_import, &ctl_export, &ctl_digest, &ctl_config, &ctl_wal,    &ctl_version,
+    &ctl_status, &ctl_insert, &ctl_query,  &ctl_last,   &ctl_agg, &ctl_devices, &ctl_delete,
+    &ctl_import, &ctl_export, &ctl_digest, &ctl_config, &ctl_wal, &ctl_version,
 };
 
 static const CtlCommand *find_command(const char *name)
@@ -26,11 +27,12 @@ static char *list_commands(void)
   GString *text = g_string_new("Commands:\n");
   for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
     g_string_append_printf(text, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-  g_string_append(text, "\n\"synclogctl COMMAND --help\" tells more about one of them.\n\n"
-                        "Times are integers in the cluster's precision, ISO 8601 (UTC unless it "
-                        "says otherwise),\n\"now\", or \"now-1h30m\". Exit codes: 0 done, 1 refused "
-                        "or a check failed, 2 wrong use,\n3 no server reached or no answer in "
-                        "time.\n");
+  g_string_append(text,
+                  "\n\"synclogctl COMMAND --help\" tells more about one of them.\n\n"
+                  "Times are integers in the cluster's precision, ISO 8601 (UTC unless it "
+                  "says otherwise),\n\"now\", or \"now-1h30m\". Exit codes: 0 done, 1 refused "
+                  "or a check failed, 2 wrong use,\n3 no server reached or no answer in "
+                  "time.\n");
   return g_string_free(text, FALSE);
 }
 
@@ -74,8 +76,7 @@ static int report(const Ctl *ctl, const GError *error)
 }
 
 /* Parses what stands before the command's name; argv[1] is then that name. */
-static gboolean parse_head(Ctl *ctl, int *argc, char ***argv, gboolean *out_version,
-                           GError **error)
+static gboolean parse_head(Ctl *ctl, int *argc, char ***argv, gboolean *out_version, GError **error)
 {
   const GOptionEntry entries[] = {
       {"version", 0, 0, G_OPTION_ARG_NONE, out_version, "Print the version of this tool", NULL},

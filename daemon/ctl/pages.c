@@ -9,7 +9,7 @@ enum { SMALL_PAGE = 1000 }; /* asked for only where fewer rows are wanted than a
 struct Pages {
   Ctl *ctl;
   const PageQuery *query;
-  GArray *columns;   /* PageColumn */
+  GArray *columns;      /* PageColumn */
   GPtrArray *by_column; /* const Column* of the page or NULL, as `columns` */
   Table *table;
   guint rows; /* of the page that are shown */
@@ -157,8 +157,8 @@ static gboolean read_page(Pages *pages, GError **error)
       .descending = pages->query->descending,
       .page = pages->table != NULL ? pages->table->next_page : NULL,
   };
-  Table *table = rpc_client_query(pages->ctl->client, pages->ctl->group, &query,
-                                  pages->query->tokens, error);
+  Table *table =
+      rpc_client_query(pages->ctl->client, pages->ctl->group, &query, pages->query->tokens, error);
   if (table == NULL)
     return FALSE;
   g_clear_pointer(&pages->table, table_free);

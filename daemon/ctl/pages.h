@@ -1,7 +1,7 @@
 /*
- * Reading all rows of a device, page by page. What the columns are is settled before the first row, so
- * that a table, a CSV head or a tablet can be begun at once; should a column turn up later that is none
- * of them, reading fails rather than leave it out. One thread.
+ * Reading all rows of a device, page by page. What the columns are is settled before the first row,
+ * so that a table, a CSV head or a tablet can be begun at once; should a column turn up later that
+ * is none of them, reading fails rather than leave it out. One thread.
  */
 #pragma once
 

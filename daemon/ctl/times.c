@@ -101,8 +101,8 @@ static gboolean take_date(const char **at, gint64 *out_days)
 }
 
 /* Digits behind the point as a count of units. */
-static gboolean take_fraction(const char **at, gint64 per_second, gboolean round,
-                              gint64 *out_units, gboolean *out_finer)
+static gboolean take_fraction(const char **at, gint64 per_second, gboolean round, gint64 *out_units,
+                              gboolean *out_finer)
 {
   gint64 unit = per_second;
   guint digits = 0;
@@ -154,12 +154,12 @@ static gboolean take_zone(const char **at, int *out_seconds)
   return hour < 24 && minute < 60;
 }
 
-static gboolean parse_integer(const char *text, gint64 *out_number)
+static gboolean parse_count(const char *text, gint64 *out_number)
 {
   return g_ascii_string_to_signed(text, 10, G_MININT64, G_MAXINT64, out_number, NULL);
 }
 
-static gboolean is_integer(const char *text)
+static gboolean is_count(const char *text)
 {
   text += *text == '-' || *text == '+';
   return *text != '\0' && strspn(text, "0123456789") == strlen(text);
@@ -167,14 +167,15 @@ static gboolean is_integer(const char *text)
 
 static gboolean out_of_range(const char *text, GError **error)
 {
-  return fail(error, SYNCLOG_INVALID, "time \"%s\" is beyond the range of the cluster's times", text);
+  return fail(error, SYNCLOG_INVALID, "time \"%s\" is beyond the range of the cluster's times",
+              text);
 }
 
 gboolean time_parse_stamp(const char *text, gint64 per_second, gboolean round, gint64 *out_time,
                           GError **error)
 {
-  if (is_integer(text))
-    return parse_integer(text, out_time) ? TRUE : out_of_range(text, error);
+  if (is_count(text))
+    return parse_count(text, out_time) ? TRUE : out_of_range(text, error);
   const char *at = text;
   gint64 days = 0, units = 0;
   int seconds = 0, zone = 0;
@@ -222,10 +223,16 @@ static gint64 take_unit(const char **at)
     const char *name;
     gint64 ns;
   } units[] = {
-      {"ns", 1},           {"us", 1000},          {"µs", 1000},
-      {"ms", 1000000},     {"s", 1000000000},     {"min", 60 * (gint64)1000000000},
-      {"m", 60 * (gint64)1000000000},             {"h", 3600 * (gint64)1000000000},
-      {"d", 86400 * (gint64)1000000000},          {"w", 7 * 86400 * (gint64)1000000000},
+      {"ns", 1},
+      {"us", 1000},
+      {"µs", 1000},
+      {"ms", 1000000},
+      {"s", 1000000000},
+      {"min", 60 * (gint64)1000000000},
+      {"m", 60 * (gint64)1000000000},
+      {"h", 3600 * (gint64)1000000000},
+      {"d", 86400 * (gint64)1000000000},
+      {"w", 7 * 86400 * (gint64)1000000000},
   };
   for (guint i = 0; i < G_N_ELEMENTS(units); i++)
     if (g_str_has_prefix(*at, units[i].name)) {
@@ -238,8 +245,8 @@ static gint64 take_unit(const char **at)
 gboolean duration_parse(const char *text, gint64 per_second, gint64 *out_duration, GError **error)
 {
   gint64 plain;
-  if (is_integer(text) && g_ascii_isdigit(*text)) {
-    if (!parse_integer(text, &plain))
+  if (is_count(text) && g_ascii_isdigit(*text)) {
+    if (!parse_count(text, &plain))
       return fail(error, SYNCLOG_INVALID, "duration \"%s\" is too long", text);
     *out_duration = plain;
     return TRUE;

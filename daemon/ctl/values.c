@@ -139,8 +139,9 @@ static gboolean parse_number(const char *text, gboolean single, double *out_numb
 static gboolean parse_text(const char *text, gsize size, Value *out_value, GError **error)
 {
   if (size > LIMIT_TEXT_SIZE)
-    return fail(error, SYNCLOG_TOO_LARGE, "a text of %" G_GSIZE_FORMAT " bytes, at most %d can be stored",
-                size, LIMIT_TEXT_SIZE);
+    return fail(error, SYNCLOG_TOO_LARGE,
+                "a text of %" G_GSIZE_FORMAT " bytes, at most %d can be stored", size,
+                LIMIT_TEXT_SIZE);
   if (!g_utf8_validate_len(text, size, NULL))
     return fail(error, SYNCLOG_INVALID, "text that is not UTF-8");
   out_value->type = DATA_TEXT;

@@ -9,15 +9,14 @@
 #pragma once
 
 #include "base/table.h"
-#include "core/messages.h"
+#include "rpc/client.h"
 
-/* Appends the shortest text that reads back as the same value. FLOAT and DOUBLE always show a point,
- * an exponent or a name, so that they can't be taken for integers. */
+/* Appends the shortest text that reads back as the same value. FLOAT and DOUBLE always show a
+ * point, an exponent or a name, so that they can't be taken for integers. */
 void value_append_text(GString *out, const Value *value);
 
 /* Reads text of `size` bytes, NUL-terminated. INVALID says why it is no value of the type. */
-gboolean value_parse(const char *text, gsize size, DataType type, Value *out_value,
-                     GError **error);
+gboolean value_parse(const char *text, gsize size, DataType type, Value *out_value, GError **error);
 
 /*
  * The type of a text whose type nobody has said: true and false are BOOLEAN, integers of 64 bits
@@ -34,8 +33,8 @@ enum { NUMBER_TEXT_SIZE = 40 };
 char *double_format(double number, char text[NUMBER_TEXT_SIZE]);
 
 /*
- * Splits "name:TYPE" when TYPE is the name of a type (any case), else the type is 0 and the name all
- * of it. `name` transfer full.
+ * Splits "name:TYPE" when TYPE is the name of a type (any case), else the type is 0 and the name
+ * all of it. `name` transfer full.
  */
 char *measurement_split(const char *text, int *out_type);
 

@@ -22,9 +22,9 @@ typedef struct Walk {
   WalVisit visit;
   gpointer ctx;
   WalFindings *findings;
-  gboolean ended;      /* by damage or by the visitor */
-  gboolean began;      /* a segment was read; the next one must follow it */
-  guint64 next_index;  /* behind the last record */
+  gboolean ended;     /* by damage or by the visitor */
+  gboolean began;     /* a segment was read; the next one must follow it */
+  guint64 next_index; /* behind the last record */
   guint64 previous_first;
   gboolean chain_known;
   guint64 chain;
@@ -35,8 +35,8 @@ typedef struct Piece {
   char *path;
   WalFile file;
   SegmentHeader header;
-  goffset limit;   /* bytes that belong to it */
-  gboolean last;   /* nothing follows it */
+  goffset limit; /* bytes that belong to it */
+  gboolean last; /* nothing follows it */
 } Piece;
 
 static void piece_clear(Piece *piece)
@@ -123,8 +123,8 @@ static gboolean find_below(const char *path, guint depth, GPtrArray *places, GEr
   g_ptr_array_sort(names, compare_names);
   for (guint i = 0; i < names->len; i++) {
     const char *child = names->pdata[i];
-    gboolean known = strcmp(child, "wal") == 0 || g_str_has_prefix(child, "group-") ||
-                     log_id_parse(child, &log);
+    gboolean known =
+        strcmp(child, "wal") == 0 || g_str_has_prefix(child, "group-") || log_id_parse(child, &log);
     g_autofree char *child_path = g_build_filename(path, child, NULL);
     if (known && depth < FIND_DEPTH && g_file_test(child_path, G_FILE_TEST_IS_DIR) &&
         !find_below(child_path, depth + 1, places, error))
@@ -180,8 +180,8 @@ static void add_damage(Walk *walk, const char *path, goffset offset, const char 
   va_start(args, format);
   g_autofree char *what = g_strdup_vprintf(format, args);
   va_end(args);
-  g_ptr_array_add(walk->findings->damage,
-                  g_strdup_printf("%s: offset %" G_GINT64_FORMAT ": %s", path, (gint64)offset, what));
+  g_ptr_array_add(walk->findings->damage, g_strdup_printf("%s: offset %" G_GINT64_FORMAT ": %s",
+                                                          path, (gint64)offset, what));
   walk->ended = TRUE;
 }
 
@@ -199,7 +199,8 @@ static void check_header(Walk *walk, const Piece *piece, guint64 first)
   else if (!walk->began)
     return;
   else if (header->previous_first != walk->previous_first)
-    add_damage(walk, piece->path, 0, "the segment before it, %020" G_GUINT64_FORMAT ".wal, is missing",
+    add_damage(walk, piece->path, 0,
+               "the segment before it, %020" G_GUINT64_FORMAT ".wal, is missing",
                header->previous_first);
   else if (first != walk->next_index)
     add_damage(walk, piece->path, 0,
@@ -248,10 +249,10 @@ static gboolean judge_tail(Walk *walk, const Piece *piece, Scan *scan, GError **
                " stands behind it",
                scan->index, tail.valid_index);
   else if (tail.dirty_end > scan->offset && walk->findings->note == NULL)
-    walk->findings->note = g_strdup_printf(
-        "%s: offset %" G_GINT64_FORMAT ": %" G_GINT64_FORMAT
-        " bytes of a write that never ended; they are cut off at the next start",
-        piece->path, (gint64)scan->offset, (gint64)(tail.dirty_end - scan->offset));
+    walk->findings->note =
+        g_strdup_printf("%s: offset %" G_GINT64_FORMAT ": %" G_GINT64_FORMAT
+                        " bytes of a write that never ended; they are cut off at the next start",
+                        piece->path, (gint64)scan->offset, (gint64)(tail.dirty_end - scan->offset));
   return TRUE;
 }
 
@@ -302,7 +303,8 @@ static gboolean read_closed(Walk *walk, Piece *piece, guint64 next_first, GError
     return FALSE;
   if (!walk->ended && scan.index < next_first)
     add_damage(walk, piece->path, scan.offset,
-               "no valid record %" G_GUINT64_FORMAT ", the next segment begins with %" G_GUINT64_FORMAT,
+               "no valid record %" G_GUINT64_FORMAT
+               ", the next segment begins with %" G_GUINT64_FORMAT,
                scan.index, next_first);
   return TRUE;
 }
@@ -312,8 +314,8 @@ static goffset end_from_next(const Walk *walk, const Piece *piece, guint64 next_
 {
   char name[SEGMENT_NAME_SIZE];
   segment_name_format(next_first, name);
-  g_auto(Piece) next = {.path = g_build_filename(walk->place->directory, name, NULL),
-                        .file = WAL_FILE_NONE};
+  g_auto(Piece)
+      next = {.path = g_build_filename(walk->place->directory, name, NULL), .file = WAL_FILE_NONE};
   HeaderVerdict verdict;
   if (!wal_file_open(wal_io_system(), next.path, O_RDONLY, &next.file, NULL) ||
       !read_header(&next, &verdict, NULL) || verdict != HEADER_VALID ||
@@ -326,10 +328,10 @@ static gboolean walk_segment(Walk *walk, guint64 first, guint64 next_first, GErr
 {
   char name[SEGMENT_NAME_SIZE];
   const WalIo *io = wal_io_system();
-  g_auto(Piece) piece = {.path = g_build_filename(walk->place->directory,
-                                                  segment_name_format(first, name), NULL),
-                         .file = WAL_FILE_NONE,
-                         .last = next_first == 0};
+  g_auto(Piece) piece = {
+      .path = g_build_filename(walk->place->directory, segment_name_format(first, name), NULL),
+      .file = WAL_FILE_NONE,
+      .last = next_first == 0};
   g_autoptr(GError) local = NULL;
   if (!wal_file_open(io, piece.path, O_RDONLY, &piece.file, &local)) {
     /* A running node deletes old segments, always from the front. */
@@ -364,8 +366,8 @@ static gboolean walk_segment(Walk *walk, guint64 first, guint64 next_first, GErr
   }
   goffset end = end_from_next(walk, &piece, next_first);
   if (end > piece.limit)
-    add_damage(walk, piece.path, piece.limit, "the file ends, its records went up to %" G_GINT64_FORMAT,
-               (gint64)end);
+    add_damage(walk, piece.path, piece.limit,
+               "the file ends, its records went up to %" G_GINT64_FORMAT, (gint64)end);
   else if (end > 0)
     piece.limit = end;
   return walk->ended || read_closed(walk, &piece, next_first, error);

@@ -78,13 +78,13 @@ static void put_text(Dump *dump, const char *key, Bytes bytes)
   if (dump->json == NULL)
     return;
   g_autofree char *text = to_text(bytes);
-  json_string(dump->json, key, text);
+  json_put_string(dump->json, key, text);
 }
 
 static void put_time(Dump *dump, const char *key, guint64 time)
 {
   if (dump->json != NULL)
-    json_int(dump->json, key, (gint64)time);
+    json_put_int(dump->json, key, (gint64)time);
 }
 
 static void begin_object(Dump *dump, const char *key, gboolean flat)
@@ -175,7 +175,7 @@ static void dump_value(Dump *dump)
     set_failed(dump);
   dump->summary.values++;
   if (dump->json != NULL && !dump->in.failed)
-    json_value(dump->json, NULL, &value);
+    json_put_value(dump->json, NULL, &value);
 }
 
 static void dump_row(Dump *dump)
@@ -208,9 +208,10 @@ static void dump_row(Dump *dump)
 static void dump_packed(Dump *dump, int type, Bytes values, Bytes nulls, guint32 rows)
 {
   g_autoptr(Column) column = column_new("", (DataType)type);
-  column->rows = rows;
-  g_byte_array_append(column->values, values.at, (guint)values.size);
   column_finish(column);
+  column->rows = rows;
+  g_byte_array_set_size(column->values, 0);
+  g_byte_array_append(column->values, values.at, (guint)values.size);
   if (nulls.at != NULL) {
     column->nulls = g_byte_array_new();
     g_byte_array_append(column->nulls, nulls.at, (guint)nulls.size);
@@ -222,10 +223,10 @@ static void dump_packed(Dump *dump, int type, Bytes values, Bytes nulls, guint32
   for (guint32 i = 0; i < rows; i++) {
     Value value;
     if (!column_get(column, i, &value)) {
-      json_null(dump->json, NULL);
+      json_put_null(dump->json, NULL);
       continue;
     }
-    json_value(dump->json, NULL, &value);
+    json_put_value(dump->json, NULL, &value);
     value_clear(&value);
   }
 }
@@ -253,7 +254,7 @@ static void dump_column(Dump *dump, guint32 rows)
   if (name == NULL || values.at == NULL)
     set_failed(dump);
   if (dump->json != NULL && !dump->in.failed) {
-    json_string(dump->json, "type", name);
+    json_put_string(dump->json, "type", name);
     begin_array(dump, "values");
     dump_packed(dump, (int)data_type, values, nulls, rows);
     end_array(dump);
@@ -271,7 +272,7 @@ static void dump_timestamps(Dump *dump, guint32 rows)
   }
   begin_array(dump, "times");
   for (guint32 i = 0; i < rows && dump->json != NULL; i++)
-    json_int(dump->json, NULL, (gint64)load_le64(times.at + i * 8));
+    json_put_int(dump->json, NULL, (gint64)load_le64(times.at + i * 8));
   end_array(dump);
 }
 

@@ -1,6 +1,6 @@
 /*
- * The content of an entry, an encoded TWrite (thrift/types.thrift), for people to look at. Bytes are
- * checked as they are read; nothing is believed. Pure functions.
+ * The content of an entry, an encoded TWrite (thrift/types.thrift), for people to look at. Bytes
+ * are checked as they are read; nothing is believed. Pure functions.
  */
 #pragma once
 
@@ -8,7 +8,8 @@
 
 typedef struct WriteSummary {
   guint deletes, rows, tablets;
-  guint64 tablet_rows, values; /* values: in rows, and rows × columns in tablets, missing ones too */
+  guint64 tablet_rows,
+      values; /* values: in rows, and rows × columns in tablets, missing ones too */
 } WriteSummary;
 
 /*

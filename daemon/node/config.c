@@ -15,6 +15,7 @@ typedef struct Scan {
   const char *name;        /* of the file, for errors */
   GHashTable *line_of;     /* "section" or "section\nkey" → line number */
   GPtrArray *section_list; /* char*, in the order of the file */
+  char *twice;             /* the first name that is there again, as an error message */
 } Scan;
 
 /* --- making and freeing --- */
@@ -86,16 +87,14 @@ static gboolean fail_at(GError **error, const Scan *scan, const char *section, c
 
 /* --- the pass for line numbers and duplicates --- */
 
-static gboolean remember(Scan *scan, char *id, const char *what, guint line, GError **error)
+/* Takes `id`. What is there twice is complained of only after unknown names and bad values. */
+static void remember(Scan *scan, char *id, const char *what, guint line)
 {
   guint before = GPOINTER_TO_UINT(g_hash_table_lookup(scan->line_of, id));
-  if (before > 0) {
-    g_free(id);
-    return fail(error, SYNCLOG_INVALID, "%s:%u: %s is there twice, first in line %u", scan->name,
-                line, what, before);
-  }
-  g_hash_table_insert(scan->line_of, id, GUINT_TO_POINTER(line));
-  return TRUE;
+  if (before > 0 && scan->twice == NULL)
+    scan->twice = g_strdup_printf("%s:%u: %s is there twice, first in line %u", scan->name, line,
+                                  what, before);
+  g_hash_table_replace(scan->line_of, id, GUINT_TO_POINTER(line));
 }
 
 static gboolean scan_section(Scan *scan, char *text, guint line, GError **error)
@@ -105,7 +104,8 @@ static gboolean scan_section(Scan *scan, char *text, guint line, GError **error)
     return fail(error, SYNCLOG_INVALID, "%s:%u: '%s' is no [section]", scan->name, line, text);
   char *section = g_strndup(text + 1, length - 2);
   g_ptr_array_add(scan->section_list, section);
-  return remember(scan, g_strdup(section), text, line, error);
+  remember(scan, g_strdup(section), text, line);
+  return TRUE;
 }
 
 static gboolean scan_key(Scan *scan, char *text, guint line, GError **error)
@@ -122,7 +122,8 @@ static gboolean scan_key(Scan *scan, char *text, guint line, GError **error)
                 line, key);
   const char *section = scan->section_list->pdata[scan->section_list->len - 1];
   g_autofree char *what = g_strdup_printf("[%s] %s", section, key);
-  return remember(scan, g_strdup_printf("%s\n%s", section, key), what, line, error);
+  remember(scan, g_strdup_printf("%s\n%s", section, key), what, line);
+  return TRUE;
 }
 
 static gboolean scan_text(Scan *scan, const char *text, GError **error)
@@ -368,8 +369,6 @@ static gboolean check_all(const Config *config, const Scan *scan, GError **error
                      "basic_retry_wait", (guint64)config->basic_retry_wait_ms, error) &&
          check_order(scan, "replication", "request_timeout", (guint64)config->request_timeout_ms,
                      "heartbeat_interval", (guint64)config->heartbeat_interval_ms, error) &&
-         check_order(scan, "replication", "max_pending_bytes", config->max_pending_bytes,
-                     "max_size_per_batch", config->max_size_per_batch, error) &&
          check_order(scan, "wal", "throttle_threshold", config->throttle_threshold,
                      "wal_segment_size", config->wal_segment_size, error);
 }
@@ -385,6 +384,10 @@ static Config *parse_scanned(const char *text, gsize size, const Scan *scan, GEr
   g_autoptr(Config) config = config_defaults();
   if (!read_sections(config, file, scan, error))
     return NULL;
+  if (scan->twice != NULL) {
+    fail(error, SYNCLOG_INVALID, "%s", scan->twice);
+    return NULL;
+  }
   g_array_sort(config->peers, compare_peers);
   return check_all(config, scan, error) ? g_steal_pointer(&config) : NULL;
 }
@@ -399,8 +402,10 @@ Config *config_parse(const char *text, gsize size, const char *name, GError **er
   g_autofree char *copy = g_strndup(text, size);
   g_autoptr(GHashTable) line_of = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GPtrArray) section_list = g_ptr_array_new_with_free_func(g_free);
-  Scan scan = {name, line_of, section_list};
-  return scan_text(&scan, copy, error) ? parse_scanned(text, size, &scan, error) : NULL;
+  Scan scan = {name, line_of, section_list, NULL};
+  Config *config = scan_text(&scan, copy, error) ? parse_scanned(text, size, &scan, error) : NULL;
+  g_free(scan.twice);
+  return config;
 }
 
 Config *config_load(const char *path, GError **error)
@@ -466,13 +471,22 @@ GPtrArray *config_entries(const Config *config)
 
 char *config_print(const Config *config)
 {
+  /* Only for the way in which GKeyFile escapes values. */
   g_autoptr(GKeyFile) file = g_key_file_new();
   g_autoptr(GPtrArray) entries = config_entries(config);
+  GString *text = g_string_new(NULL);
+  const char *section = "";
   for (guint i = 0; i < entries->len; i++) {
     const ConfigEntry *entry = entries->pdata[i];
-    g_key_file_set_string(file, entry->section, entry->key, entry->value);
+    if (strcmp(section, entry->section) != 0) {
+      section = entry->section;
+      g_string_append_printf(text, "%s[%s]\n", i == 0 ? "" : "\n", section);
+    }
+    g_key_file_set_string(file, section, entry->key, entry->value);
+    g_autofree char *escaped = g_key_file_get_value(file, section, entry->key, NULL);
+    g_string_append_printf(text, "%s = %s\n", entry->key, escaped);
   }
-  return g_key_file_to_data(file, NULL, NULL);
+  return g_string_free(text, FALSE);
 }
 
 /* --- reload --- */

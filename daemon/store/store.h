@@ -3,16 +3,16 @@
  *
  * An entry's data is an encoded TWrite. decode() turns it into a Decoded once, on any thread;
  * apply() takes the decoded entries of one log in order and makes them visible atomically with the
- * log's new applied index. The state that results depends only on the set of applied entries, not on
- * how the logs were interleaved: each cell (device, measurement, type, timestamp) shows the value
- * with the greatest version (hlc, origin, position in the entry) unless a delete that covers it has
- * a greater one.
+ * log's new applied index. The state that results depends only on the set of applied entries, not
+ * on how the logs were interleaved: each cell (device, measurement, type, timestamp) shows the
+ * value with the greatest version (hlc, origin, position in the entry) unless a delete that covers
+ * it has a greater one.
  *
- * A measurement's type is that of its oldest write (smallest version). Cells of another type are kept
- * and shown as a column of their own, marked as conflicting; see TQueryReply.
+ * A measurement's type is that of its oldest write (smallest version). Cells of another type are
+ * kept and shown as a column of their own, marked as conflicting; see TQueryReply.
  *
- * Threads: one thread applies and persists. decode, reserve, reads and digest may run on any number of
- * threads at the same time as apply. After an error of apply or persist other than NO_SPACE the
+ * Threads: one thread applies and persists. decode, reserve, reads and digest may run on any number
+ * of threads at the same time as apply. After an error of apply or persist other than NO_SPACE the
  * store must be closed; nothing is ever skipped.
  *
  * Implementations: store_rocks_new (RocksDB), store_mem_new (plain memory, the reference in tests).
@@ -59,8 +59,7 @@ typedef struct StoreOps {
   Aggregate *(*aggregate)(Store *store, const AggregateQuery *query, GError **error);
   GPtrArray *(*series)(Store *store, const char *prefix, const char *after, guint limit,
                        gboolean *out_more, GError **error);
-  gboolean (*digest)(Store *store, StateDigest *out_digest, GArray **out_progress,
-                     GError **error);
+  gboolean (*digest)(Store *store, StateDigest *out_digest, GArray **out_progress, GError **error);
   void (*stats)(Store *store, StoreStats *out_stats);
 } StoreOps;
 
@@ -90,9 +89,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_close)
 
 /*
  * Parses and validates the encoded TWrite data[0 .. size): structure, names, UTF-8, counts, packed
- * lengths (INVALID or TOO_LARGE, naming the part: «tablets[2].columns[0].values: …»). Pure. The data
- * is copied as far as needed; nothing of it is referenced afterwards. An accepted write can be applied.
- * partition_interval is that of the store it will be applied to.
+ * lengths (INVALID or TOO_LARGE, naming the part: «tablets[2].columns[0].values: …»). Pure. The
+ * data is copied as far as needed; nothing of it is referenced afterwards. An accepted write can be
+ * applied. partition_interval is that of the store it will be applied to.
  */
 Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval, GError **error);
 void store_decoded_free(Decoded *decoded);
@@ -144,7 +143,8 @@ static inline Table *store_query(Store *store, const Query *query, GError **erro
   return store->ops->query(store, query, error);
 }
 
-/* LastValue* of each measurement (and type) that has one, sorted by name. measurements: NULL for all. */
+/* LastValue* of each measurement (and type) that has one, sorted by name. measurements: NULL for
+ * all. */
 static inline GPtrArray *store_last(Store *store, const char *device,
                                     const char *const *measurements, GError **error)
 {
@@ -156,8 +156,8 @@ static inline Aggregate *store_aggregate(Store *store, const AggregateQuery *que
   return store->ops->aggregate(store, query, error);
 }
 
-/* Device* sorted by name, at most `limit`, names beginning with `prefix` and behind `after` (both may
- * be NULL). Devices whose every cell was deleted are still listed. */
+/* Device* sorted by name, at most `limit`, names beginning with `prefix` and behind `after` (both
+ * may be NULL). Devices whose every cell was deleted are still listed. */
 static inline GPtrArray *store_series(Store *store, const char *prefix, const char *after,
                                       guint limit, gboolean *out_more, GError **error)
 {

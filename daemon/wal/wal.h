@@ -2,9 +2,10 @@
  * One log on disk: a directory of segments that hold records with consecutive indices. FORMAT.md
  * describes the bytes. This module knows bytes and indices, not replication.
  *
- * Threads: one writer at a time calls append, sync, trim and cut; wal_read, the getters and
- * wal_stats may run on any thread at the same time. An EntryRun that was read stays valid after
- * its segment was deleted.
+ * Threads: one writer at a time calls append, sync, trim, cut and reset; wal_read, wal_chain_at,
+ * the getters and wal_stats may run on any thread at the same time. One lock inside guards the list
+ * of segments, all indices and the digest; it is never held over a system call. An EntryRun that
+ * was read stays valid after its segment was deleted.
  *
  * Failure: after a failed write or sync the log is broken (wal_is_broken): every later append and
  * sync fails with READ_ONLY until the log is opened again; the failed call is never repeated (P8).
@@ -35,19 +36,23 @@ typedef enum {
 /* What opening found. */
 typedef struct WalRecovery {
   WalVerdict verdict;
-  guint64 cut_bytes;     /* TORN_TAIL */
-  guint64 bad_index;     /* CORRUPT: first index that can't be read */
-  char *bad_file;        /* CORRUPT: path */
-  guint64 bad_offset;    /* CORRUPT: in that file */
-  char *message;         /* for people; NULL when clean */
+  guint64 cut_bytes;  /* TORN_TAIL */
+  guint64 bad_index;  /* CORRUPT: first index that can't be read */
+  char *bad_file;     /* CORRUPT: path */
+  guint64 bad_offset; /* CORRUPT: in that file */
+  char *message;      /* for people; NULL when clean */
 } WalRecovery;
 
 void wal_recovery_clear(WalRecovery *recovery);
 
 /*
- * Opens or creates the log, scans what is there, and removes half-made files. With CORRUPT the log
- * opens for reading up to bad_index - 1; the writer must call wal_cut(bad_index) before it may
- * append. NULL with an error when the directory or a file can't be used at all.
+ * Opens or creates the log, scans what is there, and removes half-made files. All that the log
+ * holds afterwards is durable. With CORRUPT the log opens for reading up to bad_index - 1, and
+ * nothing on disk is changed; the writer must call wal_cut(bad_index) before it may append
+ * (READ_ONLY until then). A power loss in the middle of a large append may also show as CORRUPT
+ * (FORMAT.md says why); bad_index is never at or below an index that was durable. Only the last
+ * segment is scanned: damage in others is met by wal_read. NULL with an error when the directory or
+ * a file can't be used at all, WRONG_VERSION when another version wrote it.
  */
 Wal *wal_open(const WalOptions *options, WalRecovery *out_recovery, GError **error);
 
@@ -57,9 +62,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wal, wal_close)
 
 /*
  * Writes a run behind the last record: first index = wal_last_index() + 1 (asserted). In an empty
- * log any first index is taken (a mirror may begin in the middle); then `chain_before` is the running
- * digest (base/record.h) up to that index - 1, 0 where unknown; otherwise it is ignored. The bytes
- * are readable at once, and durable after wal_sync.
+ * log any first index is taken (a mirror may begin in the middle); then `chain_before` is the
+ * running digest (base/record.h) up to that index - 1, 0 where unknown; otherwise it is ignored.
+ * The records are durable, and can be read, after wal_sync. NO_SPACE: nothing was written.
  */
 gboolean wal_append(Wal *wal, EntryRun *run, guint64 chain_before, GError **error);
 
@@ -76,35 +81,38 @@ guint64 wal_last_index(Wal *wal);
 guint64 wal_durable_index(Wal *wal);
 /* Clock of the last record; 0 in an empty log. */
 guint64 wal_last_hlc(Wal *wal);
-/* Running digest up to and including wal_last_index(). */
+/* Running digest up to and including wal_last_index(); 0 when it is not known. */
 guint64 wal_chain(Wal *wal);
-/* The running digest at `index`, first - 1 <= index <= last. FALSE where it can't be known. Reads a
- * segment up to that point. */
+/* The running digest at `index`, first - 1 <= index <= last. FALSE without an error where it can't
+ * be known, with CORRUPT where a record can't be read. Reads a segment up to that point. */
 gboolean wal_chain_at(Wal *wal, guint64 index, guint64 *out_chain, GError **error);
 
 /*
- * Reads consecutive records from `from` on: at least one, at most max_count, not more than max_bytes
- * (unless the first alone is larger), up to the durable index. NULL without an error when `from` is
- * beyond the durable index; NULL with an error: CORRUPT (named file and offset), INVALID when `from`
- * is below the first index. Every checksum is verified. Transfer full.
+ * Reads consecutive records from `from` on: at least one, at most max_count, not more than
+ * max_bytes (unless the first alone is larger), up to the durable index. NULL without an error when
+ * `from` is beyond the durable index; NULL with an error: CORRUPT (named file and offset), INVALID
+ * when `from` is below the first index. Every checksum is verified. Transfer full.
  */
 EntryRun *wal_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes, GError **error);
 
-/* Deletes every segment whose records are all at or below `index`, except the last one. */
+/* Deletes every segment whose records are all at or below `index`, except the last one. A file that
+ * can't be deleted is an error, but breaks nothing: it is there again after the next opening. */
 gboolean wal_trim(Wal *wal, guint64 index, GError **error);
 
 /*
- * Drops every record from `index` on, from disk too. Damaged segments are kept beside the log under
- * a name ending in ".bad" for a person to look at. Afterwards appending goes on at `index`.
+ * Drops every record from `index` on (first <= index <= last + 1, asserted), from disk too,
+ * durably. In a log where damage was met, what is dropped is kept beside the log under names ending
+ * in ".bad", for a person to look at. Afterwards appending goes on at `index`, and nothing tells
+ * any more that the log was damaged: whoever must remember that writes it down before.
  */
 gboolean wal_cut(Wal *wal, guint64 index, GError **error);
 
-/* Drops everything: the next append may begin at any index. For a mirror that must skip ahead of what
- * every member already has. */
+/* Drops everything: the next append may begin at any index. For a mirror that must skip ahead of
+ * what every member already has. */
 gboolean wal_reset(Wal *wal, GError **error);
 
 typedef struct WalStats {
-  guint64 bytes;    /* of all segments on disk */
+  guint64 bytes; /* of all segments on disk */
   guint segments;
 } WalStats;
 

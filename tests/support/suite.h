@@ -6,11 +6,17 @@
 #include <check.h>
 #include <glib.h>
 
-/* As ck_assert, for inner loops: Check writes to a pipe for each of its own. */
+/* As ck_assert and ck_assert_msg, for inner loops: Check writes to a pipe for each of its own. */
 #define fast_assert(condition)                                                                     \
   do {                                                                                             \
     if (G_UNLIKELY(!(condition)))                                                                  \
       ck_abort_msg("%s", #condition);                                                              \
+  } while (0)
+
+#define fast_assert_msg(condition, ...)                                                            \
+  do {                                                                                             \
+    if (G_UNLIKELY(!(condition)))                                                                  \
+      ck_abort_msg(__VA_ARGS__);                                                                   \
   } while (0)
 
 static inline int run_suite(const char *name, const TTest *const *tests, guint count)

@@ -1,8 +1,8 @@
 """What a test gets: its folder, its clusters, its share of load, and ways to wait and to fail.
 
-A test is a function with the decorator @test in a file test_*.py; it takes one Case. It fails by any
-exception, and is skipped by case.skip("why"). After it, every daemon that it left running must stop
-cleanly, and no log may hold a sanitizer's report or a critical message.
+A test is a function with the decorator @test in a file test_*.py; it takes one Case. It fails by
+any exception, and is skipped by case.skip("why"). After it, every daemon that it left running must
+stop cleanly, and no log may hold a sanitizer's report or a critical message.
 """
 
 import os

@@ -129,8 +129,9 @@ def errors_and_exit_codes(case):
     # ack = all with a node down is durable here, but not what was asked for.
     cluster[2].stop()
     done = ctl("insert", "d", "3", "v=3.5", "--ack", "all", "--timeout", "500ms")
-    expect("spread" in done.stdout + done.stderr or "pending" in (done.stdout + done.stderr).lower(),
-           "it does not say that the write is still spreading: %s%s", done.stdout, done.stderr)
+    said = done.stdout + done.stderr
+    expect("spread" in said or "pending" in said.lower(),
+           "it does not say that the write is still spreading: %s", said)
 
 
 @test(timeout=60)
@@ -234,7 +235,8 @@ def export_and_import(case):
             "s": ["t,\"%d\"\n" % i if i % 2 else "" for i in range(300)],
             "b": [i % 2 == 0 for i in range(300)]}, types={"f": "FLOAT", "i": "INT32"})
         client.insert_tablet("plant.b", [1, 2, 3, 4], {
-            "inf": [float("inf"), float("-inf"), 1e-300, -0.0], "n": [1, None, -2 ** 63, 2 ** 63 - 1]})
+            "inf": [float("inf"), float("-inf"), 1e-300, -0.0],
+            "n": [1, None, -2 ** 63, 2 ** 63 - 1]})
         before = client.digest()
     folder = os.path.join(case.dir, "export")
     Ctl(case, source)("export", "--prefix", "plant.", "--output", folder)
@@ -245,3 +247,80 @@ def export_and_import(case):
     expect_equal(target.digest()[:3], before[:3], "digest of the copy")
     one = Ctl(case, source)("export", "plant.a").stdout
     expect_equal(len(list(csv.reader(io.StringIO(one)))), 301, "rows on stdout")
+
+
+def write_csv(case, name, rows):
+    path = os.path.join(case.dir, name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("time,a,b\n")
+        for at in range(rows):
+            file.write("%d,%d,%r\n" % (at, at, at / 7))
+    return path
+
+
+@test(timeout=60)
+def an_import_that_is_interrupted(case):
+    """The node is killed in the middle. With --retry-for the import waits for it; with --resume a
+    later one goes on."""
+    node = case.cluster(1)[1]
+    ctl = Ctl(case, node)
+    rows = 20000
+    path = write_csv(case, "resumed.csv", rows)
+    options = ["import", path, "--batch-rows", "50", "--resume"]
+    command = [case.program("synclogctl"), "--server", node.address, *options]
+    process = subprocess.Popen(command + ["--retry-for", "0s"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=sanitizer_environment())
+    case.eventually("the import is under way", lambda: node.status().writes >= 20)
+    node.kill()
+    _, errors = process.communicate(timeout=case.patience(30))
+    expect_equal(process.returncode, UNREACHABLE, "exit code of the interrupted import\n" + errors)
+    expect("resumed.csv" in errors, "the error does not name the file: %s", errors)
+    node.start()
+    before = node.own_log().progress.applied
+    ctl(*options)
+    writes = node.own_log().progress.applied - before
+    expect(writes < rows // 50 - 10, "resumed, it wrote %d of %d batches again", writes, rows // 50)
+
+    path = write_csv(case, "patient.csv", rows)
+    process = subprocess.Popen([case.program("synclogctl"), "--server", node.address, "import",
+                                path, "--batch-rows", "50"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=sanitizer_environment())
+    was = node.status().writes
+    case.eventually("the import is under way", lambda: node.status().writes >= was + 20)
+    node.kill()
+    node.start()
+    _, errors = process.communicate(timeout=case.patience(40))
+    expect_equal(process.returncode, OK, "exit code of the import that waits\n" + errors)
+    with node.client() as client:
+        for device in ("resumed", "patient"):
+            timestamps, columns = client.query_columns(device)
+            expect(timestamps == list(range(rows)), "%s: %d rows", device, len(timestamps))
+            expect(columns["a"] == list(range(rows)) and
+                   columns["b"] == [at / 7 for at in range(rows)], "%s: values", device)
+
+
+@test(timeout=60)
+def imports_that_are_refused(case):
+    """The whole file is checked before the first row is sent."""
+    node = case.cluster(1)[1]
+    ctl = Ctl(case, node)
+    for name, content, word in (
+            ("empty.csv", "", "empty.csv"),
+            ("short.csv", "time,v\n1,1\n2\n", "3"),
+            ("long.csv", "time,v\n1,1\n2,2,2\n", "3"),
+            ("time.csv", "time,v\n1,1\nyesterday,2\n", "3"),
+            ("quote.csv", "time,v\n1,\"x\n", "2"),
+            ("type.csv", "time,v:INT32\n1,1\n2,3000000000\n", "3"),
+            ("kind.csv", "time,v:NUMBER\n1,1\n", "NUMBER"),
+            ("twice.csv", "time,v,v\n1,1,1\n", "v")):
+        path = os.path.join(case.dir, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(content)
+        error = ctl("import", path, code=FAILED).stderr
+        expect(name in error and word in error, "%s: the error does not name %r: %s", name, word,
+               error)
+    ctl("import", os.path.join(case.dir, "absent.csv"), code=FAILED)
+    ctl("import", code=USAGE)
+    expect_equal(node.digest().cells, 0, "cells")

@@ -5,6 +5,7 @@ import threading
 from case import expect, expect_equal, test
 from cluster import Failed
 from synclog_client import Client, Overloaded, TooLarge, Unreachable
+from synclog.client.ttypes import TQueryReq
 
 
 @test(timeout=90)
@@ -90,7 +91,7 @@ def a_reader_that_does_not_read(case):
         client = Client(node.address)
         client.connect()
         for _ in range(20):
-            client._client.send_query(_query_all())  # pylint: disable=protected-access
+            client._client.send_query(TQueryReq(0, "d"))  # pylint: disable=protected-access
         lazy.append(client)
     with node.client() as client:
         for i in range(50):
@@ -102,8 +103,3 @@ def a_reader_that_does_not_read(case):
         expect(grown < 600, "RSS grew by %.0f MiB", grown)
     for client in lazy:
         client.close()
-
-
-def _query_all():
-    from synclog.client.ttypes import TQueryReq  # pylint: disable=import-outside-toplevel
-    return TQueryReq(0, "d")

@@ -232,6 +232,27 @@ START_TEST(test_roll_fails)
 }
 END_TEST
 
+/* The name of a new segment may be lost with the power until its directory was synced. A process
+ * that died in between leaves that to the next one. */
+START_TEST(test_died_before_directory_sync)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  g_autoptr(EntryRun) run = test_run(1, 1, max_size);
+  mem_disk_fail(disk, MEM_FSYNC, 1, EIO, 0);
+  ck_assert(!wal_append(wal, run, 0, NULL));
+  ck_assert_uint_eq(test_count_files(disk, ".wal"), 1);
+  wal_close(g_steal_pointer(&wal));
+  wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_append(wal, 1, 3, max_size);
+  test_sync(wal);
+  wal_close(g_steal_pointer(&wal));
+  mem_disk_crash(disk, MEM_LOSE_ALL);
+  wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_check_log(wal, 1, 3, max_size);
+}
+END_TEST
+
 START_TEST(test_short_calls)
 {
   g_autoptr(MemDisk) disk = mem_disk_new(3);
@@ -319,6 +340,7 @@ START_TEST(test_cut_fails)
       gboolean done = wal_cut(wal, 10, NULL);
       ck_assert(done == !mem_disk_failed(disk));
       if (done) {
+        mem_disk_fail(disk, call, G_MAXUINT, 0, 0);
         test_check_log(wal, 1, 9, max_size);
         continue;
       }
@@ -335,7 +357,7 @@ START_TEST(test_cut_fails)
       ck_assert_uint_ge(wal_last_index(wal), 9);
       test_check_log(wal, 1, wal_last_index(wal), max_size);
     }
-  ck_assert_uint_ge(failures, 20);
+  ck_assert_uint_ge(failures, 15);
 }
 END_TEST
 
@@ -346,9 +368,9 @@ int main(void)
       test_sync_fails,  test_failed_sync_then_reopen,
       test_write_fails, test_no_space_within_run,
       test_disk_full,   test_disk_full_at_begin,
-      test_roll_fails,  test_short_calls,
-      test_read_fails,  test_open_fails,
-      test_cut_fails,
+      test_roll_fails,  test_died_before_directory_sync,
+      test_short_calls, test_read_fails,
+      test_open_fails,  test_cut_fails,
   };
   test_add(suite, "faults", tests, G_N_ELEMENTS(tests));
   return test_main(suite);

@@ -1,0 +1,281 @@
+#include "store/answer.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/limits.h"
+
+#include <math.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* --- rows ---------------------------------------------------------------------------------------
+ */
+
+enum {
+  PAGE_VERSION = 1,
+  PAGE_SIZE = 10, /* version, direction, time of the last row */
+};
+
+struct Answer {
+  const Query *query;
+  Table *table;
+  GPtrArray *cells; /* GArray of Cell per column */
+  guint *at;        /* position in each */
+  gsize bytes;
+  gboolean full, more;
+};
+
+gboolean answer_resume(const Query *query, gint64 *start_time, gint64 *end_time, GError **error)
+{
+  if (query->page == NULL)
+    return TRUE;
+  gsize size;
+  const guint8 *page = g_bytes_get_data(query->page, &size);
+  if (size != PAGE_SIZE || page[0] != PAGE_VERSION || page[1] != (query->descending ? 1 : 0))
+    return fail(error, SYNCLOG_INVALID, "page: not one that this query was given");
+  gint64 last = (gint64)load_be64(page + 2);
+  if (query->descending) {
+    if (last == G_MININT64)
+      *end_time = G_MININT64, *start_time = G_MAXINT64;
+    else
+      *end_time = MIN(*end_time, last - 1);
+  } else if (last == G_MAXINT64) {
+    *end_time = G_MININT64, *start_time = G_MAXINT64;
+  } else {
+    *start_time = MAX(*start_time, last + 1);
+  }
+  return TRUE;
+}
+
+Answer *answer_new(const Query *query, const GArray *columns, Table *table)
+{
+  Answer *answer = g_new0(Answer, 1);
+  answer->query = query;
+  answer->table = table;
+  answer->at = g_new0(guint, columns->len + 1);
+  answer->cells = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+  for (guint i = 0; i < columns->len; i++) {
+    const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
+    g_ptr_array_add(table->columns, column_new(column->name, column->type));
+    g_ptr_array_add(answer->cells, g_array_new(FALSE, FALSE, sizeof(Cell)));
+  }
+  return answer;
+}
+
+void answer_free(Answer *answer)
+{
+  g_ptr_array_unref(answer->cells);
+  g_free(answer->at);
+  g_free(answer);
+}
+
+gboolean answer_is_full(const Answer *answer)
+{
+  return answer->full;
+}
+
+GArray *answer_cells(Answer *answer, guint i)
+{
+  return answer->cells->pdata[i];
+}
+
+/* The column's next cell in the query's direction; NULL at its end. */
+static const Cell *peek(const Answer *answer, guint column)
+{
+  const GArray *cells = answer->cells->pdata[column];
+  guint at = answer->at[column];
+  if (at == cells->len)
+    return NULL;
+  return &g_array_index(cells, Cell, answer->query->descending ? cells->len - 1 - at : at);
+}
+
+/* The next time at which any column has a value. */
+static gboolean next_time(const Answer *answer, gint64 *out)
+{
+  gboolean found = FALSE;
+  for (guint i = 0; i < answer->cells->len; i++) {
+    const Cell *cell = peek(answer, i);
+    if (cell == NULL)
+      continue;
+    if (!found || (answer->query->descending ? cell->time > *out : cell->time < *out))
+      *out = cell->time;
+    found = TRUE;
+  }
+  return found;
+}
+
+static void take_row(Answer *answer, gint64 time)
+{
+  g_array_append_val(answer->table->timestamps, time);
+  answer->bytes += sizeof time;
+  for (guint i = 0; i < answer->cells->len; i++) {
+    Column *column = answer->table->columns->pdata[i];
+    const Cell *cell = peek(answer, i);
+    if (cell == NULL || cell->time != time) {
+      column_append_null(column);
+      answer->bytes += MAX(data_type_size(column->type), 4);
+      continue;
+    }
+    column_append(column, cell->value, cell->size);
+    answer->bytes += cell->size + 4;
+    answer->at[i]++;
+  }
+}
+
+void answer_take_rows(Answer *answer)
+{
+  memset(answer->at, 0, answer->cells->len * sizeof answer->at[0]);
+  gint64 time;
+  while (next_time(answer, &time)) {
+    if (answer->table->timestamps->len >= answer->query->limit ||
+        answer->bytes >= LIMIT_QUERY_BYTES) {
+      answer->full = answer->more = TRUE;
+      return;
+    }
+    take_row(answer, time);
+  }
+}
+
+void answer_finish(Answer *answer)
+{
+  Table *table = answer->table;
+  for (guint i = 0; i < table->columns->len; i++)
+    column_finish(table->columns->pdata[i]);
+  if (!answer->more)
+    return;
+  guint8 page[PAGE_SIZE] = {PAGE_VERSION, answer->query->descending ? 1 : 0};
+  store_be64(page + 2,
+             (guint64)g_array_index(table->timestamps, gint64, table->timestamps->len - 1));
+  table->next_page = g_bytes_new(page, sizeof page);
+}
+
+/* --- aggregates ---------------------------------------------------------------------------------
+ */
+
+static double as_double(const Value *value)
+{
+  switch (value->type) {
+  case DATA_BOOLEAN:
+    return value->boolean ? 1 : 0;
+  case DATA_INT32:
+    return value->int32;
+  case DATA_INT64:
+    return (double)value->int64;
+  case DATA_FLOAT:
+    return value->float32;
+  case DATA_DOUBLE:
+    return value->float64;
+  case DATA_TEXT:
+    break;
+  }
+  return 0;
+}
+
+/* Exact for INT64, where doubles are not. NaN is neither less nor greater. */
+static gboolean is_less(const Value *a, const Value *b)
+{
+  if (a->type == DATA_INT64)
+    return a->int64 < b->int64;
+  return as_double(a) < as_double(b);
+}
+
+static gboolean is_nan(const Value *value)
+{
+  return (value->type == DATA_FLOAT || value->type == DATA_DOUBLE) && isnan(as_double(value));
+}
+
+static void replace(Value *target, const Value *value)
+{
+  value_clear(target);
+  value_copy(value, target);
+}
+
+static void add_to_window(Window *window, gint64 time, const Value *value)
+{
+  gboolean is_first = window->count++ == 0;
+  if (is_first) {
+    value_copy(value, &window->first);
+    window->first_time = time;
+  }
+  replace(&window->last, value);
+  window->last_time = time;
+  if (value->type == DATA_TEXT)
+    return;
+  window->sum += as_double(value);
+  if (is_first || is_nan(&window->min) || is_less(value, &window->min))
+    if (is_first || !is_nan(value))
+      replace(&window->min, value);
+  if (is_first || is_nan(&window->max) || is_less(&window->max, value))
+    if (is_first || !is_nan(value))
+      replace(&window->max, value);
+}
+
+/* Start of the window that `time` falls into. */
+static gint64 window_start(const AggregateQuery *query, gint64 time)
+{
+  if (query->window == 0)
+    return query->start_time;
+  guint64 distance = (guint64)time - (guint64)query->start_time;
+  return (gint64)((guint64)query->start_time + distance / query->window * query->window);
+}
+
+void answer_aggregate(const AggregateQuery *query, const GArray *cells, Aggregate *aggregate)
+{
+  for (guint i = 0; i < cells->len; i++) {
+    const Cell *cell = &g_array_index(cells, Cell, i);
+    gint64 start = window_start(query, cell->time);
+    guint count = aggregate->windows->len;
+    Window *window = count > 0 ? &g_array_index(aggregate->windows, Window, count - 1) : NULL;
+    if (window == NULL || window->start_time != start) {
+      if (count == query->limit) {
+        aggregate->more = TRUE;
+        aggregate->next_start_time = start;
+        return;
+      }
+      Window fresh = {.start_time = start};
+      fresh.min.type = fresh.max.type = fresh.first.type = fresh.last.type = DATA_BOOLEAN;
+      g_array_append_val(aggregate->windows, fresh);
+      window = &g_array_index(aggregate->windows, Window, count);
+    }
+    Value value;
+    value_unpack(aggregate->type, cell->value, cell->size, &value);
+    add_to_window(window, cell->time, &value);
+    value_clear(&value);
+  }
+}
+
+void answer_aggregate_finish(Aggregate *aggregate)
+{
+  for (guint i = 0; i < aggregate->windows->len; i++) {
+    Window *window = &g_array_index(aggregate->windows, Window, i);
+    window->avg = window->sum / (double)window->count;
+  }
+}
+
+/* --- digest -------------------------------------------------------------------------------------
+ */
+
+static guint64 column_seed(const char *device, const char *measurement, DataType type)
+{
+  XXH64_hash_t seed = XXH3_64bits(device, strlen(device) + 1);
+  seed = XXH3_64bits_withSeed(measurement, strlen(measurement) + 1, seed);
+  guint8 byte = (guint8)type;
+  return XXH3_64bits_withSeed(&byte, 1, seed);
+}
+
+void answer_digest(const char *device, const char *measurement, DataType type, const GArray *cells,
+                   StateDigest *digest)
+{
+  guint64 seed = column_seed(device, measurement, type);
+  for (guint i = 0; i < cells->len; i++) {
+    const Cell *cell = &g_array_index(cells, Cell, i);
+    guint8 time[8];
+    store_le64(time, (guint64)cell->time);
+    XXH128_hash_t hash =
+        XXH3_128bits_withSeed(cell->value, cell->size, XXH3_64bits_withSeed(time, 8, seed));
+    guint64 low = digest->low;
+    digest->low += hash.low64;
+    digest->high += hash.high64 + (digest->low < low ? 1 : 0);
+    digest->cells++;
+  }
+}

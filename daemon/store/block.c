@@ -1,0 +1,64 @@
+#include "store/block.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/limits.h"
+
+gboolean block_open(const guint8 *bytes, gsize size, Block *out, GError **error)
+{
+  if (size < BLOCK_HEAD_SIZE || bytes[0] != BLOCK_VERSION)
+    return fail(error, SYNCLOG_CORRUPT, "store: no block of version %d", BLOCK_VERSION);
+  guint column_count = bytes[2] | (guint)bytes[3] << 8;
+  guint rows = load_le32(bytes + 4);
+  gsize head = BLOCK_HEAD_SIZE + (gsize)column_count * BLOCK_COLUMN_SIZE;
+  if (rows == 0 || rows > LIMIT_TABLET_ROWS || size < head + (gsize)rows * 8)
+    return fail(error, SYNCLOG_CORRUPT, "store: a block of %zu bytes is cut short", size);
+  *out = (Block){.rows = rows,
+                 .column_count = column_count,
+                 .columns = bytes + BLOCK_HEAD_SIZE,
+                 .timestamps = bytes + head,
+                 .data = bytes + head + (gsize)rows * 8,
+                 .data_size = size - head - (gsize)rows * 8};
+  gsize at = 0;
+  for (guint i = 0; i < column_count; i++) {
+    const guint8 *entry = out->columns + (gsize)i * BLOCK_COLUMN_SIZE;
+    gsize needed = (entry[5] != 0 ? ((gsize)rows + 7) / 8 : 0) + load_le32(entry + 6);
+    if (data_type_name(entry[4]) == NULL || needed > out->data_size - at)
+      return fail(error, SYNCLOG_CORRUPT, "store: column %u of a block is damaged", i);
+    at += needed;
+  }
+  return TRUE;
+}
+
+gboolean block_next_column(const Block *block, guint *cursor, gsize *data_at, BlockColumn *out)
+{
+  if (*cursor == block->column_count)
+    return FALSE;
+  const guint8 *entry = block->columns + (gsize)(*cursor)++ * BLOCK_COLUMN_SIZE;
+  gsize nulls = entry[5] != 0 ? ((gsize)block->rows + 7) / 8 : 0;
+  gsize size = load_le32(entry + 6);
+  *out = (BlockColumn){.measurement = load_le32(entry),
+                       .type = (DataType)entry[4],
+                       .nulls = nulls > 0 ? block->data + *data_at : NULL,
+                       .values = block->data + *data_at + nulls,
+                       .size = size};
+  *data_at += nulls + size;
+  return TRUE;
+}
+
+gint64 block_time(const Block *block, guint row)
+{
+  return (gint64)load_le64(block->timestamps + (gsize)row * 8);
+}
+
+const guint8 *block_value(const Block *block, const BlockColumn *column, guint row, gsize *out_size)
+{
+  if (column->type != DATA_TEXT) {
+    *out_size = data_type_size(column->type);
+    return column->values + row * *out_size;
+  }
+  guint32 begin = load_le32(column->values + (gsize)row * 4);
+  guint32 end = load_le32(column->values + ((gsize)row + 1) * 4);
+  *out_size = end - begin;
+  return column->values + ((gsize)block->rows + 1) * 4 + begin;
+}

@@ -1,0 +1,207 @@
+#include "store/block_builder.h"
+
+#include "base/bytes.h"
+#include "store/block.h"
+
+#include <stdlib.h>
+
+static guint8 *extend(GByteArray *array, gsize size)
+{
+  gsize at = array->len;
+  g_byte_array_set_size(array, (guint)(at + size));
+  return array->data + at;
+}
+
+static DecodedBlock *begin_block(Decoded *decoded, Slice device, guint32 ordinal, gint64 partition,
+                                 guint rows, guint column_count)
+{
+  DecodedBlock block = {.device = device,
+                        .ordinal = ordinal,
+                        .partition = partition,
+                        .value_at = decoded->values->len,
+                        .first_column = decoded->columns->len,
+                        .column_count = column_count};
+  guint8 *head = extend(decoded->values, BLOCK_HEAD_SIZE + column_count * BLOCK_COLUMN_SIZE);
+  head[0] = BLOCK_VERSION;
+  head[1] = 0;
+  head[2] = (guint8)column_count;
+  head[3] = (guint8)(column_count >> 8);
+  store_le32(head + 4, rows);
+  g_array_append_val(decoded->blocks, block);
+  return &g_array_index(decoded->blocks, DecodedBlock, decoded->blocks->len - 1);
+}
+
+/* Fills the i-th column's entry; its data is what was appended since data_at. */
+static void note_column(Decoded *decoded, gsize block_at, guint i, const BuilderColumn *column,
+                        gboolean has_nulls, gsize size)
+{
+  gsize at = block_at + BLOCK_HEAD_SIZE + (gsize)i * BLOCK_COLUMN_SIZE;
+  guint8 *entry = decoded->values->data + at;
+  store_le32(entry, 0); /* the store's name id comes here */
+  entry[4] = (guint8)column->type;
+  entry[5] = has_nulls;
+  store_le32(entry + 6, (guint32)size);
+  DecodedColumn noted = {.measurement = column->measurement, .type = column->type, .id_at = at};
+  g_array_append_val(decoded->columns, noted);
+}
+
+void builder_add_row(Decoded *decoded, Slice device, guint32 ordinal, gint64 time,
+                     guint64 partition_interval, const BuilderColumn *columns, guint count)
+{
+  DecodedBlock *block =
+      begin_block(decoded, device, ordinal, partition_of(time, partition_interval), 1, count);
+  block->min_time = block->max_time = time;
+  gsize block_at = block->value_at;
+  store_le64(extend(decoded->values, 8), (guint64)time);
+  for (guint i = 0; i < count; i++) {
+    const BuilderColumn *column = &columns[i];
+    gsize size = column->values_size;
+    if (column->type == DATA_TEXT) {
+      guint8 *offsets = extend(decoded->values, 8);
+      store_le32(offsets, 0);
+      store_le32(offsets + 4, (guint32)size);
+      g_byte_array_append(decoded->values, column->values, (guint)size);
+      size += 8;
+    } else {
+      g_byte_array_append(decoded->values, column->inline_value, (guint)size);
+    }
+    note_column(decoded, block_at, i, column, FALSE, size);
+  }
+  block->value_size = decoded->values->len - block_at;
+  decoded->points += count;
+  decoded->rows++;
+}
+
+/* --- tablets ------------------------------------------------------------------------------------
+ */
+
+typedef struct RowOrder {
+  gint64 time;
+  guint row;
+} RowOrder;
+
+static int compare_order(const void *a, const void *b)
+{
+  const RowOrder *x = a, *y = b;
+  if (x->time != y->time)
+    return x->time < y->time ? -1 : 1;
+  return x->row < y->row ? -1 : x->row > y->row;
+}
+
+static RowOrder *sort_rows(const guint8 *times, guint rows)
+{
+  RowOrder *order = g_new(RowOrder, rows);
+  gboolean sorted = TRUE;
+  for (guint row = 0; row < rows; row++) {
+    order[row] = (RowOrder){(gint64)load_le64(times + (gsize)row * 8), row};
+    sorted = sorted && (row == 0 || order[row - 1].time <= order[row].time);
+  }
+  if (!sorted)
+    qsort(order, rows, sizeof *order, compare_order);
+  return order;
+}
+
+static gboolean is_null(const BuilderColumn *column, guint row)
+{
+  return column->nulls != NULL && (column->nulls[row / 8] & (1u << (row % 8))) != 0;
+}
+
+/* The null bitmap of the rows in order; FALSE, and nothing written, when none is missing. */
+static gboolean put_nulls(Decoded *decoded, const BuilderColumn *column, const RowOrder *order,
+                          guint rows, guint64 *out_present)
+{
+  guint missing = 0;
+  for (guint i = 0; column->nulls != NULL && i < rows; i++)
+    missing += is_null(column, order[i].row);
+  *out_present = rows - missing;
+  if (missing == 0)
+    return FALSE;
+  gsize size = ((gsize)rows + 7) / 8;
+  guint8 *bitmap = extend(decoded->values, size);
+  memset(bitmap, 0, size);
+  for (guint i = 0; i < rows; i++)
+    if (is_null(column, order[i].row))
+      bitmap[i / 8] |= (guint8)(1u << (i % 8));
+  return TRUE;
+}
+
+static gsize put_texts(Decoded *decoded, const BuilderColumn *column, const RowOrder *order,
+                       guint rows, guint all_rows)
+{
+  const guint8 *bytes = column->values + ((gsize)all_rows + 1) * 4;
+  gsize table = ((gsize)rows + 1) * 4, total = 0;
+  gsize at = decoded->values->len;
+  store_le32(extend(decoded->values, table), 0);
+  for (guint i = 0; i < rows; i++) {
+    guint row = order[i].row;
+    guint32 begin = load_le32(column->values + (gsize)row * 4);
+    guint32 end = load_le32(column->values + ((gsize)row + 1) * 4);
+    if (!is_null(column, row)) {
+      g_byte_array_append(decoded->values, bytes + begin, end - begin);
+      total += end - begin;
+    }
+    store_le32(decoded->values->data + at + ((gsize)i + 1) * 4, (guint32)total);
+  }
+  return table + total;
+}
+
+static gsize put_values(Decoded *decoded, const BuilderColumn *column, const RowOrder *order,
+                        guint rows, guint all_rows)
+{
+  if (column->type == DATA_TEXT)
+    return put_texts(decoded, column, order, rows, all_rows);
+  gsize width = data_type_size(column->type);
+  guint8 *out = extend(decoded->values, rows * width);
+  /* Rows that came in order are one piece. */
+  if (order[rows - 1].row - order[0].row == rows - 1 && order[0].row <= order[rows - 1].row) {
+    gboolean consecutive = TRUE;
+    for (guint i = 1; i < rows && consecutive; i++)
+      consecutive = order[i].row == order[i - 1].row + 1;
+    if (consecutive) {
+      memcpy(out, column->values + order[0].row * width, rows * width);
+      return rows * width;
+    }
+  }
+  for (guint i = 0; i < rows; i++)
+    memcpy(out + i * width, column->values + order[i].row * width, width);
+  return rows * width;
+}
+
+/* One block of rows order[0 .. rows) that lie in one partition. */
+static void add_block(Decoded *decoded, Slice device, guint32 ordinal, gint64 partition,
+                      const RowOrder *order, guint rows, guint all_rows,
+                      const BuilderColumn *columns, guint count)
+{
+  DecodedBlock *block = begin_block(decoded, device, ordinal, partition, rows, count);
+  block->min_time = order[0].time;
+  block->max_time = order[rows - 1].time;
+  gsize block_at = block->value_at;
+  guint8 *times = extend(decoded->values, (gsize)rows * 8);
+  for (guint i = 0; i < rows; i++)
+    store_le64(times + (gsize)i * 8, (guint64)order[i].time);
+  for (guint i = 0; i < count; i++) {
+    guint64 present;
+    gboolean has_nulls = put_nulls(decoded, &columns[i], order, rows, &present);
+    gsize size = put_values(decoded, &columns[i], order, rows, all_rows);
+    note_column(decoded, block_at, i, &columns[i], has_nulls, size);
+    decoded->points += present;
+  }
+  block->value_size = decoded->values->len - block_at;
+  decoded->rows += rows;
+}
+
+void builder_add_tablet(Decoded *decoded, Slice device, guint32 ordinal, const guint8 *times,
+                        guint rows, guint64 partition_interval, const BuilderColumn *columns,
+                        guint count)
+{
+  g_autofree RowOrder *order = sort_rows(times, rows);
+  for (guint begin = 0; begin < rows;) {
+    gint64 partition = partition_of(order[begin].time, partition_interval);
+    guint end = begin + 1;
+    while (end < rows && partition_of(order[end].time, partition_interval) == partition)
+      end++;
+    add_block(decoded, device, ordinal, partition, order + begin, end - begin, rows, columns,
+              count);
+    begin = end;
+  }
+}

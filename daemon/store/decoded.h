@@ -1,0 +1,58 @@
+/*
+ * A decoded write, ready to be applied: see store.h. The inside is shared by the parser and the
+ * implementations of the store. Not changed after decoding but for the ids.
+ */
+#pragma once
+
+#include "store/store.h"
+
+/* Bytes inside Decoded.copy. */
+typedef struct Slice {
+  const char *bytes;
+  guint size;
+} Slice;
+
+typedef struct DecodedColumn {
+  Slice measurement;
+  DataType type;
+  gsize id_at; /* where the block wants the local name id: offset in Decoded.values */
+  guint32 id;  /* set by the store, see ids_of */
+} DecodedColumn;
+
+typedef struct DecodedBlock {
+  Slice device;
+  guint32 device_id;
+  guint32 ordinal; /* position in the write */
+  gint64 partition;
+  gint64 min_time, max_time;
+  gsize value_at, value_size; /* the encoded block in Decoded.values */
+  guint first_column, column_count;
+} DecodedBlock;
+
+typedef struct DecodedDelete {
+  Slice device;
+  guint32 ordinal;
+  guint first_name, name_count; /* in Decoded.names; 0: all measurements */
+  gint64 start_time, end_time;
+} DecodedDelete;
+
+struct Decoded {
+  guint8 *copy; /* of the write's bytes: names point into it */
+  GByteArray *values;
+  GArray *columns; /* DecodedColumn */
+  GArray *blocks;  /* DecodedBlock */
+  GArray *deletes; /* DecodedDelete */
+  GArray *names;   /* Slice */
+  guint64 points, rows;
+  guint64 ids_of; /* which opening of a store the ids are of; 0: not resolved */
+};
+
+/* floor(time / interval), also for negative times. */
+static inline gint64 partition_of(gint64 time, guint64 interval)
+{
+  if (interval > G_MAXINT64)
+    return time < 0 ? -1 : 0;
+  gint64 length = (gint64)interval;
+  gint64 quotient = time / length;
+  return quotient - (time % length < 0 ? 1 : 0);
+}

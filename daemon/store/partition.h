@@ -1,0 +1,39 @@
+/*
+ * The blocks of one (device, partition), merged: for each column the cells that are visible, sorted
+ * by time. One thread; it owns copies of the blocks' bytes.
+ */
+#pragma once
+
+#include "store/block.h"
+#include "store/tombstones.h"
+
+typedef struct Partition Partition;
+
+/* A visible value. */
+typedef struct Cell {
+  gint64 time;
+  const guint8 *value; /* packed; inside the partition */
+  gsize size;
+} Cell;
+
+Partition *partition_new(void);
+void partition_free(Partition *partition);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Partition, partition_free)
+
+/* Empties it for the next use. */
+void partition_clear(Partition *partition);
+
+/* Adds a block (copied). Blocks come in ascending order of versions. */
+gboolean partition_add(Partition *partition, const Version *version, const guint8 *bytes,
+                       gsize size, GError **error);
+
+/*
+ * Puts the visible cells of a column within [start_time, end_time] into `cells` (Cell), which is
+ * emptied first: of several values of one time that of the greatest version, unless a tombstone
+ * hides it.
+ */
+void partition_cells(Partition *partition, guint32 measurement, DataType type, gint64 start_time,
+                     gint64 end_time, const GPtrArray *tombstones, GArray *cells);
+
+/* The distinct columns that occur, as measurement << 8 | type, sorted. Transfer full. */
+GArray *partition_columns(Partition *partition);

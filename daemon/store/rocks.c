@@ -1,0 +1,491 @@
+#include "store/rocks_private.h"
+
+#include <string.h>
+
+enum {
+  FORMAT_VERSION = 1,
+  /* RocksDB writes a memtable out by itself only when it is this many times the size at which the
+   * host is told to persist: the host must have synced its logs first. */
+  MEMTABLE_BACKSTOP = 32,
+  PERSISTED_TIER = 2, /* ReadTier::kPersistedTier */
+};
+
+static RocksStore *rocks_of(Store *store)
+{
+  return (RocksStore *)store;
+}
+
+gboolean rocks_fail(GError **error, char *message, const char *what)
+{
+  gboolean full = strstr(message, "No space left") != NULL || strstr(message, "NoSpace") != NULL;
+  fail(error, full ? SYNCLOG_NO_SPACE : SYNCLOG_INTERNAL, "store: %s: %s", what, message);
+  rocksdb_free(message);
+  return FALSE;
+}
+
+/* --- opening ------------------------------------------------------------------------------------
+ */
+
+static rocksdb_options_t *make_options(RocksStore *store)
+{
+  rocksdb_options_t *options = rocksdb_options_create();
+  rocksdb_options_set_create_if_missing(options, 1);
+  rocksdb_options_set_paranoid_checks(options, 1);
+  rocksdb_options_set_max_background_jobs(options, 2);
+  rocksdb_options_set_write_buffer_size(options, store->options.memtable_size * MEMTABLE_BACKSTOP);
+  rocksdb_options_set_max_write_buffer_number(options, 4);
+  static const int compression[7] = {rocksdb_lz4_compression, rocksdb_lz4_compression,
+                                     rocksdb_lz4_compression, rocksdb_lz4_compression,
+                                     rocksdb_lz4_compression, rocksdb_lz4_compression,
+                                     rocksdb_lz4_compression};
+  rocksdb_options_set_compression_per_level(options, compression, G_N_ELEMENTS(compression));
+  rocksdb_options_set_bottommost_compression(options, rocksdb_zstd_compression);
+  rocksdb_options_set_bottommost_compression_options(options, -14, 1, 0, 0, 1);
+  rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
+  rocksdb_options_set_target_file_size_base(options, 64 << 20);
+  rocksdb_options_set_max_bytes_for_level_base(options, 256 << 20);
+  rocksdb_options_set_max_open_files(options, 512);
+  rocksdb_options_set_bytes_per_sync(options, 1 << 20);
+  rocksdb_options_set_keep_log_file_num(options, 4);
+  rocksdb_options_set_max_log_file_size(options, 16 << 20);
+  rocksdb_options_set_stats_dump_period_sec(options, 0);
+  rocksdb_options_set_stats_persist_period_sec(options, 0);
+  rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+  store->cache = rocksdb_cache_create_lru(store->options.block_cache_size);
+  rocksdb_block_based_options_set_block_cache(table, store->cache);
+  rocksdb_block_based_options_set_block_size(table, 32 << 10);
+  rocksdb_block_based_options_set_format_version(table, 5);
+  rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+  rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+  rocksdb_options_set_block_based_table_factory(options, table);
+  rocksdb_block_based_options_destroy(table);
+  return options;
+}
+
+/* The store's own parameters; written when it is new, compared when it is not. */
+static gboolean check_meta(RocksStore *store, GError **error)
+{
+  static const char key[] = {KEY_META};
+  guint8 wanted[12];
+  store_be32(wanted, FORMAT_VERSION);
+  store_be64(wanted + 4, store->options.partition_interval);
+  g_autoptr(GError) unused = NULL;
+  char *message = NULL;
+  size_t size;
+  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+  char *found = rocksdb_get(store->db, options, key, sizeof key, &size, &message);
+  rocksdb_readoptions_destroy(options);
+  if (message != NULL)
+    return rocks_fail(error, message, "reading");
+  if (found == NULL) {
+    rocksdb_put(store->db, store->write_options, key, sizeof key, (const char *)wanted,
+                sizeof wanted, &message);
+    return message == NULL || rocks_fail(error, message, "writing");
+  }
+  gboolean same_version = size == sizeof wanted && memcmp(found, wanted, 4) == 0;
+  guint64 interval = same_version ? load_be64(found + 4) : 0;
+  rocksdb_free(found);
+  if (!same_version)
+    return fail(error, SYNCLOG_INVALID, "%s: not written by this version of the store",
+                store->options.directory);
+  if (interval != store->options.partition_interval)
+    return fail(error, SYNCLOG_INVALID,
+                "%s: partition_interval is %" G_GUINT64_FORMAT
+                " units of time in the store, the configuration says %" G_GUINT64_FORMAT
+                "; it can't be changed",
+                store->options.directory, interval, store->options.partition_interval);
+  return TRUE;
+}
+
+static void load_tombstone(RocksStore *store, const guint8 *key, const guint8 *value, gsize size)
+{
+  Tombstone tombstone = {.version = key_read_version(key + 5),
+                         .start_time = (gint64)load_be64(value),
+                         .end_time = (gint64)load_be64(value + 8),
+                         .measurement_count = (guint)((size - 16) / 4)};
+  if (tombstone.measurement_count > 0)
+    tombstone.measurements = g_new(guint32, tombstone.measurement_count);
+  for (guint i = 0; i < tombstone.measurement_count; i++)
+    tombstone.measurements[i] = load_be32(value + 16 + i * 4);
+  tombstones_add(store->tombstones, load_be32(key + 1), &tombstone);
+}
+
+static void load_record(RocksStore *store, const guint8 *key, gsize key_size, const guint8 *value,
+                        gsize size)
+{
+  if (key[0] == KEY_NAME && key_size == NAME_KEY_SIZE) {
+    schema_load_name(store->schema, load_be32(key + 1), (const char *)value, size);
+  } else if (key[0] == KEY_SCHEMA && key_size == SCHEMA_KEY_SIZE && size == 16) {
+    Version version = key_read_version(value);
+    schema_load_type(store->schema, load_be32(key + 1), load_be32(key + 5), (DataType)key[9],
+                     &version);
+  } else if (key[0] == KEY_TOMBSTONE && key_size == TOMBSTONE_KEY_SIZE && size >= 16) {
+    load_tombstone(store, key, value, size);
+  } else if (key[0] == KEY_APPLIED && key_size == APPLIED_KEY_SIZE && size == 16) {
+    StoreProgress progress = {
+        {load_be32(key + 1), load_be64(key + 5)}, load_be64(value), load_be64(value + 8)};
+    g_array_append_val(store->progress, progress);
+  }
+}
+
+/* Reads all small records of one kind into memory. */
+static gboolean load_kind(RocksStore *store, char kind, GError **error)
+{
+  char end = (char)(kind + 1);
+  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+  rocksdb_readoptions_set_iterate_upper_bound(options, &end, 1);
+  rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, options);
+  for (rocksdb_iter_seek(iterator, &kind, 1); rocksdb_iter_valid(iterator);
+       rocksdb_iter_next(iterator)) {
+    size_t key_size, size;
+    const char *key = rocksdb_iter_key(iterator, &key_size);
+    const char *value = rocksdb_iter_value(iterator, &size);
+    load_record(store, (const guint8 *)key, key_size, (const guint8 *)value, size);
+  }
+  char *message = NULL;
+  rocksdb_iter_get_error(iterator, &message);
+  rocksdb_iter_destroy(iterator);
+  rocksdb_readoptions_destroy(options);
+  return message == NULL || rocks_fail(error, message, "reading");
+}
+
+static gboolean load(RocksStore *store, GError **error)
+{
+  /* Names before what refers to them. */
+  static const char kinds[] = {KEY_NAME, KEY_SCHEMA, KEY_TOMBSTONE, KEY_APPLIED};
+  for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
+    if (!load_kind(store, kinds[i], error))
+      return FALSE;
+  return TRUE;
+}
+
+static void rocks_close(Store *parent)
+{
+  RocksStore *store = rocks_of(parent);
+  if (store->db != NULL)
+    rocksdb_close(store->db);
+  rocksdb_options_destroy(store->db_options);
+  rocksdb_cache_destroy(store->cache);
+  rocksdb_writeoptions_destroy(store->write_options);
+  rocksdb_readoptions_destroy(store->persisted_options);
+  schema_free(store->schema);
+  tombstones_free(store->tombstones);
+  g_array_unref(store->progress);
+  g_rw_lock_clear(&store->publish_lock);
+  g_free((char *)store->options.directory);
+  g_free(store);
+}
+
+/* --- writing ------------------------------------------------------------------------------------
+ */
+
+static StoreProgress *find_progress(RocksStore *store, LogId log)
+{
+  for (guint i = 0; i < store->progress->len; i++) {
+    StoreProgress *progress = &g_array_index(store->progress, StoreProgress, i);
+    if (log_id_equal(progress->log, log))
+      return progress;
+  }
+  return NULL;
+}
+
+/* What one apply collects before it is published. */
+typedef struct Batch {
+  RocksStore *store;
+  rocksdb_writebatch_t *writes;
+  GArray *progress;   /* StoreProgress: a copy of the store's, moved on */
+  GArray *tombstones; /* Tombstone, with `devices` beside it */
+  GArray *devices;    /* guint32 */
+  gsize bytes;
+} Batch;
+
+static void put(Batch *batch, const void *key, gsize key_size, const void *value, gsize size)
+{
+  rocksdb_writebatch_put(batch->writes, key, key_size, value, size);
+  batch->bytes += key_size + size;
+}
+
+static void put_name(gpointer ctx, guint32 id, const char *bytes, gsize size)
+{
+  guint8 key[NAME_KEY_SIZE];
+  key_name(key, id);
+  put(ctx, key, sizeof key, bytes, size);
+}
+
+static void put_type(gpointer ctx, guint32 device, guint32 measurement, DataType type,
+                     const Version *version)
+{
+  guint8 key[SCHEMA_KEY_SIZE], value[16];
+  key_schema(key, device, measurement, type);
+  key_version(value, version);
+  put(ctx, key, sizeof key, value, sizeof value);
+}
+
+static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock *block)
+{
+  Decoded *decoded = entry->decoded;
+  for (guint i = 0; i < block->column_count; i++) {
+    const DecodedColumn *column =
+        &g_array_index(decoded->columns, DecodedColumn, block->first_column + i);
+    store_le32(decoded->values->data + column->id_at, column->id);
+  }
+  Version version = {entry->hlc, entry->log.origin, block->ordinal};
+  guint8 key[BLOCK_KEY_SIZE];
+  key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
+  put(batch, key, sizeof key, decoded->values->data + block->value_at, block->value_size);
+}
+
+static int compare_ids(gconstpointer a, gconstpointer b)
+{
+  guint32 x = *(const guint32 *)a, y = *(const guint32 *)b;
+  return x < y ? -1 : x > y;
+}
+
+static guint32 id_of(RocksStore *store, Slice name)
+{
+  g_autofree char *text = g_strndup(name.bytes, name.size);
+  guint32 id = schema_find(store->schema, text);
+  g_assert(id != 0); /* schema_apply noted it */
+  return id;
+}
+
+static void put_delete(Batch *batch, const StoreEntry *entry, const DecodedDelete *delete)
+{
+  RocksStore *store = batch->store;
+  Tombstone tombstone = {.version = {entry->hlc, entry->log.origin, delete->ordinal},
+                         .start_time = delete->start_time,
+                         .end_time = delete->end_time,
+                         .measurement_count = delete->name_count};
+  g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+  for (guint i = 0; i < delete->name_count; i++) {
+    guint32 id = id_of(store, g_array_index(entry->decoded->names, Slice, delete->first_name + i));
+    g_array_append_val(ids, id);
+  }
+  g_array_sort(ids, compare_ids);
+  guint32 device = id_of(store, delete->device);
+  guint8 key[TOMBSTONE_KEY_SIZE];
+  key_tombstone(key, device, &tombstone.version);
+  gsize size = 16 + (gsize)ids->len * 4;
+  g_autofree guint8 *value = g_malloc(size);
+  store_be64(value, (guint64) delete->start_time);
+  store_be64(value + 8, (guint64) delete->end_time);
+  for (guint i = 0; i < ids->len; i++)
+    store_be32(value + 16 + i * 4, g_array_index(ids, guint32, i));
+  put(batch, key, sizeof key, value, size);
+  if (ids->len > 0)
+    tombstone.measurements = g_memdup2(ids->data, (gsize)ids->len * 4);
+  g_array_append_val(batch->tombstones, tombstone);
+  g_array_append_val(batch->devices, device);
+}
+
+static StoreProgress *put_progress(GArray *all, LogId log)
+{
+  guint at = 0;
+  for (; at < all->len; at++) {
+    StoreProgress *progress = &g_array_index(all, StoreProgress, at);
+    int order = log_id_compare(&progress->log, &log);
+    if (order == 0)
+      return progress;
+    if (order > 0)
+      break;
+  }
+  StoreProgress fresh = {.log = log};
+  g_array_insert_val(all, at, fresh);
+  return &g_array_index(all, StoreProgress, at);
+}
+
+static void add_entry(Batch *batch, const StoreEntry *entry)
+{
+  StoreProgress *progress = put_progress(batch->progress, entry->log);
+  if (entry->index <= progress->applied)
+    return; /* P2: a duplicate changes nothing */
+  g_assert(entry->index == progress->applied + 1);
+  SchemaSink sink = {put_name, put_type, batch};
+  schema_apply(batch->store->schema, entry->decoded, entry->hlc, entry->log.origin, &sink);
+  const Decoded *decoded = entry->decoded;
+  for (guint i = 0; i < decoded->deletes->len; i++)
+    put_delete(batch, entry, &g_array_index(decoded->deletes, DecodedDelete, i));
+  for (guint i = 0; i < decoded->blocks->len; i++)
+    put_block(batch, entry, &g_array_index(decoded->blocks, DecodedBlock, i));
+  progress->applied = entry->index;
+  progress->hlc = entry->hlc;
+}
+
+static void put_all_progress(Batch *batch)
+{
+  for (guint i = 0; i < batch->progress->len; i++) {
+    const StoreProgress *progress = &g_array_index(batch->progress, StoreProgress, i);
+    const StoreProgress *before = find_progress(batch->store, progress->log);
+    if (before != NULL && before->applied == progress->applied)
+      continue;
+    guint8 key[APPLIED_KEY_SIZE], value[16];
+    key_applied(key, progress->log);
+    store_be64(value, progress->applied);
+    store_be64(value + 8, progress->hlc);
+    put(batch, key, sizeof key, value, sizeof value);
+  }
+}
+
+/* Writes the batch and publishes what belongs to it in one step. */
+static gboolean publish(Batch *batch, GError **error)
+{
+  RocksStore *store = batch->store;
+  char *message = NULL;
+  g_rw_lock_writer_lock(&store->publish_lock);
+  rocksdb_write(store->db, store->write_options, batch->writes, &message);
+  if (message == NULL) {
+    for (guint i = 0; i < batch->tombstones->len; i++)
+      tombstones_add(store->tombstones, g_array_index(batch->devices, guint32, i),
+                     &g_array_index(batch->tombstones, Tombstone, i));
+    GArray *before = store->progress;
+    store->progress = g_array_ref(batch->progress);
+    g_array_unref(before);
+  }
+  g_rw_lock_writer_unlock(&store->publish_lock);
+  if (message == NULL) {
+    g_atomic_int_add(&store->unpersisted_kib, (gint)(batch->bytes / 1024) + 1);
+    return TRUE;
+  }
+  for (guint i = 0; i < batch->tombstones->len; i++)
+    g_free(g_array_index(batch->tombstones, Tombstone, i).measurements);
+  return rocks_fail(error, message, "writing");
+}
+
+static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint count, GError **error)
+{
+  RocksStore *store = rocks_of(parent);
+  Batch batch = {.store = store,
+                 .writes = rocksdb_writebatch_create(),
+                 .progress = g_array_copy(store->progress),
+                 .tombstones = g_array_new(FALSE, FALSE, sizeof(Tombstone)),
+                 .devices = g_array_new(FALSE, FALSE, sizeof(guint32))};
+  for (guint i = 0; i < count; i++)
+    add_entry(&batch, &entries[i]);
+  put_all_progress(&batch);
+  gboolean done = publish(&batch, error);
+  rocksdb_writebatch_destroy(batch.writes);
+  g_array_unref(batch.progress);
+  g_array_unref(batch.tombstones);
+  g_array_unref(batch.devices);
+  return done;
+}
+
+static gboolean rocks_reserve(Store *store, const Decoded *decoded, GError **error)
+{
+  /* Only the ids in it are filled in, by whoever holds it now. */
+  return schema_reserve(rocks_of(store)->schema, (Decoded *)decoded, error);
+}
+
+static gboolean rocks_persist(Store *parent, gboolean wait, GError **error)
+{
+  RocksStore *store = rocks_of(parent);
+  rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+  rocksdb_flushoptions_set_wait(options, wait);
+  char *message = NULL;
+  g_atomic_int_set(&store->unpersisted_kib, 0);
+  rocksdb_flush(store->db, options, &message);
+  rocksdb_flushoptions_destroy(options);
+  return message == NULL || rocks_fail(error, message, "persisting");
+}
+
+/* --- what it holds ------------------------------------------------------------------------------
+ */
+
+static gboolean read_persisted(RocksStore *store, StoreProgress *progress, GError **error)
+{
+  guint8 key[APPLIED_KEY_SIZE];
+  key_applied(key, progress->log);
+  char *message = NULL;
+  size_t size;
+  char *value = rocksdb_get(store->db, store->persisted_options, (const char *)key, sizeof key,
+                            &size, &message);
+  if (message != NULL)
+    return rocks_fail(error, message, "reading");
+  progress->applied = value != NULL && size == 16 ? load_be64(value) : 0;
+  progress->hlc = value != NULL && size == 16 ? load_be64(value + 8) : 0;
+  rocksdb_free(value);
+  return TRUE;
+}
+
+static GArray *rocks_progress(Store *parent, gboolean durable, GError **error)
+{
+  RocksStore *store = rocks_of(parent);
+  g_rw_lock_reader_lock(&store->publish_lock);
+  g_autoptr(GArray) progress = g_array_copy(store->progress);
+  g_rw_lock_reader_unlock(&store->publish_lock);
+  for (guint i = 0; durable && i < progress->len; i++)
+    if (!read_persisted(store, &g_array_index(progress, StoreProgress, i), error))
+      return NULL;
+  return g_steal_pointer(&progress);
+}
+
+static GPtrArray *rocks_series(Store *store, const char *prefix, const char *after, guint limit,
+                               gboolean *out_more, GError **error)
+{
+  (void)error;
+  return schema_devices(rocks_of(store)->schema, prefix, after, limit, out_more);
+}
+
+static void rocks_stats(Store *parent, StoreStats *out_stats)
+{
+  RocksStore *store = rocks_of(parent);
+  *out_stats = (StoreStats){0};
+  rocksdb_property_int(store->db, "rocksdb.total-sst-files-size", &out_stats->bytes_on_disk);
+  out_stats->unpersisted_bytes = (guint64)g_atomic_int_get(&store->unpersisted_kib) * 1024;
+}
+
+void rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
+                     RocksView *out_view, GPtrArray **out_tombstones)
+{
+  g_rw_lock_reader_lock(&store->publish_lock);
+  *out_view = (RocksView){.store = store, .snapshot = rocksdb_create_snapshot(store->db)};
+  if (out_tombstones != NULL)
+    *out_tombstones = tombstones_of(store->tombstones, device, start_time, end_time);
+  g_rw_lock_reader_unlock(&store->publish_lock);
+  out_view->read_options = rocksdb_readoptions_create();
+  rocksdb_readoptions_set_snapshot(out_view->read_options, out_view->snapshot);
+}
+
+void rocks_view_close(RocksView *view)
+{
+  rocksdb_readoptions_destroy(view->read_options);
+  rocksdb_release_snapshot(view->store->db, view->snapshot);
+}
+
+static const StoreOps rocks_ops = {.name = "rocksdb",
+                                   .close = rocks_close,
+                                   .reserve = rocks_reserve,
+                                   .apply = rocks_apply,
+                                   .progress = rocks_progress,
+                                   .persist = rocks_persist,
+                                   .query = rocks_query,
+                                   .last = rocks_last,
+                                   .aggregate = rocks_aggregate,
+                                   .series = rocks_series,
+                                   .digest = rocks_digest,
+                                   .stats = rocks_stats};
+
+Store *store_rocks_new(const StoreOptions *options, GError **error)
+{
+  g_assert(options->partition_interval > 0);
+  RocksStore *store = g_new0(RocksStore, 1);
+  store->parent.ops = &rocks_ops;
+  store->options = *options;
+  store->options.directory = g_strdup(options->directory);
+  store->db_options = make_options(store);
+  store->write_options = rocksdb_writeoptions_create();
+  rocksdb_writeoptions_disable_WAL(store->write_options, 1);
+  store->persisted_options = rocksdb_readoptions_create();
+  rocksdb_readoptions_set_read_tier(store->persisted_options, PERSISTED_TIER);
+  store->schema = schema_new();
+  store->tombstones = tombstones_new();
+  store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
+  g_rw_lock_init(&store->publish_lock);
+  char *message = NULL;
+  store->db = rocksdb_open(store->db_options, options->directory, &message);
+  gboolean opened = message == NULL || rocks_fail(error, message, "opening");
+  if (opened && check_meta(store, error) && load(store, error))
+    return &store->parent;
+  rocks_close(&store->parent);
+  return NULL;
+}

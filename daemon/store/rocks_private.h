@@ -1,0 +1,53 @@
+/* The inside of the RocksDB store, shared by rocks*.c. */
+#pragma once
+
+#include "store/keys.h"
+#include "store/partition.h"
+#include "store/tombstones.h"
+
+#include <rocksdb/c.h>
+
+typedef struct RocksStore {
+  Store parent;
+  StoreOptions options;
+  rocksdb_t *db;
+  rocksdb_options_t *db_options;
+  rocksdb_cache_t *cache;
+  rocksdb_writeoptions_t *write_options;
+  rocksdb_readoptions_t *persisted_options; /* reads what survives a crash */
+  Schema *schema;
+  gint unpersisted_kib; /* atomic */
+
+  /* Guards what is published together with a batch: the memtable's new content, tombstones,
+   * progress. */
+  GRWLock publish_lock;
+  Tombstones *tombstones;
+  GArray *progress; /* StoreProgress, sorted */
+} RocksStore;
+
+/* A consistent state to read from. */
+typedef struct RocksView {
+  RocksStore *store;
+  const rocksdb_snapshot_t *snapshot;
+  rocksdb_readoptions_t *read_options;
+} RocksView;
+
+/* device 0: no tombstones are taken. */
+void rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
+                     RocksView *out_view, GPtrArray **out_tombstones);
+void rocks_view_close(RocksView *view);
+
+/* Turns RocksDB's message into an error, frees it, returns FALSE. */
+gboolean rocks_fail(GError **error, char *message, const char *what);
+
+/* Loads all blocks under the iterator's position that share its (device, partition) prefix and lie
+ * in the time range; the iterator then stands behind them. */
+gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, gint64 end_time,
+                              Partition *partition, GError **error);
+
+/* rocks_read.c */
+Table *rocks_query(Store *store, const Query *query, GError **error);
+GPtrArray *rocks_last(Store *store, const char *device, const char *const *measurements,
+                      GError **error);
+Aggregate *rocks_aggregate(Store *store, const AggregateQuery *query, GError **error);
+gboolean rocks_digest(Store *store, StateDigest *out_digest, GArray **out_progress, GError **error);

@@ -1,0 +1,310 @@
+/* Reads of the RocksDB store: partition by partition, merged by version. */
+#include "store/answer.h"
+#include "store/rocks_private.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+/* A walk over the partitions of one device. */
+typedef struct Walk {
+  RocksView view;
+  rocksdb_iterator_t *iterator;
+  guint32 device;
+  gint64 start_time, end_time;
+  gint64 first_partition, last_partition;
+  gboolean descending, begun, ended;
+  gint64 partition_index; /* of the partition loaded last */
+  Partition *partition;
+  GPtrArray *tombstones; /* may be NULL */
+} Walk;
+
+static void walk_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
+                      gboolean descending, Walk *walk)
+{
+  guint64 interval = store->options.partition_interval;
+  *walk = (Walk){.device = device,
+                 .start_time = start_time,
+                 .end_time = end_time,
+                 .first_partition = partition_of(start_time, interval),
+                 .last_partition = partition_of(end_time, interval),
+                 .descending = descending,
+                 .partition = partition_new()};
+  rocks_view_open(store, device, start_time, end_time, &walk->view, &walk->tombstones);
+  walk->iterator = rocksdb_create_iterator(store->db, walk->view.read_options);
+}
+
+static void walk_close(Walk *walk)
+{
+  rocksdb_iter_destroy(walk->iterator);
+  rocks_view_close(&walk->view);
+  partition_free(walk->partition);
+  g_clear_pointer(&walk->tombstones, g_ptr_array_unref);
+}
+
+static gboolean iterator_ok(rocksdb_iterator_t *iterator, GError **error)
+{
+  char *message = NULL;
+  rocksdb_iter_get_error(iterator, &message);
+  return message == NULL || rocks_fail(error, message, "reading");
+}
+
+/* The partition of the block under the iterator, if it is one of the walk's. */
+static gboolean partition_here(const Walk *walk, gint64 *out)
+{
+  if (!rocksdb_iter_valid(walk->iterator))
+    return FALSE;
+  size_t size;
+  const guint8 *key = (const guint8 *)rocksdb_iter_key(walk->iterator, &size);
+  if (size != BLOCK_KEY_SIZE || key[0] != KEY_BLOCK || load_be32(key + 1) != walk->device)
+    return FALSE;
+  *out = key_unflip(load_be64(key + 5));
+  return *out >= walk->first_partition && *out <= walk->last_partition;
+}
+
+static void seek_partition(Walk *walk, gint64 partition)
+{
+  guint8 key[BLOCK_PREFIX_SIZE];
+  key_block_prefix(key, walk->device, partition);
+  rocksdb_iter_seek(walk->iterator, (const char *)key, sizeof key);
+}
+
+/* Puts the iterator at the first block of the next partition that has any. */
+static gboolean seek_next(Walk *walk, gint64 *out)
+{
+  if (!walk->descending) {
+    gint64 from = walk->first_partition;
+    if (walk->begun) {
+      if (walk->partition_index >= walk->last_partition)
+        return FALSE;
+      from = walk->partition_index + 1;
+    }
+    seek_partition(walk, from);
+    return partition_here(walk, out);
+  }
+  guint8 key[BLOCK_KEY_SIZE];
+  key_block_prefix(key, walk->device, walk->begun ? walk->partition_index : walk->last_partition);
+  /* Before this partition, or, at first, at the end of it. */
+  memset(key + BLOCK_PREFIX_SIZE, walk->begun ? 0 : 0xFF, sizeof key - BLOCK_PREFIX_SIZE);
+  rocksdb_iter_seek_for_prev(walk->iterator, (const char *)key, sizeof key);
+  if (!partition_here(walk, out))
+    return FALSE;
+  seek_partition(walk, *out);
+  return TRUE;
+}
+
+gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, gint64 end_time,
+                              Partition *partition, GError **error)
+{
+  guint8 prefix[BLOCK_PREFIX_SIZE];
+  size_t size;
+  memcpy(prefix, rocksdb_iter_key(iterator, &size), sizeof prefix);
+  partition_clear(partition);
+  for (; rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+    const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
+    if (size != BLOCK_KEY_SIZE || memcmp(key, prefix, sizeof prefix) != 0)
+      break;
+    gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
+    gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
+    if (max_time < start_time || min_time > end_time)
+      continue;
+    Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
+    size_t value_size;
+    const char *value = rocksdb_iter_value(iterator, &value_size);
+    if (!partition_add(partition, &version, (const guint8 *)value, value_size, error))
+      return FALSE;
+  }
+  return iterator_ok(iterator, error);
+}
+
+/* Loads the next partition. FALSE at the end (*error not set) or on failure. */
+static gboolean walk_next(Walk *walk, GError **error)
+{
+  gint64 index;
+  if (walk->ended || walk->start_time > walk->end_time)
+    return FALSE;
+  if (!seek_next(walk, &index)) {
+    walk->ended = TRUE;
+    iterator_ok(walk->iterator, error);
+    return FALSE;
+  }
+  walk->begun = TRUE;
+  walk->partition_index = index;
+  return rocks_load_partition(walk->iterator, walk->start_time, walk->end_time, walk->partition,
+                              error);
+}
+
+/* --- query --------------------------------------------------------------------------------------
+ */
+
+Table *rocks_query(Store *parent, const Query *query, GError **error)
+{
+  RocksStore *store = (RocksStore *)parent;
+  gint64 start_time = query->start_time, end_time = query->end_time;
+  g_autoptr(Table) table = table_new();
+  if (!answer_resume(query, &start_time, &end_time, error))
+    return NULL;
+  guint32 device = schema_find(store->schema, query->device);
+  if (device == 0)
+    return g_steal_pointer(&table);
+  g_autoptr(GArray) columns = schema_columns(store->schema, device, query->measurements);
+  g_autoptr(Answer) answer = answer_new(query, columns, table);
+  Walk walk;
+  walk_open(store, device, start_time, end_time, query->descending, &walk);
+  GError *local = NULL;
+  while (!answer_is_full(answer) && walk_next(&walk, &local)) {
+    for (guint i = 0; i < columns->len; i++) {
+      const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
+      partition_cells(walk.partition, column->measurement, column->type, start_time, end_time,
+                      walk.tombstones, answer_cells(answer, i));
+    }
+    answer_take_rows(answer);
+  }
+  walk_close(&walk);
+  if (local != NULL) {
+    g_propagate_error(error, local);
+    return NULL;
+  }
+  answer_finish(answer);
+  return g_steal_pointer(&table);
+}
+
+/* --- last ---------------------------------------------------------------------------------------
+ */
+
+GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const *measurements,
+                      GError **error)
+{
+  RocksStore *store = (RocksStore *)parent;
+  g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func((GDestroyNotify)last_value_free);
+  guint32 device = schema_find(store->schema, device_name);
+  if (device == 0)
+    return g_steal_pointer(&values);
+  g_autoptr(GArray) columns = schema_columns(store->schema, device, measurements);
+  g_autofree LastValue **found = g_new0(LastValue *, columns->len + 1);
+  guint missing = columns->len;
+  g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
+  Walk walk;
+  walk_open(store, device, G_MININT64, G_MAXINT64, TRUE, &walk);
+  GError *local = NULL;
+  while (missing > 0 && walk_next(&walk, &local)) {
+    for (guint i = 0; i < columns->len; i++) {
+      const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
+      if (found[i] != NULL)
+        continue;
+      partition_cells(walk.partition, column->measurement, column->type, G_MININT64, G_MAXINT64,
+                      walk.tombstones, cells);
+      if (cells->len == 0)
+        continue;
+      const Cell *cell = &g_array_index(cells, Cell, cells->len - 1);
+      found[i] = g_new0(LastValue, 1);
+      found[i]->measurement = g_strdup(column->name);
+      found[i]->timestamp = cell->time;
+      value_unpack(column->type, cell->value, cell->size, &found[i]->value);
+      missing--;
+    }
+  }
+  walk_close(&walk);
+  for (guint i = 0; i < columns->len; i++)
+    if (found[i] != NULL)
+      g_ptr_array_add(values, found[i]);
+  if (local == NULL)
+    return g_steal_pointer(&values);
+  g_propagate_error(error, local);
+  return NULL;
+}
+
+/* --- aggregate ----------------------------------------------------------------------------------
+ */
+
+Aggregate *rocks_aggregate(Store *parent, const AggregateQuery *query, GError **error)
+{
+  RocksStore *store = (RocksStore *)parent;
+  const char *const names[] = {query->measurement, NULL};
+  g_autoptr(Aggregate) aggregate = aggregate_new();
+  aggregate->type = DATA_DOUBLE;
+  guint32 device = schema_find(store->schema, query->device);
+  g_autoptr(GArray) columns = device != 0 ? schema_columns(store->schema, device, names) : NULL;
+  if (columns == NULL || columns->len == 0)
+    return g_steal_pointer(&aggregate);
+  const SchemaColumn *column = &g_array_index(columns, SchemaColumn, 0);
+  aggregate->type = column->type;
+  g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
+  Walk walk;
+  walk_open(store, device, query->start_time, query->end_time, FALSE, &walk);
+  GError *local = NULL;
+  while (!aggregate->more && walk_next(&walk, &local)) {
+    partition_cells(walk.partition, column->measurement, column->type, query->start_time,
+                    query->end_time, walk.tombstones, cells);
+    answer_aggregate(query, cells, aggregate);
+  }
+  walk_close(&walk);
+  answer_aggregate_finish(aggregate);
+  if (local == NULL)
+    return g_steal_pointer(&aggregate);
+  g_propagate_error(error, local);
+  return NULL;
+}
+
+/* --- digest -------------------------------------------------------------------------------------
+ */
+
+/* Adds the visible cells of the loaded partition. Gives how many there were. */
+static guint64 digest_partition(RocksStore *store, guint32 device, Partition *partition,
+                                const GPtrArray *tombstones, GArray *cells, StateDigest *digest)
+{
+  guint64 count = 0;
+  g_autoptr(GArray) columns = partition_columns(partition);
+  for (guint i = 0; i < columns->len; i++) {
+    guint64 id = g_array_index(columns, guint64, i);
+    DataType type = (DataType)(id & 0xFF);
+    partition_cells(partition, (guint32)(id >> 8), type, G_MININT64, G_MAXINT64, tombstones, cells);
+    if (cells->len == 0)
+      continue;
+    answer_digest(schema_name(store->schema, device),
+                  schema_name(store->schema, (guint32)(id >> 8)), type, cells, digest);
+    count += cells->len;
+  }
+  return count;
+}
+
+gboolean rocks_digest(Store *parent, StateDigest *out_digest, GArray **out_progress, GError **error)
+{
+  RocksStore *store = (RocksStore *)parent;
+  *out_digest = (StateDigest){0};
+  /* One state for all devices: their tombstones are taken with the snapshot. */
+  g_rw_lock_reader_lock(&store->publish_lock);
+  RocksView view = {.store = store, .snapshot = rocksdb_create_snapshot(store->db)};
+  g_autoptr(GArray) progress = g_array_copy(store->progress);
+  g_autoptr(TombstoneSet) tombstones = tombstones_snapshot(store->tombstones);
+  g_rw_lock_reader_unlock(&store->publish_lock);
+  view.read_options = rocksdb_readoptions_create();
+  rocksdb_readoptions_set_snapshot(view.read_options, view.snapshot);
+  rocksdb_readoptions_set_fill_cache(view.read_options, 0);
+  rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, view.read_options);
+  g_autoptr(Partition) partition = partition_new();
+  g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
+  static const char first[] = {KEY_BLOCK};
+  guint32 counted_device = 0;
+  gboolean ok = TRUE;
+  for (rocksdb_iter_seek(iterator, first, sizeof first); ok && rocksdb_iter_valid(iterator);) {
+    size_t size;
+    const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
+    if (size != BLOCK_KEY_SIZE || key[0] != KEY_BLOCK)
+      break;
+    guint32 device = load_be32(key + 1);
+    ok = rocks_load_partition(iterator, G_MININT64, G_MAXINT64, partition, error);
+    if (ok &&
+        digest_partition(store, device, partition, tombstone_set_of(tombstones, device), cells,
+                         out_digest) > 0 &&
+        device != counted_device) {
+      counted_device = device;
+      out_digest->devices++;
+    }
+  }
+  ok = ok && iterator_ok(iterator, error);
+  rocksdb_iter_destroy(iterator);
+  rocks_view_close(&view);
+  if (ok)
+    *out_progress = g_steal_pointer(&progress);
+  return ok;
+}

@@ -1,0 +1,73 @@
+/*
+ * The names and types that a store knows: local ids for device and measurement names, and for each
+ * (device, measurement) the types that were written, each with its oldest version.
+ *
+ * Kept in memory whole. Thread-safe: one lock inside. What is reserved but not yet applied is known
+ * here and not on disk; ids given to it are only good until the store is closed.
+ */
+#pragma once
+
+#include "store/decoded.h"
+
+typedef struct Version {
+  guint64 hlc;
+  guint32 origin;
+  guint32 ordinal;
+} Version;
+
+static inline int version_compare(const Version *a, const Version *b)
+{
+  if (a->hlc != b->hlc)
+    return a->hlc < b->hlc ? -1 : 1;
+  if (a->origin != b->origin)
+    return a->origin < b->origin ? -1 : 1;
+  return a->ordinal < b->ordinal ? -1 : a->ordinal > b->ordinal;
+}
+
+/* A column of a device as readers see it. */
+typedef struct SchemaColumn {
+  guint32 measurement;
+  DataType type;
+  gboolean conflicting;
+  const char *name; /* lives as long as the schema */
+} SchemaColumn;
+
+typedef struct Schema Schema;
+
+Schema *schema_new(void);
+void schema_free(Schema *schema);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Schema, schema_free)
+
+/* While opening: what is on disk. */
+void schema_load_name(Schema *schema, guint32 id, const char *bytes, gsize size);
+void schema_load_type(Schema *schema, guint32 device, guint32 measurement, DataType type,
+                      const Version *version);
+
+/* See store_reserve(). Resolves the write's ids on the way. */
+gboolean schema_reserve(Schema *schema, Decoded *decoded, GError **error);
+
+/* Told of each record that has to be written to disk together with what is applied. */
+typedef struct SchemaSink {
+  void (*name)(gpointer ctx, guint32 id, const char *bytes, gsize size);
+  void (*type)(gpointer ctx, guint32 device, guint32 measurement, DataType type,
+               const Version *version);
+  gpointer ctx;
+} SchemaSink;
+
+/* An entry is applied: resolves its ids, notes its types with their versions. */
+void schema_apply(Schema *schema, Decoded *decoded, guint64 hlc, guint32 origin,
+                  const SchemaSink *sink);
+
+/* Id of a name that was applied; 0 when there is none. */
+guint32 schema_find(Schema *schema, const char *name);
+
+/* The applied columns of a device, sorted by name, the valid type before conflicting ones. Only the
+ * named measurements, unless measurements is NULL. */
+GArray *schema_columns(Schema *schema, guint32 device, const char *const *measurements);
+
+/* Device* in order of names; see store_series(). */
+GPtrArray *schema_devices(Schema *schema, const char *prefix, const char *after, guint limit,
+                          gboolean *out_more);
+
+/* The name of an id; lives as long as the schema. */
+const char *schema_name(Schema *schema, guint32 id);

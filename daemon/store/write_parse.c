@@ -1,0 +1,509 @@
+/*
+ * The encoded TWrite, by hand: strict binary Thrift, each size checked against what is left.
+ * Unknown fields are refused, since a node that skipped a part would hold other data than its
+ * peers.
+ */
+#include "store/block_builder.h"
+#include "store/decoded.h"
+
+#include "base/bytes.h"
+#include "base/limits.h"
+
+enum {
+  WIRE_STOP = 0,
+  WIRE_BOOL = 2,
+  WIRE_DOUBLE = 4,
+  WIRE_I32 = 8,
+  WIRE_I64 = 10,
+  WIRE_STRING = 11,
+  WIRE_STRUCT = 12,
+  WIRE_LIST = 15,
+};
+
+typedef struct Parser {
+  ByteReader in;
+  Decoded *decoded;
+  guint64 partition_interval;
+  guint32 ordinal;
+  GArray *row_values; /* BuilderColumn of the row or tablet under way */
+} Parser;
+
+static gboolean cut_short(const Parser *p, GError **error)
+{
+  return fail(error, SYNCLOG_INVALID, "malformed write at byte %zu of %zu", p->in.at, p->in.size);
+}
+
+/* Reads a field header. FALSE at STOP or on failure (*error set). `seen` refuses repetition. */
+static gboolean next_field(Parser *p, guint *seen, guint8 *out_type, guint *out_id, GError **error)
+{
+  guint8 type = byte_reader_u8(&p->in);
+  if (!p->in.failed && type == WIRE_STOP)
+    return FALSE;
+  guint id = byte_reader_be16(&p->in);
+  if (p->in.failed || id == 0 || id > 31)
+    return cut_short(p, error);
+  if (*seen & (1u << id))
+    return fail(error, SYNCLOG_INVALID, "field %u comes twice", id);
+  *seen |= 1u << id;
+  *out_type = type;
+  *out_id = id;
+  return TRUE;
+}
+
+static gboolean unknown_field(guint id, guint8 type, GError **error)
+{
+  return fail(error, SYNCLOG_INVALID, "field %u of type %u is not known here", id, type);
+}
+
+static gboolean read_list(Parser *p, guint8 element_type, guint least_size, guint limit,
+                          guint *out_count, GError **error)
+{
+  guint8 type = byte_reader_u8(&p->in);
+  guint32 count = byte_reader_be32(&p->in);
+  if (p->in.failed || (type != element_type && count > 0) ||
+      (guint64)count * least_size > byte_reader_left(&p->in))
+    return cut_short(p, error);
+  if (count > limit)
+    return fail(error, SYNCLOG_TOO_LARGE, "%u elements, at most %u are taken", count, limit);
+  *out_count = count;
+  return TRUE;
+}
+
+static gboolean read_bytes(Parser *p, const guint8 **out, gsize *out_size, GError **error)
+{
+  *out_size = byte_reader_be32(&p->in);
+  *out = byte_reader_take(&p->in, *out_size);
+  return *out != NULL || cut_short(p, error);
+}
+
+static gboolean read_name(Parser *p, const char *what, Slice *out, GError **error)
+{
+  const guint8 *bytes;
+  gsize size;
+  if (!read_bytes(p, &bytes, &size, error))
+    return FALSE;
+  if (size == 0)
+    return fail(error, SYNCLOG_INVALID, "%s: the name is empty", what);
+  if (size > LIMIT_NAME_SIZE)
+    return fail(error, SYNCLOG_TOO_LARGE, "%s: the name has %zu bytes, at most %d are taken", what,
+                size, LIMIT_NAME_SIZE);
+  gboolean plain = g_utf8_validate_len((const char *)bytes, size, NULL);
+  for (gsize i = 0; plain && i < size; i++)
+    plain = bytes[i] >= 0x20 && bytes[i] != 0x7F;
+  if (!plain)
+    return fail(error, SYNCLOG_INVALID, "%s: the name is no UTF-8 or has control characters in it",
+                what);
+  *out = (Slice){(const char *)bytes, (guint)size};
+  return TRUE;
+}
+
+static gboolean same(Slice a, Slice b)
+{
+  return a.size == b.size && memcmp(a.bytes, b.bytes, a.size) == 0;
+}
+
+/* Many columns: a hash instead of comparing each with each. */
+static gboolean check_all_distinct(const Parser *p, GError **error)
+{
+  g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  for (guint i = 0; i < p->row_values->len; i++) {
+    Slice name = g_array_index(p->row_values, BuilderColumn, i).measurement;
+    if (!g_hash_table_add(names, g_strndup(name.bytes, name.size)))
+      return fail(error, SYNCLOG_INVALID, "measurement \"%.*s\" comes twice", (int)name.size,
+                  name.bytes);
+  }
+  return TRUE;
+}
+
+static gboolean check_names(const Parser *p, GError **error)
+{
+  enum { FEW = 16 };
+  if (p->row_values->len > FEW)
+    return check_all_distinct(p, error);
+  const BuilderColumn *columns = (const BuilderColumn *)(void *)p->row_values->data;
+  for (guint i = 1; i < p->row_values->len; i++)
+    for (guint k = 0; k < i; k++)
+      if (same(columns[i].measurement, columns[k].measurement))
+        return fail(error, SYNCLOG_INVALID, "measurement \"%.*s\" comes twice",
+                    (int)columns[i].measurement.size, columns[i].measurement.bytes);
+  return TRUE;
+}
+
+/* --- rows ---------------------------------------------------------------------------------------
+ */
+
+static gboolean read_value_field(Parser *p, guint id, guint8 type, BuilderColumn *column,
+                                 GError **error)
+{
+  static const guint8 wire_types[] = {0,           WIRE_BOOL,   WIRE_I32,   WIRE_I64,
+                                      WIRE_DOUBLE, WIRE_DOUBLE, WIRE_STRING};
+  if (id < DATA_BOOLEAN || id > DATA_TEXT || type != wire_types[id])
+    return unknown_field(id, type, error);
+  column->type = (DataType)id;
+  guint8 *packed = column->inline_value;
+  switch (column->type) {
+  case DATA_BOOLEAN:
+    packed[0] = byte_reader_u8(&p->in);
+    if (packed[0] > 1)
+      return fail(error, SYNCLOG_INVALID, "a boolean is neither 0 nor 1");
+    break;
+  case DATA_INT32:
+    store_le32(packed, byte_reader_be32(&p->in));
+    break;
+  case DATA_INT64:
+  case DATA_DOUBLE:
+    store_le64(packed, byte_reader_be64(&p->in));
+    break;
+  case DATA_FLOAT: {
+    guint64 bits = byte_reader_be64(&p->in);
+    double wide;
+    memcpy(&wide, &bits, sizeof wide);
+    float narrow = (float)wide;
+    guint32 narrow_bits;
+    memcpy(&narrow_bits, &narrow, sizeof narrow);
+    store_le32(packed, narrow_bits);
+    break;
+  }
+  case DATA_TEXT:
+    if (!read_bytes(p, &column->values, &column->values_size, error))
+      return FALSE;
+    if (column->values_size > LIMIT_TEXT_SIZE)
+      return fail(error, SYNCLOG_TOO_LARGE, "a text of %zu bytes, at most %d are taken",
+                  column->values_size, LIMIT_TEXT_SIZE);
+    if (!g_utf8_validate_len((const char *)column->values, column->values_size, NULL))
+      return fail(error, SYNCLOG_INVALID, "a text is no UTF-8, or has a NUL in it");
+    return TRUE;
+  }
+  column->values = NULL; /* it is in inline_value */
+  column->values_size = data_type_size(column->type);
+  return !p->in.failed || cut_short(p, error);
+}
+
+static gboolean read_value(Parser *p, BuilderColumn *column, GError **error)
+{
+  guint seen = 0, id, fields = 0;
+  guint8 type;
+  GError *local = NULL;
+  for (; next_field(p, &seen, &type, &id, &local); fields++)
+    if (fields > 0 || !read_value_field(p, id, type, column, &local))
+      break;
+  if (local == NULL && fields != 1)
+    fail(&local, SYNCLOG_INVALID, "a value must have exactly one field");
+  if (local == NULL)
+    return TRUE;
+  fail_prefix(&local, "values: \"%.*s\": ", (int)column->measurement.size,
+              column->measurement.bytes);
+  g_propagate_error(error, local);
+  return FALSE;
+}
+
+static gboolean read_row_names(Parser *p, GError **error)
+{
+  guint count;
+  if (!read_list(p, WIRE_STRING, 4, LIMIT_TABLET_COLUMNS, &count, error))
+    return fail_prefix(error, "measurements: ");
+  g_array_set_size(p->row_values, count);
+  for (guint i = 0; i < count; i++) {
+    BuilderColumn *column = &g_array_index(p->row_values, BuilderColumn, i);
+    if (!read_name(p, "measurements", &column->measurement, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean read_row_values(Parser *p, gboolean have_names, GError **error)
+{
+  guint count;
+  if (!have_names)
+    return fail(error, SYNCLOG_INVALID, "measurements must come before values");
+  if (!read_list(p, WIRE_STRUCT, 1, LIMIT_TABLET_COLUMNS, &count, error))
+    return fail_prefix(error, "values: ");
+  if (count != p->row_values->len)
+    return fail(error, SYNCLOG_INVALID, "%u values for %u measurements", count, p->row_values->len);
+  for (guint i = 0; i < count; i++)
+    if (!read_value(p, &g_array_index(p->row_values, BuilderColumn, i), error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean read_row(Parser *p, GError **error)
+{
+  guint seen = 0, id;
+  guint8 type;
+  Slice device = {0};
+  gint64 time = 0;
+  GError *local = NULL;
+  gboolean ok = TRUE;
+  g_array_set_size(p->row_values, 0);
+  while (ok && next_field(p, &seen, &type, &id, &local)) {
+    if (id == 1 && type == WIRE_STRING)
+      ok = read_name(p, "device", &device, &local);
+    else if (id == 2 && type == WIRE_I64)
+      time = (gint64)byte_reader_be64(&p->in);
+    else if (id == 3 && type == WIRE_LIST)
+      ok = read_row_names(p, &local);
+    else if (id == 4 && type == WIRE_LIST)
+      ok = read_row_values(p, (seen & 1u << 3) != 0, &local);
+    else
+      ok = unknown_field(id, type, &local);
+  }
+  if (local == NULL && p->in.failed)
+    cut_short(p, &local);
+  if (local == NULL && seen != 0x1E)
+    fail(&local, SYNCLOG_INVALID, "device, timestamp, measurements and values are required");
+  if (local == NULL && p->row_values->len == 0)
+    fail(&local, SYNCLOG_INVALID, "a row needs at least one value");
+  if (local != NULL || !check_names(p, &local)) {
+    g_propagate_error(error, local);
+    return FALSE;
+  }
+  builder_add_row(p->decoded, device, p->ordinal++, time, p->partition_interval,
+                  (BuilderColumn *)(void *)p->row_values->data, p->row_values->len);
+  return TRUE;
+}
+
+/* --- tablets ------------------------------------------------------------------------------------
+ */
+
+static gboolean read_column(Parser *p, guint rows, BuilderColumn *column, GError **error)
+{
+  guint seen = 0, id;
+  guint8 type;
+  GError *local = NULL;
+  gboolean ok = TRUE;
+  *column = (BuilderColumn){0};
+  while (ok && next_field(p, &seen, &type, &id, &local)) {
+    if (id == 1 && type == WIRE_STRING)
+      ok = read_name(p, "measurement", &column->measurement, &local);
+    else if (id == 2 && type == WIRE_I32)
+      column->type = (DataType)byte_reader_be32(&p->in);
+    else if (id == 3 && type == WIRE_STRING)
+      ok = read_bytes(p, &column->values, &column->values_size, &local);
+    else if (id == 4 && type == WIRE_STRING)
+      ok = read_bytes(p, &column->nulls, &column->nulls_size, &local);
+    else
+      ok = unknown_field(id, type, &local);
+  }
+  if (local == NULL && p->in.failed)
+    cut_short(p, &local);
+  if (local == NULL && (seen & 0xE) != 0xE)
+    fail(&local, SYNCLOG_INVALID, "measurement, type and values are required");
+  if (local == NULL && data_type_name((int)column->type) == NULL)
+    fail(&local, SYNCLOG_INVALID, "type: %d is none", (int)column->type);
+  if (local == NULL && !column_check_packed(column->type, column->values, column->values_size,
+                                            column->nulls, column->nulls_size, rows, &local))
+    fail_prefix(&local, "\"%.*s\": ", (int)column->measurement.size, column->measurement.bytes);
+  if (local == NULL)
+    return TRUE;
+  g_propagate_error(error, local);
+  return FALSE;
+}
+
+static gboolean read_columns(Parser *p, guint rows, GError **error)
+{
+  guint count;
+  if (rows == 0)
+    return fail(error, SYNCLOG_INVALID, "rowCount must come before columns");
+  if (!read_list(p, WIRE_STRUCT, 1, LIMIT_TABLET_COLUMNS, &count, error))
+    return fail_prefix(error, "columns: ");
+  if (count == 0)
+    return fail(error, SYNCLOG_INVALID, "a tablet needs at least one column");
+  g_array_set_size(p->row_values, count);
+  for (guint i = 0; i < count; i++)
+    if (!read_column(p, rows, &g_array_index(p->row_values, BuilderColumn, i), error))
+      return fail_prefix(error, "columns[%u] ", i);
+  return TRUE;
+}
+
+static gboolean check_row_count(guint32 rows, GError **error)
+{
+  if (rows == 0 || rows > G_MAXINT32)
+    return fail(error, SYNCLOG_INVALID, "rowCount must be 1 or more");
+  if (rows > LIMIT_TABLET_ROWS)
+    return fail(error, SYNCLOG_TOO_LARGE, "%u rows, at most %d are taken", rows, LIMIT_TABLET_ROWS);
+  return TRUE;
+}
+
+static gboolean read_tablet(Parser *p, GError **error)
+{
+  guint seen = 0, id;
+  guint8 type;
+  Slice device = {0};
+  guint32 rows = 0;
+  const guint8 *times = NULL;
+  gsize times_size = 0;
+  GError *local = NULL;
+  gboolean ok = TRUE;
+  while (ok && next_field(p, &seen, &type, &id, &local)) {
+    if (id == 1 && type == WIRE_STRING) {
+      ok = read_name(p, "device", &device, &local);
+    } else if (id == 2 && type == WIRE_I32) {
+      rows = byte_reader_be32(&p->in);
+      ok = check_row_count(rows, &local);
+    } else if (id == 3 && type == WIRE_STRING) {
+      ok = read_bytes(p, &times, &times_size, &local);
+    } else if (id == 4 && type == WIRE_LIST) {
+      ok = read_columns(p, rows, &local);
+    } else {
+      ok = unknown_field(id, type, &local);
+    }
+  }
+  if (local == NULL && p->in.failed)
+    cut_short(p, &local);
+  if (local == NULL && seen != 0x1E)
+    fail(&local, SYNCLOG_INVALID, "device, rowCount, timestamps and columns are required");
+  if (local == NULL && times_size != (gsize)rows * 8)
+    fail(&local, SYNCLOG_INVALID, "timestamps: %zu bytes, %zu expected", times_size,
+         (gsize)rows * 8);
+  if (local != NULL || !check_names(p, &local)) {
+    g_propagate_error(error, local);
+    return FALSE;
+  }
+  builder_add_tablet(p->decoded, device, p->ordinal++, times, rows, p->partition_interval,
+                     (BuilderColumn *)(void *)p->row_values->data, p->row_values->len);
+  return TRUE;
+}
+
+/* --- deletes ------------------------------------------------------------------------------------
+ */
+
+static gboolean read_delete_names(Parser *p, DecodedDelete *delete, GError **error)
+{
+  guint count;
+  if (!read_list(p, WIRE_STRING, 4, LIMIT_TABLET_COLUMNS, &count, error))
+    return fail_prefix(error, "measurements: ");
+  if (count == 0)
+    return fail(error, SYNCLOG_INVALID, "measurements: leave the list out to delete all");
+  delete->first_name = p->decoded->names->len;
+  delete->name_count = count;
+  for (guint i = 0; i < count; i++) {
+    Slice name;
+    if (!read_name(p, "measurements", &name, error))
+      return FALSE;
+    g_array_append_val(p->decoded->names, name);
+  }
+  return TRUE;
+}
+
+static gboolean read_delete(Parser *p, GError **error)
+{
+  guint seen = 0, id;
+  guint8 type;
+  DecodedDelete delete = {0};
+  GError *local = NULL;
+  gboolean ok = TRUE;
+  while (ok && next_field(p, &seen, &type, &id, &local)) {
+    if (id == 1 && type == WIRE_STRING)
+      ok = read_name(p, "device", &delete.device, &local);
+    else if (id == 2 && type == WIRE_LIST)
+      ok = read_delete_names(p, &delete, &local);
+    else if (id == 3 && type == WIRE_I64)
+      delete.start_time = (gint64)byte_reader_be64(&p->in);
+    else if (id == 4 && type == WIRE_I64)
+      delete.end_time = (gint64)byte_reader_be64(&p->in);
+    else
+      ok = unknown_field(id, type, &local);
+  }
+  if (local == NULL && p->in.failed)
+    cut_short(p, &local);
+  if (local == NULL && (seen & 0x1A) != 0x1A)
+    fail(&local, SYNCLOG_INVALID, "device, startTime and endTime are required");
+  if (local == NULL && delete.start_time > delete.end_time)
+    fail(&local, SYNCLOG_INVALID, "startTime is behind endTime");
+  if (local != NULL) {
+    g_propagate_error(error, local);
+    return FALSE;
+  }
+  delete.ordinal = p->ordinal++;
+  g_array_append_val(p->decoded->deletes, delete);
+  return TRUE;
+}
+
+/* --- the whole ----------------------------------------------------------------------------------
+ */
+
+static gboolean read_parts(Parser *p, const char *what, gboolean (*read_one)(Parser *, GError **),
+                           GError **error)
+{
+  guint count;
+  if (!read_list(p, WIRE_STRUCT, 1, LIMIT_WRITE_PARTS, &count, error))
+    return fail_prefix(error, "%s: ", what);
+  for (guint i = 0; i < count; i++)
+    if (!read_one(p, error))
+      return fail_prefix(error, "%s[%u].", what, i);
+  return TRUE;
+}
+
+/*
+ * The order of effect is deletes, rows, tablets, which is the order of the field ids. A writer that
+ * sends the fields in another order is refused rather than sorted: no generated code does.
+ */
+static gboolean read_write(Parser *p, GError **error)
+{
+  guint seen = 0, id;
+  guint8 type;
+  GError *local = NULL;
+  gboolean ok = TRUE;
+  while (ok && next_field(p, &seen, &type, &id, &local)) {
+    if (seen >> (id + 1) != 0)
+      ok = fail(&local, SYNCLOG_INVALID, "deletes, rows and tablets must come in this order");
+    else if (id == 1 && type == WIRE_LIST)
+      ok = read_parts(p, "deletes", read_delete, &local);
+    else if (id == 2 && type == WIRE_LIST)
+      ok = read_parts(p, "rows", read_row, &local);
+    else if (id == 3 && type == WIRE_LIST)
+      ok = read_parts(p, "tablets", read_tablet, &local);
+    else
+      ok = unknown_field(id, type, &local);
+  }
+  if (local == NULL && p->in.failed)
+    cut_short(p, &local);
+  if (local == NULL && p->in.at != p->in.size)
+    fail(&local, SYNCLOG_INVALID, "%zu bytes behind the end of the write", p->in.size - p->in.at);
+  if (local == NULL && p->ordinal == 0)
+    fail(&local, SYNCLOG_INVALID, "the write is empty");
+  if (local == NULL)
+    return TRUE;
+  g_propagate_error(error, local);
+  return FALSE;
+}
+
+Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval, GError **error)
+{
+  g_autoptr(Decoded) decoded = g_new0(Decoded, 1);
+  decoded->copy = g_memdup2(data, size);
+  decoded->values = g_byte_array_sized_new((guint)size);
+  decoded->columns = g_array_new(FALSE, FALSE, sizeof(DecodedColumn));
+  decoded->blocks = g_array_new(FALSE, FALSE, sizeof(DecodedBlock));
+  decoded->deletes = g_array_new(FALSE, FALSE, sizeof(DecodedDelete));
+  decoded->names = g_array_new(FALSE, FALSE, sizeof(Slice));
+  g_autoptr(GArray) row_values = g_array_new(FALSE, TRUE, sizeof(BuilderColumn));
+  Parser parser = {.in = byte_reader(decoded->copy, size),
+                   .decoded = decoded,
+                   .partition_interval = partition_interval,
+                   .row_values = row_values};
+  if (!read_write(&parser, error))
+    return NULL;
+  return g_steal_pointer(&decoded);
+}
+
+void store_decoded_free(Decoded *decoded)
+{
+  g_free(decoded->copy);
+  g_byte_array_unref(decoded->values);
+  g_array_unref(decoded->columns);
+  g_array_unref(decoded->blocks);
+  g_array_unref(decoded->deletes);
+  g_array_unref(decoded->names);
+  g_free(decoded);
+}
+
+guint64 store_decoded_points(const Decoded *decoded)
+{
+  return decoded->points;
+}
+
+guint64 store_decoded_rows(const Decoded *decoded)
+{
+  return decoded->rows;
+}

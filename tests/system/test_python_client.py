@@ -1,0 +1,86 @@
+"""The Python client: its example, its errors, its way around a node that is gone."""
+
+import os
+import subprocess
+import sys
+
+from case import expect, expect_equal, expect_error, test
+from cluster import ROOT, free_port
+from synclog_client import (Client, DataType, Session, TypeMismatch, Unreachable, pack_column,
+                            unpack_column)
+
+
+@test
+def the_example(case):
+    cluster = case.cluster()
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "example-client.py"),
+                           cluster[1].address, cluster[3].address], capture_output=True, text=True,
+                          check=False, timeout=case.patience(30))
+    expect_equal(done.returncode, 0, "exit code of the example\n%s%s" % (done.stdout, done.stderr))
+    for words in ("durable on a majority", "TYPE_MISMATCH", "reading from node 3", "52 rows"):
+        expect(words in done.stdout, "the example does not print %r:\n%s", words, done.stdout)
+    nobody = subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "example-client.py"),
+                             "127.0.0.1:%d" % free_port(case)], capture_output=True, text=True,
+                            check=False, timeout=case.patience(30))
+    expect_equal(nobody.returncode, 3, "exit code without a node\n%s" % nobody.stderr)
+
+
+@test
+def columns(_case):
+    """Packing and unpacking, without a node."""
+    for values, data_type in (([True, False, None], DataType.BOOLEAN),
+                              ([1, None, -2 ** 31], DataType.INT32),
+                              ([2 ** 63 - 1, -2 ** 63], DataType.INT64),
+                              ([0.5, None, -1.25], DataType.FLOAT), ([0.1, None], DataType.DOUBLE),
+                              (["", None, "ünï", "x"], DataType.TEXT),
+                              ([None] * 9 + [1.5], DataType.DOUBLE)):
+        column = pack_column("m", values, data_type)
+        expect_equal(unpack_column(column, len(values)), values, "values of %s" % data_type.name)
+        expect_equal(column.nulls is None, None not in values, "nulls of %s" % data_type.name)
+    expect_equal(pack_column("m", ["a", None, "bc"]).values,
+                 bytes.fromhex("00000000 01000000 01000000 03000000") + b"abc", "packed text")
+
+
+@test
+def failover(case):
+    """A read goes to the next node of the list; a write tells its caller."""
+    cluster = case.cluster(3)
+    session = Session()
+    with Client([node.address for node in cluster], session=session) as client:
+        client.insert("d", 1, {"v": 1}, ack="all")
+        cluster[1].kill()
+        expect_equal([row.values for row in client.query("d")], [{"v": 1}], "rows from node 2")
+        expect_equal(client.info().node_id, 2, "node that answers")
+        cluster[2].kill()
+        expect_error(Unreachable, "a write to a node that is gone", client.insert, "d", 2, {"v": 2})
+        client.insert("d", 2, {"v": 2})
+        expect_equal(client.info().node_id, 3, "node that took the write")
+        cluster[3].kill()
+        error = expect_error(Unreachable, "no node left", lambda: list(client.query("d")))
+        for node in cluster:
+            expect(node.address in str(error) or "127.0.0.1" in str(error), "error: %s", error)
+        cluster.start()
+        # The session knows the writes of all nodes; node 1 is asked and must wait for them.
+        client.addresses = [cluster[1].address]
+        client.close()
+        expect_equal([row.values["v"] for row in client.query("d", timeout_ms=10000)], [1, 2],
+                     "rows with the session")
+
+
+@test
+def typed_errors(case):
+    node = case.cluster(1)[1]
+    with node.client() as client:
+        client.insert("d", 1, {"v": 1.5})
+        error = expect_error(TypeMismatch, "another type", client.insert, "d", 2, {"v": "x"})
+        expect_equal((error.code.name, error.retryable), ("TYPE_MISMATCH", False), "error")
+        expect("v" in error.message and "TYPE_MISMATCH" in str(error), "error: %s", error)
+        # The connection goes on.
+        client.insert("d", 2, {"v": 2.5})
+        client.timeout = 0.5
+        client.close()
+        node.pause()
+        expect_error(Unreachable, "a node that is frozen", lambda: list(client.query("d")))
+        node.resume()
+        client.timeout = case.patience(30)
+        expect_equal(len(list(client.query("d"))), 2, "rows afterwards")
