@@ -125,7 +125,7 @@ static void take_row(Answer *answer, gint64 time)
 void answer_take_rows(Answer *answer)
 {
   memset(answer->at, 0, answer->cells->len * sizeof answer->at[0]);
-  gint64 time;
+  gint64 time = 0;
   while (next_time(answer, &time)) {
     if (answer->table->timestamps->len >= answer->query->limit ||
         answer->bytes >= LIMIT_QUERY_BYTES) {

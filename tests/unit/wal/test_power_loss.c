@@ -2,7 +2,7 @@
  * Any history of appends, syncs, trims and cuts, ended by a crash at any point: what was durable is
  * there, what is there is a prefix of what was written, and the log goes on.
  *
- * SYNCLOG_TEST_SEEDS sets how many histories are tried.
+ * SYNCLOG_TEST_SEEDS sets how many histories are tried; with many, CK_TIMEOUT_MULTIPLIER is needed.
  */
 #include "unit/wal/helpers.h"
 #include "unit/wal/mem_io.c"

@@ -10,6 +10,7 @@ typedef struct Shared {
   guint64 last;  /* readers stop there */
   gint stop;     /* atomic */
   gint trims;    /* atomic: whether reads below the first index are to be expected */
+  gboolean cuts; /* the log gets shorter between two questions */
   guint64 reads; /* by one reader */
   guint32 seed;
 } Shared;
@@ -49,7 +50,8 @@ static gpointer wander(gpointer data)
     guint64 first = wal_first_index(shared->wal), durable = wal_durable_index(shared->wal);
     WalStats stats;
     wal_stats(shared->wal, &stats);
-    ck_assert_uint_le(durable, wal_last_index(shared->wal));
+    guint64 last = wal_last_index(shared->wal);
+    ck_assert(shared->cuts || durable <= last);
     if (durable < first)
       continue;
     guint64 at = first + (guint64)g_rand_int_range(random, 0, (gint32)(durable - first + 1));
@@ -124,7 +126,7 @@ START_TEST(test_readers_during_cut_and_reset)
   Shared shared[READERS];
   GThread *threads[READERS];
   for (int i = 0; i < READERS; i++) {
-    shared[i] = (Shared){.wal = wal, .seed = (guint32)i};
+    shared[i] = (Shared){.wal = wal, .cuts = TRUE, .seed = (guint32)i};
     threads[i] = g_thread_new("reader", wander, &shared[i]);
   }
   guint64 last = 0;
@@ -151,6 +153,10 @@ END_TEST
 
 int main(void)
 {
+  /* What GLib sets up with the first error of a process, in code that is not instrumented, looks
+   * like a race to the sanitizer when two threads come first. */
+  g_autoptr(GError) first = NULL;
+  fail(&first, SYNCLOG_INVALID, "the first error");
   Suite *suite = suite_create("wal threads");
   const TTest *tests[] = {
       test_readers_during_append,

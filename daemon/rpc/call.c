@@ -1,0 +1,83 @@
+#include "rpc/hot_codec.h"
+#include "rpc/loops_private.h"
+#include "rpc/server_private.h"
+
+RpcCall *call_new(ServerLoop *part, RpcConn *conn, guint64 number, Frame *frame)
+{
+  RpcCall *call = g_new0(RpcCall, 1);
+  call->server = part->server;
+  call->loop = part->loop;
+  call->conn = conn_ref(conn);
+  call->number = number;
+  call->frame = *frame;
+  *frame = (Frame){NULL, 0, NULL};
+  atomic_fetch_add(&part->server->calls, 1);
+  return call;
+}
+
+/* On the loop. */
+static void deliver(gpointer data)
+{
+  RpcCall *call = data;
+  frame_release(&call->frame);
+  conn_answer(call->conn, call->number, call->reply, call->flags);
+  conn_unref(call->conn);
+  atomic_fetch_sub(&call->server->calls, 1);
+  g_free(call);
+}
+
+void call_finish(RpcCall *call, RpcReply *reply)
+{
+  if (call->free_args != NULL)
+    call->free_args(call->args);
+  if (call->oneway)
+    g_clear_pointer(&reply, g_free);
+  call->reply = reply;
+  if (rpc_loop_is_current(call->loop))
+    deliver(call);
+  else
+    rpc_loop_post(call->loop, deliver, call);
+}
+
+void call_finish_exception(RpcCall *call, const char *name, gsize name_size, int type,
+                           const char *message)
+{
+  RpcReply *reply = hot_exception_reply(name, name_size, call->seqid, type, message);
+  if (type == EXCEPTION_PROTOCOL_ERROR) {
+    g_info("closing the connection of %s: %s", conn_address(call->conn), message);
+    call->flags |= CONN_CLOSE;
+  }
+  call_finish(call, reply);
+}
+
+RpcLoop *rpc_call_loop(RpcCall *call)
+{
+  return call->loop;
+}
+
+const char *rpc_call_peer_address(RpcCall *call)
+{
+  return conn_address(call->conn);
+}
+
+gpointer rpc_call_ref_frame(RpcCall *call)
+{
+  g_assert(call->frame.chunk != NULL);
+  return frame_chunk_ref(call->frame.chunk);
+}
+
+void rpc_frame_unref(gpointer frame)
+{
+  frame_chunk_unref(frame);
+}
+
+void rpc_call_reply_write(RpcCall *call, SynclogStatus status, const char *message,
+                          const Token *token)
+{
+  call_finish(call, hot_write_reply(call->seqid, status, message, token));
+}
+
+void rpc_call_reply_sync(RpcCall *call, const SyncReply *reply)
+{
+  call_finish(call, hot_sync_reply(call->seqid, reply));
+}

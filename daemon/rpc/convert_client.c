@@ -1,0 +1,287 @@
+/* The client and admin services, the client's side. */
+#include "rpc/convert.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/limits.h"
+
+static gboolean bad(GError **error, const char *field)
+{
+  return fail(error, SYNCLOG_INVALID, "the answer's %s makes no sense", field);
+}
+
+static void names_to_thrift(const char *const *names, GPtrArray *out, gboolean *isset)
+{
+  for (guint i = 0; names != NULL && names[i] != NULL; i++)
+    g_ptr_array_add(out, g_strdup(names[i]));
+  *isset = names != NULL;
+}
+
+void convert_query_to_thrift(const Query *query, guint32 group, const GArray *tokens,
+                             SlTQueryReq *out)
+{
+  out->consensusGroupId = (gint32)group;
+  out->device = g_strdup(query->device);
+  names_to_thrift(query->measurements, out->measurements, &out->__isset_measurements);
+  out->startTime = query->start_time;
+  out->endTime = query->end_time;
+  out->__isset_startTime = out->__isset_endTime = TRUE;
+  out->limit = (gint32)query->limit;
+  out->__isset_limit = query->limit > 0;
+  out->descending = out->__isset_descending = query->descending;
+  if (query->page != NULL) {
+    gsize size;
+    const guint8 *page = g_bytes_get_data(query->page, &size);
+    out->page = g_byte_array_new();
+    g_byte_array_append(out->page, page, (guint)size);
+    out->__isset_page = TRUE;
+  }
+  convert_tokens_to_thrift(tokens, out->tokens);
+  out->__isset_tokens = tokens != NULL;
+}
+
+void convert_aggregate_query_to_thrift(const AggregateQuery *query, guint32 group,
+                                       const GArray *tokens, SlTAggregateReq *out)
+{
+  out->consensusGroupId = (gint32)group;
+  out->device = g_strdup(query->device);
+  out->measurement = g_strdup(query->measurement);
+  out->startTime = query->start_time;
+  out->endTime = query->end_time;
+  out->window = (gint64)query->window;
+  out->__isset_window = query->window > 0;
+  out->limit = (gint32)query->limit;
+  out->__isset_limit = query->limit > 0;
+  convert_tokens_to_thrift(tokens, out->tokens);
+  out->__isset_tokens = tokens != NULL;
+}
+
+static Column *column_from_thrift(const SlTColumn *in, guint rows, GError **error)
+{
+  if (data_type_name((int)in->type) == NULL || in->values == NULL) {
+    bad(error, "column");
+    return NULL;
+  }
+  g_autoptr(Column) column = column_new(in->measurement, (DataType)in->type);
+  g_clear_pointer(&column->text, g_byte_array_unref);
+  g_byte_array_unref(column->values);
+  column->values = g_byte_array_ref(in->values);
+  if (in->__isset_nulls && in->nulls != NULL)
+    column->nulls = g_byte_array_ref(in->nulls);
+  column->rows = rows;
+  return column_check(column, rows, error) ? g_steal_pointer(&column) : NULL;
+}
+
+Table *convert_table_from_thrift(const SlTQueryReply *reply, GError **error)
+{
+  g_autoptr(Table) table = table_new();
+  if (reply->rowCount < 0 || reply->rowCount > LIMIT_QUERY_ROWS ||
+      (reply->rowCount > 0 &&
+       (reply->timestamps == NULL || reply->timestamps->len != (guint)reply->rowCount * 8))) {
+    bad(error, "rowCount");
+    return NULL;
+  }
+  guint rows = (guint)reply->rowCount;
+  for (guint i = 0; i < rows; i++) {
+    gint64 time = (gint64)load_le64(reply->timestamps->data + i * 8);
+    g_array_append_val(table->timestamps, time);
+  }
+  for (guint i = 0; i < reply->columns->len; i++) {
+    Column *column = column_from_thrift(reply->columns->pdata[i], rows, error);
+    if (column == NULL)
+      return NULL;
+    g_ptr_array_add(table->columns, column);
+  }
+  if (reply->__isset_nextPage && reply->nextPage != NULL)
+    table->next_page = g_bytes_new(reply->nextPage->data, reply->nextPage->len);
+  return g_steal_pointer(&table);
+}
+
+GPtrArray *convert_last_from_thrift(const SlTLastReply *reply, GError **error)
+{
+  g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func((GDestroyNotify)last_value_free);
+  for (guint i = 0; i < reply->values->len; i++) {
+    const SlTLastValue *in = reply->values->pdata[i];
+    LastValue *last = g_new0(LastValue, 1);
+    g_ptr_array_add(values, last);
+    last->value.type = DATA_BOOLEAN;
+    last->measurement = g_strdup(in->measurement);
+    last->timestamp = in->timestamp;
+    if (!convert_value_from_thrift(in->value, (DataType)in->type, &last->value, error))
+      return NULL;
+  }
+  return g_steal_pointer(&values);
+}
+
+static gboolean window_from_thrift(const SlTWindow *in, DataType type, Window *out, GError **error)
+{
+  *out = (Window){.start_time = in->startTime,
+                  .count = (guint64)in->count,
+                  .sum = in->sum,
+                  .avg = in->avg,
+                  .first_time = in->firstTime,
+                  .last_time = in->lastTime};
+  out->min.type = out->max.type = out->first.type = out->last.type = DATA_BOOLEAN;
+  if (type != DATA_TEXT && (!convert_value_from_thrift(in->min, type, &out->min, error) ||
+                            !convert_value_from_thrift(in->max, type, &out->max, error)))
+    return FALSE;
+  return convert_value_from_thrift(in->first, type, &out->first, error) &&
+         convert_value_from_thrift(in->last, type, &out->last, error);
+}
+
+Aggregate *convert_aggregate_from_reply(const SlTAggregateReply *reply, GError **error)
+{
+  g_autoptr(Aggregate) aggregate = aggregate_new();
+  if (data_type_name((int)reply->type) == NULL) {
+    bad(error, "type");
+    return NULL;
+  }
+  aggregate->type = (DataType)reply->type;
+  for (guint i = 0; i < reply->windows->len; i++) {
+    Window window;
+    gboolean ok = window_from_thrift(reply->windows->pdata[i], aggregate->type, &window, error);
+    g_array_append_val(aggregate->windows, window); /* frees what there is of it */
+    if (!ok)
+      return NULL;
+  }
+  aggregate->more = reply->__isset_nextStartTime;
+  aggregate->next_start_time = reply->nextStartTime;
+  return g_steal_pointer(&aggregate);
+}
+
+GPtrArray *convert_series_from_thrift(const SlTSeriesReply *reply, GError **error)
+{
+  g_autoptr(GPtrArray) devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_free);
+  for (guint i = 0; i < reply->devices->len; i++) {
+    const SlTDevice *in = reply->devices->pdata[i];
+    Device *device = g_new0(Device, 1);
+    device->name = g_strdup(in->device);
+    device->measurements = g_array_new(FALSE, FALSE, sizeof(Measurement));
+    g_ptr_array_add(devices, device);
+    for (guint k = 0; k < in->measurements->len; k++) {
+      const SlTMeasurement *m = in->measurements->pdata[k];
+      if (data_type_name((int)m->type) == NULL) {
+        bad(error, "type");
+        return NULL;
+      }
+      Measurement measurement = {g_strdup(m->measurement), (DataType)m->type, m->conflicting};
+      g_array_append_val(device->measurements, measurement);
+    }
+  }
+  return g_steal_pointer(&devices);
+}
+
+gboolean convert_info_from_thrift(const SlTInfoReply *reply, NodeInfo *out, GError **error)
+{
+  *out = (NodeInfo){0};
+  if (reply->nodeId < 1 || reply->clusterId == NULL || reply->timePrecision == NULL)
+    return bad(error, "node");
+  out->node_id = (guint32)reply->nodeId;
+  out->cluster_id = g_strdup(reply->clusterId);
+  out->version = g_strdup(reply->version);
+  out->time_precision = g_strdup(reply->timePrecision);
+  out->groups = g_array_new(FALSE, FALSE, sizeof(guint32));
+  for (guint i = 0; reply->groups != NULL && i < reply->groups->len; i++) {
+    guint32 group = (guint32)g_array_index(reply->groups, gint32, i);
+    g_array_append_val(out->groups, group);
+  }
+  return TRUE;
+}
+
+/* The states are few: interning them gives the static strings that LogStatus wants. */
+static gboolean log_status_from_thrift(const SlTLogStatus *in, LogStatus *out, GError **error)
+{
+  *out = (LogStatus){0};
+  if (!convert_log_progress_from_thrift(in->progress, &out->progress, error))
+    return FALSE;
+  out->own = in->own;
+  out->state = g_intern_string(in->state);
+  out->message = g_strdup(in->message);
+  out->wal_bytes = (guint64)in->walBytes;
+  out->wal_segments = (guint)in->walSegments;
+  return TRUE;
+}
+
+static gboolean peer_status_from_thrift(const SlTPeerStatus *in, PeerStatus *out, GError **error)
+{
+  *out = (PeerStatus){0};
+  if (in->__isset_progress) {
+    out->progress = convert_progress_from_thrift(in->progress, error);
+    if (out->progress == NULL)
+      return FALSE;
+  }
+  out->node_id = (guint32)in->nodeId;
+  out->address = g_strdup(in->address);
+  out->state = g_intern_string(in->state);
+  out->message = g_strdup(in->message);
+  out->silent_ms = in->__isset_silentMs ? in->silentMs : -1;
+  out->batches_in_flight = (guint64)in->batchesInFlight;
+  out->batches_sent = (guint64)in->batchesSent;
+  out->batches_retried = (guint64)in->batchesRetried;
+  out->entries_from_tail = (guint64)in->entriesFromTail;
+  out->entries_from_wal = (guint64)in->entriesFromWal;
+  return TRUE;
+}
+
+NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *in, GError **error)
+{
+  g_autoptr(NodeStatus) status = node_status_new();
+  for (guint i = 0; i < in->logs->len; i++) {
+    LogStatus log;
+    gboolean ok = log_status_from_thrift(in->logs->pdata[i], &log, error);
+    g_array_append_val(status->logs, log);
+    if (!ok)
+      return NULL;
+  }
+  for (guint i = 0; i < in->peers->len; i++) {
+    PeerStatus peer;
+    gboolean ok = peer_status_from_thrift(in->peers->pdata[i], &peer, error);
+    g_array_append_val(status->peers, peer);
+    if (!ok)
+      return NULL;
+  }
+  status->node_id = (guint32)in->nodeId;
+  status->cluster_id = g_strdup(in->clusterId);
+  status->version = g_strdup(in->version);
+  status->incarnation = (guint64)in->incarnation;
+  status->uptime_ms = in->uptimeMs;
+  status->state = g_intern_string(in->state);
+  status->message = g_strdup(in->message);
+  status->writes = (guint64)in->writes;
+  status->writes_refused = (guint64)in->writesRefused;
+  status->connections = (guint64)in->connections;
+  status->hlc = (guint64)in->hlc;
+  status->entries_applied = (guint64)in->entriesApplied;
+  status->entries_duplicate = (guint64)in->entriesDuplicate;
+  status->store_bytes = (guint64)in->storeBytes;
+  return g_steal_pointer(&status);
+}
+
+gboolean convert_digest_from_thrift(const SlTDigestReply *reply, StateDigest *out_digest,
+                                    Progress **out_progress, GError **error)
+{
+  if (reply->digest == NULL || reply->digest->len != 16)
+    return bad(error, "digest");
+  *out_progress = convert_progress_from_thrift(reply->progress, error);
+  if (*out_progress == NULL)
+    return FALSE;
+  *out_digest = (StateDigest){.high = load_be64(reply->digest->data),
+                              .low = load_be64(reply->digest->data + 8),
+                              .cells = (guint64)reply->cells,
+                              .devices = (guint64)reply->devices};
+  return TRUE;
+}
+
+GPtrArray *convert_config_from_thrift(const SlTConfigReply *reply, GError **error)
+{
+  (void)error;
+  GPtrArray *entries = g_ptr_array_new_with_free_func((GDestroyNotify)config_entry_free);
+  for (guint i = 0; i < reply->entries->len; i++) {
+    const SlTConfigEntry *in = reply->entries->pdata[i];
+    ConfigEntry *entry = g_new0(ConfigEntry, 1);
+    *entry = (ConfigEntry){g_strdup(in->section), g_strdup(in->key), g_strdup(in->value),
+                           in->isDefault, in->reloadable};
+    g_ptr_array_add(entries, entry);
+  }
+  return entries;
+}

@@ -1,0 +1,291 @@
+#include "base/clock.h"
+#include "base/logging.h"
+#include "rpc/listen.h"
+#include "rpc/loops_private.h"
+#include "rpc/server_private.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum {
+  ACCEPTS_AT_ONCE = 64,
+  ACCEPT_PAUSE_MS = 100, /* when the process is out of descriptors or memory */
+};
+
+static void on_frame(gpointer ctx, RpcConn *conn, guint64 number, Frame *frame)
+{
+  dispatch_frame(ctx, conn, number, frame);
+}
+
+static void on_closed(gpointer ctx)
+{
+  ServerLoop *part = ctx;
+  atomic_fetch_sub(&part->server->connections, 1);
+}
+
+static gboolean is_busy(gpointer ctx)
+{
+  ServerLoop *part = ctx;
+  return atomic_load(&part->server->calls) > 0;
+}
+
+static const ConnSetCallbacks conn_callbacks = {on_frame, on_closed, is_busy};
+
+/* --- the end of an iteration ---------------------------------------------------------------------
+ */
+
+static void feed_task(gpointer data)
+{
+  ServerLoop *part = data;
+  conn_set_feed(part->set);
+}
+
+/* Lets connections that waited for memory go on, on all loops. */
+static void feed_parts(ServerLoop *self)
+{
+  RpcServer *server = self->server;
+  if (frame_budget_used(server->budget) > server->rules.max_memory_in_flight)
+    return;
+  for (guint i = 0; i < server->part_count; i++) {
+    ServerLoop *part = &server->parts[i];
+    if (conn_set_is_starved(part->set))
+      rpc_loop_post(part->loop, feed_task, part);
+  }
+}
+
+static void end_iteration(gpointer data)
+{
+  ServerLoop *part = data;
+  RpcServer *server = part->server;
+  gboolean more = TRUE;
+  while (more) {
+    if (part->hot && server->handlers.batch_end != NULL)
+      server->handlers.batch_end(server->ctx, part->loop);
+    part->hot = FALSE;
+    more = conn_set_flush(part->set);
+  }
+  feed_parts(part);
+}
+
+/* --- accepting ----------------------------------------------------------------------------------
+ */
+
+typedef struct Adoption {
+  ServerLoop *part;
+  int fd;
+  char *address;
+} Adoption;
+
+static void adopt_task(gpointer data)
+{
+  Adoption *adoption = data;
+  conn_set_adopt(adoption->part->set, adoption->fd, adoption->address);
+  g_free(adoption->address);
+  g_free(adoption);
+}
+
+static void place_connection(RpcServer *server, int fd, char *address)
+{
+  ServerLoop *part = &server->parts[server->next_part];
+  server->next_part = (server->next_part + 1) % server->part_count;
+  atomic_fetch_add(&server->connections, 1);
+  Adoption *adoption = g_new(Adoption, 1);
+  *adoption = (Adoption){part, fd, address};
+  if (rpc_loop_is_current(part->loop))
+    adopt_task(adoption);
+  else
+    rpc_loop_post(part->loop, adopt_task, adoption);
+}
+
+static void warn_seldom(LogLimit *limit, const char *what)
+{
+  guint64 suppressed = 0;
+  if (log_limit_pass(limit, clock_mono_us(clock_system()), &suppressed))
+    g_warning("%s (%" G_GUINT64_FORMAT " times before this message)", what, suppressed);
+}
+
+static void pause_accepting(RpcServer *server)
+{
+  for (guint i = 0; i < server->accept_events->len; i++)
+    event_del(server->accept_events->pdata[i]);
+  event_add(server->accept_again, &(struct timeval){0, ACCEPT_PAUSE_MS * 1000});
+}
+
+static void on_accept_again(evutil_socket_t fd, short what, void *data)
+{
+  (void)fd;
+  (void)what;
+  RpcServer *server = data;
+  for (guint i = 0; i < server->accept_events->len; i++)
+    event_add(server->accept_events->pdata[i], NULL);
+}
+
+static gboolean is_of_one_connection(int errno_value)
+{
+  return errno_value == ECONNABORTED || errno_value == EINTR || errno_value == EPROTO ||
+         errno_value == EPERM || errno_value == EHOSTUNREACH || errno_value == ENETUNREACH ||
+         errno_value == ENETDOWN;
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *data)
+{
+  (void)what;
+  static LogLimit full = {.interval_us = 10 * G_USEC_PER_SEC};
+  static LogLimit failed = {.interval_us = 10 * G_USEC_PER_SEC};
+  RpcServer *server = data;
+  for (guint i = 0; i < ACCEPTS_AT_ONCE; i++) {
+    char *address = NULL;
+    int conn = rpc_listen_accept(fd, &address);
+    if (conn < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+      return;
+    if (conn < 0 && is_of_one_connection(errno))
+      continue;
+    if (conn < 0) {
+      g_autofree char *text = g_strdup_printf("cannot accept connections: %s", g_strerror(errno));
+      warn_seldom(&failed, text);
+      pause_accepting(server);
+      return;
+    }
+    if (atomic_load(&server->connections) >= server->max_connections) {
+      g_autofree char *text = g_strdup_printf("refused a connection of %s: max_connections is %u",
+                                              address, server->max_connections);
+      warn_seldom(&full, text);
+      close(conn);
+      g_free(address);
+      continue;
+    }
+    place_connection(server, conn, address);
+  }
+}
+
+/* On the first loop. */
+static void start_accepting(gpointer data)
+{
+  RpcServer *server = data;
+  struct event_base *base = rpc_loop_base(server->parts[0].loop);
+  server->accept_again = evtimer_new(base, on_accept_again, server);
+  for (guint i = 0; i < server->sockets->len; i++) {
+    struct event *event = event_new(base, g_array_index(server->sockets, int, i),
+                                    EV_READ | EV_PERSIST, on_acceptable, server);
+    event_add(event, NULL);
+    g_ptr_array_add(server->accept_events, event);
+  }
+}
+
+/* On the first loop; more than once does no harm. */
+static void stop_accepting(gpointer data)
+{
+  RpcServer *server = data;
+  for (guint i = 0; i < server->accept_events->len; i++)
+    event_free(server->accept_events->pdata[i]);
+  g_ptr_array_set_size(server->accept_events, 0);
+  if (server->accept_again != NULL)
+    event_free(server->accept_again);
+  server->accept_again = NULL;
+  g_clear_pointer(&server->sockets, rpc_listen_close);
+}
+
+/* --- life ---------------------------------------------------------------------------------------
+ */
+
+static void start_part(gpointer data)
+{
+  ServerLoop *part = data;
+  part->set =
+      conn_set_new(part->loop, &part->server->rules, part->server->budget, &conn_callbacks, part);
+}
+
+static void hook_part(gpointer data)
+{
+  ServerLoop *part = data;
+  rpc_loop_add_hook(part->loop, end_iteration, part);
+}
+
+static void unhook_part(gpointer data)
+{
+  ServerLoop *part = data;
+  end_iteration(part); /* what was answered in this iteration is still written */
+  rpc_loop_remove_hook(part->loop, end_iteration, part);
+}
+
+static void drain_part(gpointer data)
+{
+  ServerLoop *part = data;
+  conn_set_drain(part->set);
+}
+
+static void end_part(gpointer data)
+{
+  ServerLoop *part = data;
+  conn_set_free(part->set);
+}
+
+static void call_parts(RpcServer *server, void (*func)(gpointer part))
+{
+  for (guint i = 0; i < server->part_count; i++)
+    rpc_loop_call(server->parts[i].loop, func, &server->parts[i]);
+}
+
+RpcServer *rpc_server_new(RpcLoops *loops, const RpcServerOptions *options,
+                          const RpcHandlers *handlers, gpointer ctx, GError **error)
+{
+  GArray *sockets = rpc_listen(options->listen, error);
+  if (sockets == NULL)
+    return NULL;
+  RpcServer *server = g_new0(RpcServer, 1);
+  server->loops = loops;
+  server->services = options->services;
+  server->rules =
+      (ConnRules){.ordered = options->services == RPC_CLIENT_SERVICES,
+                  .max_requests_in_flight = MAX(options->max_requests_in_flight, 1u),
+                  .max_frame_size = options->max_frame_size,
+                  /* Less than a frame and its chunk could never be read. */
+                  .max_memory_in_flight = MAX(options->max_memory_in_flight,
+                                              options->max_frame_size + 4 * FRAME_CHUNK_SIZE),
+                  .idle_timeout_ms = options->idle_timeout_ms,
+                  .header_timeout_ms = options->header_timeout_ms};
+  server->max_connections = options->max_connections;
+  server->handlers = *handlers;
+  server->ctx = ctx;
+  server->budget = frame_budget_new();
+  server->sockets = sockets;
+  server->port = rpc_listen_port(g_array_index(sockets, int, 0));
+  server->accept_events = g_ptr_array_new();
+  server->part_count = rpc_loops_count(loops);
+  server->parts = g_new0(ServerLoop, server->part_count);
+  for (guint i = 0; i < server->part_count; i++)
+    server->parts[i] = (ServerLoop){.server = server, .loop = rpc_loops_get(loops, i)};
+  /* A hook looks at all parts, so they must all be there before the first. */
+  call_parts(server, start_part);
+  call_parts(server, hook_part);
+  rpc_loop_call(server->parts[0].loop, start_accepting, server);
+  return server;
+}
+
+guint16 rpc_server_port(RpcServer *server)
+{
+  return server->port;
+}
+
+guint rpc_server_connections(RpcServer *server)
+{
+  return atomic_load(&server->connections);
+}
+
+void rpc_server_drain(RpcServer *server)
+{
+  rpc_loop_call(server->parts[0].loop, stop_accepting, server);
+  call_parts(server, drain_part);
+}
+
+void rpc_server_free(RpcServer *server)
+{
+  rpc_loop_call(server->parts[0].loop, stop_accepting, server);
+  call_parts(server, unhook_part);
+  call_parts(server, end_part);
+  g_assert(atomic_load(&server->calls) == 0);
+  g_ptr_array_unref(server->accept_events);
+  frame_budget_unref(server->budget);
+  g_free(server->parts);
+  g_free(server);
+}

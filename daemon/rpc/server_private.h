@@ -1,0 +1,70 @@
+/*
+ * What the parts of the server share: server.c (life, accepting), call.c (a request from being cut
+ * to being answered), dispatch.c (methods). Outside of rpc/ use rpc/server.h.
+ */
+#pragma once
+
+#include "rpc/conn.h"
+#include "rpc/server.h"
+
+#include <event2/event.h>
+#include <stdatomic.h>
+
+/* A server's part on one loop; for the loop's thread only. */
+typedef struct ServerLoop {
+  RpcServer *server;
+  RpcLoop *loop;
+  ConnSet *set;
+  gboolean hot; /* a write or syncLog was handed over since the last batch_end */
+} ServerLoop;
+
+struct RpcServer {
+  RpcLoops *loops;
+  RpcServices services;
+  ConnRules rules;
+  guint max_connections;
+  RpcHandlers handlers;
+  gpointer ctx;
+  FrameBudget *budget;
+  ServerLoop *parts;
+  guint part_count;
+  atomic_uint connections;
+  atomic_uint calls; /* not answered yet */
+  guint16 port;
+
+  /* Of the first loop. */
+  GArray *sockets;            /* int */
+  GPtrArray *accept_events;   /* struct event* */
+  struct event *accept_again; /* runs while accepting is paused */
+  guint next_part;
+};
+
+struct RpcCall {
+  RpcServer *server;
+  RpcLoop *loop;
+  RpcConn *conn;
+  guint64 number; /* of the request on its connection */
+  gint32 seqid;
+  gboolean oneway;
+  guint flags;                 /* ConnAnswerFlags */
+  Frame frame;                 /* without a chunk once it was decoded and is not needed any more */
+  gsize args_at;               /* offset of the arguments in the frame */
+  const struct Method *method; /* NULL for the hot ones */
+  guint32 group;               /* of a handshake or heartbeat, for the reply */
+  gpointer args;               /* what the decoded arguments own */
+  GDestroyNotify free_args;
+  RpcReply *reply; /* on its way to the loop */
+};
+
+/* A request of the connection; takes the frame. */
+RpcCall *call_new(ServerLoop *part, RpcConn *conn, guint64 number, Frame *frame);
+
+/* Ends the call: takes the reply, NULL for none. Any thread. */
+void call_finish(RpcCall *call, RpcReply *reply);
+
+/* Ends the call by an exception of Thrift; with PROTOCOL_ERROR also the connection. Any thread. */
+void call_finish_exception(RpcCall *call, const char *name, gsize name_size, int type,
+                           const char *message);
+
+/* Takes one request apart and hands it over. */
+void dispatch_frame(ServerLoop *part, RpcConn *conn, guint64 number, Frame *frame);
