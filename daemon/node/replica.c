@@ -174,13 +174,43 @@ static void make_durable(Replica *replica)
     g_warning("stopping: %s", error != NULL ? error->message : "the store is not open");
 }
 
-void replica_close(Replica *replica)
+void replica_stop(Replica *replica)
 {
   stop_threads(replica);
   g_mutex_lock(&replica->mutex);
+  replica->stopped = TRUE;
+  group_refuse_writes(replica->group, SYNCLOG_NOT_READY, "the node stops");
   group_stop(replica->group);
   g_mutex_unlock(&replica->mutex);
   replica_free_links(replica);
+}
+
+void replica_job_begin(Replica *replica)
+{
+  g_atomic_int_inc(&replica->jobs);
+}
+
+void replica_job_end(Replica *replica)
+{
+  /* Under the lock, so that whoever waits for the last one may free the replica right after. */
+  g_mutex_lock(&replica->mutex);
+  if (g_atomic_int_dec_and_test(&replica->jobs))
+    g_cond_broadcast(&replica->progress_cond);
+  g_mutex_unlock(&replica->mutex);
+}
+
+/* Waits for the jobs that workers still do for this replica. */
+static void wait_for_jobs(Replica *replica)
+{
+  g_mutex_lock(&replica->mutex);
+  while (g_atomic_int_get(&replica->jobs) > 0)
+    g_cond_wait(&replica->progress_cond, &replica->mutex);
+  g_mutex_unlock(&replica->mutex);
+}
+
+void replica_close(Replica *replica)
+{
+  wait_for_jobs(replica);
   if (replica->fatal == NULL)
     make_durable(replica);
   EntryRun *run;

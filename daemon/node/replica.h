@@ -51,8 +51,10 @@ void replica_start(Replica *replica);
  * are connected. */
 void replica_drain(Replica *replica, gint64 timeout_ms);
 
-/* Answers all that waits, stops the threads, makes the store durable, closes everything. No handler
- * may run any more, and none may be inside the replica. */
+/* Stops the threads and answers all that waits; what is asked from now on is answered NOT_READY. */
+void replica_stop(Replica *replica);
+
+/* After replica_stop, once no handler runs any more: makes the store durable and closes all. */
 void replica_close(Replica *replica);
 
 /* --- requests; each answers `call`, now or later ------------------------------------------------

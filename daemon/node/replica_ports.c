@@ -53,6 +53,7 @@ static void read_job(gpointer data)
   group_on_read(replica->group, job->peer, job->log, job->from, run,
                 error != NULL ? error->message : NULL, clock_mono_us(replica->clock));
   g_mutex_unlock(&replica->mutex);
+  replica_job_end(replica);
 }
 
 static void port_read_log(gpointer ctx, guint32 peer, LogId log, guint64 from, guint max_count,
@@ -61,6 +62,7 @@ static void port_read_log(gpointer ctx, guint32 peer, LogId log, guint64 from, g
   Replica *replica = ctx;
   ReadJob *job = g_new(ReadJob, 1);
   *job = (ReadJob){replica, peer, log, from, max_count, max_bytes};
+  replica_job_begin(replica);
   rpc_loops_work(replica->loops, read_job, job);
 }
 

@@ -53,6 +53,7 @@ struct Replica {
   GCond progress_cond;      /* broadcast when something became durable or was applied */
   gboolean throttled;
   gboolean draining;
+  gboolean stopped;
   char *fatal;
 
   GMutex apply_mutex; /* guards the apply queue */
@@ -66,7 +67,12 @@ struct Replica {
   GThread *log_thread;
   GThread *apply_thread;
   gint64 own_synced_us; /* log thread only */
+  gint jobs;            /* atomic: on their way to or at a worker */
 };
+
+/* replica.c: around all that a worker does for the replica; the replica lives until then. */
+void replica_job_begin(Replica *replica);
+void replica_job_end(Replica *replica);
 
 /* replica_ports.c */
 GroupPorts replica_ports(Replica *replica);

@@ -75,11 +75,12 @@ static void write_job(gpointer data)
   g_autofree WriteJob *job = data;
   Replica *replica = job->replica;
   ClientWrite *write = prepare_write(replica, job->call, &job->request, job->timeout_ms);
-  if (write == NULL)
-    return;
-  g_mutex_lock(&replica->mutex);
-  submit_locked(replica, write);
-  g_mutex_unlock(&replica->mutex);
+  if (write != NULL) {
+    g_mutex_lock(&replica->mutex);
+    submit_locked(replica, write);
+    g_mutex_unlock(&replica->mutex);
+  }
+  replica_job_end(replica);
 }
 
 static LoopWrites *writes_of(Replica *replica, RpcLoop *loop)
@@ -97,6 +98,7 @@ void replica_write(Replica *replica, RpcCall *call, const WriteRequest *request,
   if (request->size > INLINE_DECODE_SIZE) {
     WriteJob *job = g_new(WriteJob, 1);
     *job = (WriteJob){replica, call, *request, timeout_ms};
+    replica_job_begin(replica);
     rpc_loops_work(replica->loops, write_job, job);
     return;
   }
@@ -186,6 +188,7 @@ static void sync_job(gpointer data)
 {
   g_autofree SyncJob *job = data;
   take_sync(job->replica, job->call, &job->request);
+  replica_job_end(job->replica);
 }
 
 void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *request)
@@ -200,6 +203,7 @@ void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *req
   }
   SyncJob *job = g_new(SyncJob, 1);
   *job = (SyncJob){replica, call, *request};
+  replica_job_begin(replica);
   rpc_loops_work(replica->loops, sync_job, job);
 }
 
@@ -247,6 +251,7 @@ static void run_read(gpointer data)
   g_rw_lock_reader_unlock(&replica->store_lock);
   g_clear_error(&pending->error);
   g_free(pending);
+  replica_job_end(replica);
 }
 
 void replica_run_read(Replica *replica, gpointer read, SynclogStatus status, const char *message)
@@ -262,9 +267,13 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
 {
   PendingRead *pending = g_new0(PendingRead, 1);
   *pending = (PendingRead){replica, read, data, NULL};
+  replica_job_begin(replica);
   g_mutex_lock(&replica->mutex);
-  gboolean ready = group_wait_applied(replica->group, pending, tokens,
-                                      clock_mono_us(replica->clock) + timeout_ms * 1000);
+  if (replica->stopped)
+    fail(&pending->error, SYNCLOG_NOT_READY, "the node stops");
+  gboolean ready =
+      replica->stopped || group_wait_applied(replica->group, pending, tokens,
+                                             clock_mono_us(replica->clock) + timeout_ms * 1000);
   g_mutex_unlock(&replica->mutex);
   if (ready)
     run_read(pending);

@@ -278,6 +278,11 @@ void rpc_server_drain(RpcServer *server)
   call_parts(server, drain_part);
 }
 
+guint rpc_server_calls(RpcServer *server)
+{
+  return atomic_load(&server->calls);
+}
+
 void rpc_server_free(RpcServer *server)
 {
   rpc_loop_call(server->parts[0].loop, stop_accepting, server);

@@ -101,6 +101,9 @@ guint16 rpc_server_port(RpcServer *server);
 
 guint rpc_server_connections(RpcServer *server);
 
+/* Requests that are not answered yet. Any thread. */
+guint rpc_server_calls(RpcServer *server);
+
 /* Accepts no more connections and reads no more requests; those in flight are still answered. */
 void rpc_server_drain(RpcServer *server);
 

@@ -7,7 +7,7 @@ Segment *segment_new(const char *directory, const SegmentHeader *header)
 {
   char name[SEGMENT_NAME_SIZE];
   Segment *segment = g_new0(Segment, 1);
-  g_atomic_ref_count_init(&segment->refs);
+  segment->refs = 1;
   segment->path = g_build_filename(directory, segment_name_format(header->first_index, name), NULL);
   segment->header = *header;
   segment->last_index = header->first_index - 1;
@@ -21,13 +21,13 @@ Segment *segment_new(const char *directory, const SegmentHeader *header)
 
 Segment *segment_ref(Segment *segment)
 {
-  g_atomic_ref_count_inc(&segment->refs);
+  g_atomic_int_inc(&segment->refs);
   return segment;
 }
 
 void segment_unref(Segment *segment)
 {
-  if (!g_atomic_ref_count_dec(&segment->refs))
+  if (!g_atomic_int_dec_and_test(&segment->refs))
     return;
   g_free(segment->path);
   g_mutex_clear(&segment->lock);

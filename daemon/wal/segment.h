@@ -28,7 +28,7 @@ enum {
 };
 
 typedef struct Segment {
-  gatomicrefcount refs;
+  gint refs; /* atomic */
   char *path;
   SegmentHeader header;
 

@@ -196,7 +196,7 @@ static guint count_durable(FakeCluster *cluster, LogId log, guint64 index)
 {
   guint durable = 0;
   for (guint i = 1; i <= cluster->count; i++)
-    durable += fake_durable(cluster, i, log) >= index;
+    durable += fake_kept(cluster, i, log) >= index;
   return durable;
 }
 

@@ -163,6 +163,8 @@ FakeNode *fake_node(FakeCluster *cluster, guint node);
 LogId fake_own_log(FakeCluster *cluster, guint node);
 /* As the node's disk and store have it; 0 when they know nothing of the log. */
 guint64 fake_durable(FakeCluster *cluster, guint node, LogId log);
+/* … what a power loss would leave, in the log or in the store. */
+guint64 fake_kept(FakeCluster *cluster, guint node, LogId log);
 guint64 fake_written(FakeCluster *cluster, guint node, LogId log);
 guint64 fake_applied(FakeCluster *cluster, guint node, LogId log);
 FakeLog *fake_find_log(FakeCluster *cluster, guint node, LogId log);

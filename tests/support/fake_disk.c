@@ -184,7 +184,7 @@ static void do_trim(FakeNode *node, const TrimWork *trim)
   g_assert(log != NULL);
   /* P5 */
   for (guint i = 1; i <= node->cluster->count; i++)
-    fast_assert(fake_durable(node->cluster, i, trim->log) >= trim->index);
+    fast_assert(fake_kept(node->cluster, i, trim->log) >= trim->index);
   fast_assert(find_applied(node->store, trim->log)->durable >= trim->index);
   while (log->base < trim->index) {
     g_ptr_array_remove_index(log->records, 0);
@@ -442,8 +442,13 @@ FakeApplied *fake_find_applied(FakeCluster *cluster, guint node, LogId log)
 guint64 fake_durable(FakeCluster *cluster, guint node, LogId log)
 {
   const FakeLog *found = fake_find_log(cluster, node, log);
+  return found != NULL ? found->durable : 0;
+}
+
+guint64 fake_kept(FakeCluster *cluster, guint node, LogId log)
+{
   const FakeApplied *applied = fake_find_applied(cluster, node, log);
-  return MAX(found != NULL ? found->durable : 0, applied != NULL ? applied->durable : 0);
+  return MAX(fake_durable(cluster, node, log), applied != NULL ? applied->durable : 0);
 }
 
 guint64 fake_written(FakeCluster *cluster, guint node, LogId log)

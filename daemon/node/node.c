@@ -1,0 +1,309 @@
+#include "node/node.h"
+
+#include "node/identity.h"
+#include "node/service.h"
+#include "rpc/client.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+enum {
+  DRAIN_MS = 3000,  /* to send the last entries before stopping */
+  ANSWER_MS = 5000, /* for the last answers to leave */
+  HEALTHCHECK_MS = 2000,
+  RETENTION_INTERVAL_MS = 1000,
+  HEADER_TIMEOUT_MS = 30000,
+  MAX_APPLY_BACKLOG = 64 << 20,
+  MICROSECONDS_PER_SECOND = 1000000,
+};
+
+typedef struct Node {
+  const char *config_path;
+  Config *config; /* as running; main thread only */
+  Identity *identity;
+  RpcLoops *loops;
+  Replica *replica;
+  Service *service;
+  RpcServer *clients, *peers;
+  GMainLoop *main_loop;
+  gboolean stopping;
+  GError *failure;
+} Node;
+
+/* --- opening ------------------------------------------------------------------------------------
+ */
+
+static guint by_cores(guint configured, guint part)
+{
+  return configured > 0 ? configured : MAX(1, g_get_num_processors() / part);
+}
+
+static GArray *peers_of(const Config *config)
+{
+  GArray *peers = g_array_new(FALSE, FALSE, sizeof(ReplicaPeer));
+  for (guint i = 0; i < config->peers->len; i++) {
+    const ConfigPeer *peer = &g_array_index(config->peers, ConfigPeer, i);
+    ReplicaPeer one = {peer->node_id, peer->address};
+    g_array_append_val(peers, one);
+  }
+  return peers;
+}
+
+static GroupOptions group_options(const Config *config)
+{
+  return (GroupOptions){.group = 0,
+                        .max_pending_batch = config->max_pending_batch,
+                        .max_requests_per_batch = config->max_requests_per_batch,
+                        .max_size_per_batch = config->max_size_per_batch,
+                        .max_pending_requests = config->max_pending_requests,
+                        .max_pending_bytes = config->max_pending_bytes,
+                        .max_queued_bytes = config->max_queued_bytes,
+                        .max_commit_size = config->max_commit_size,
+                        .max_apply_backlog = MAX_APPLY_BACKLOG,
+                        .basic_retry_wait_ms = (guint64)config->basic_retry_wait_ms,
+                        .max_retry_wait_ms = (guint64)config->max_retry_wait_ms,
+                        .heartbeat_interval_ms = config->heartbeat_interval_ms,
+                        .mirror_sync_interval_ms = config->mirror_sync_interval_ms,
+                        .retention_interval_ms = RETENTION_INTERVAL_MS,
+                        .max_frame_size = config->max_frame_size,
+                        .random_seed = (guint64)g_get_real_time() ^ config->node_id};
+}
+
+static gboolean open_replica(Node *node, GError **error)
+{
+  const Config *config = node->config;
+  static const WalSync wal_sync[] = {[CONFIG_WAL_SYNC_GROUP] = WAL_SYNC_GROUP,
+                                     [CONFIG_WAL_SYNC_INTERVAL] = WAL_SYNC_INTERVAL,
+                                     [CONFIG_WAL_SYNC_NONE] = WAL_SYNC_NONE};
+  g_autofree char *directory = g_build_filename(config->data_dir, "group-0", NULL);
+  g_autoptr(GArray) peers = peers_of(config);
+  ReplicaOptions options = {.directory = directory,
+                            .group = group_options(config),
+                            .peers = peers,
+                            .wal_sync = wal_sync[config->wal_sync],
+                            .wal_sync_interval_ms = config->wal_sync_interval_ms,
+                            .wal_segment_size = config->wal_segment_size,
+                            .throttle_threshold = config->throttle_threshold,
+                            .partition_interval = config_partition_units(config),
+                            .memtable_size = config->memtable_size,
+                            .block_cache_size = config->block_cache_size,
+                            .request_timeout_ms = config->request_timeout_ms};
+  node->replica = replica_open(node->identity, node->loops, &options, error);
+  return node->replica != NULL;
+}
+
+static gboolean open_servers(Node *node, GError **error)
+{
+  const Config *config = node->config;
+  RpcServerOptions options = {.listen = config->replication_listen,
+                              .services = RPC_PEER_SERVICE,
+                              .max_connections = config->max_connections,
+                              .max_requests_in_flight = config->max_requests_in_flight,
+                              .max_frame_size = config->max_frame_size,
+                              .max_memory_in_flight = config->max_memory_in_flight,
+                              .header_timeout_ms = HEADER_TIMEOUT_MS};
+  /* Every log may have a full window on the peer's channel. */
+  options.max_requests_in_flight =
+      MAX(options.max_requests_in_flight, config->max_pending_batch * 4);
+  node->peers = rpc_server_new(node->loops, &options, service_handlers(), node->service, error);
+  if (node->peers == NULL)
+    return FALSE;
+  options.listen = config->client_listen;
+  options.services = RPC_CLIENT_SERVICES;
+  options.max_requests_in_flight = config->max_requests_in_flight;
+  options.idle_timeout_ms = config->idle_timeout_ms;
+  node->clients = rpc_server_new(node->loops, &options, service_handlers(), node->service, error);
+  return node->clients != NULL;
+}
+
+static gboolean open_node(Node *node, GError **error)
+{
+  const Config *config = node->config;
+  node->identity = identity_open(config->data_dir, config->node_id, config->cluster_id,
+                                 config_time_precision_name(config), error);
+  if (node->identity == NULL)
+    return FALSE;
+  node->loops =
+      rpc_loops_new(by_cores(config->network_threads, 2), by_cores(config->worker_threads, 1));
+  if (!open_replica(node, error))
+    return FALSE;
+  node->service = service_new(node->replica, config);
+  if (!open_servers(node, error))
+    return FALSE;
+  service_set_servers(node->service, node->clients, node->peers);
+  replica_start(node->replica);
+  return TRUE;
+}
+
+/* --- closing ------------------------------------------------------------------------------------
+ */
+
+/* Waits until the last answers have been given. */
+static void wait_for_answers(RpcServer *server)
+{
+  gint64 until_us = g_get_monotonic_time() + ANSWER_MS * 1000;
+  while (rpc_server_calls(server) > 0 && g_get_monotonic_time() < until_us)
+    g_poll(NULL, 0, 5);
+}
+
+static void close_node(Node *node)
+{
+  if (node->clients != NULL)
+    rpc_server_drain(node->clients);
+  if (node->replica != NULL && node->clients != NULL)
+    replica_drain(node->replica, DRAIN_MS);
+  if (node->peers != NULL)
+    rpc_server_drain(node->peers);
+  if (node->replica != NULL)
+    replica_stop(node->replica);
+  if (node->clients != NULL) {
+    wait_for_answers(node->clients);
+    rpc_server_free(node->clients);
+  }
+  if (node->peers != NULL) {
+    wait_for_answers(node->peers);
+    rpc_server_free(node->peers);
+  }
+  if (node->replica != NULL)
+    replica_close(node->replica);
+  g_clear_pointer(&node->service, service_free);
+  g_clear_pointer(&node->loops, rpc_loops_free);
+  g_clear_pointer(&node->identity, identity_free);
+}
+
+/* --- running ------------------------------------------------------------------------------------
+ */
+
+static gboolean on_stop_signal(gpointer data)
+{
+  Node *node = data;
+  /* A second signal: everything acknowledged is on disk already, so nothing has to be waited for.
+   */
+  signal(SIGTERM, SIG_DFL);
+  signal(SIGINT, SIG_DFL);
+  g_message("stopping");
+  g_main_loop_quit(node->main_loop);
+  return G_SOURCE_REMOVE;
+}
+
+static void note_change(const ConfigChange *change)
+{
+  const char *from = change->old_value != NULL ? change->old_value : "(none)";
+  const char *to = change->new_value != NULL ? change->new_value : "(none)";
+  if (change->reloadable)
+    g_message("[%s] %s: %s -> %s", change->section, change->key, from, to);
+  else
+    g_warning("[%s] %s: %s -> %s takes effect at the next start", change->section, change->key,
+              from, to);
+}
+
+static gboolean on_reload_signal(gpointer data)
+{
+  Node *node = data;
+  sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time());
+  g_autoptr(GError) error = NULL;
+  g_autoptr(Config) fresh = config_load(node->config_path, &error);
+  if (fresh == NULL) {
+    g_critical("reload: %s; the running configuration stays", error->message);
+  } else {
+    g_autoptr(GPtrArray) changes = config_diff(node->config, fresh);
+    for (guint i = 0; i < changes->len; i++)
+      note_change(changes->pdata[i]);
+    config_adopt(node->config, fresh);
+    service_adopt(node->service, node->config);
+    log_set_level((LogLevel)node->config->log_level);
+    replica_set_retry_waits(node->replica, (guint64)node->config->basic_retry_wait_ms,
+                            (guint64)node->config->max_retry_wait_ms);
+    replica_set_heartbeat_interval(node->replica, node->config->heartbeat_interval_ms);
+    replica_set_throttle_threshold(node->replica, node->config->throttle_threshold);
+    g_message("configuration read again: %u changes", changes->len);
+  }
+  sd_notify(0, "READY=1");
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_second(gpointer data)
+{
+  Node *node = data;
+  replica_housekeeping(node->replica);
+  g_autofree char *fatal = replica_fatal(node->replica);
+  if (fatal == NULL)
+    return G_SOURCE_CONTINUE;
+  fail(&node->failure, SYNCLOG_INTERNAL, "%s", fatal);
+  g_main_loop_quit(node->main_loop);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean on_watchdog(gpointer data)
+{
+  Node *node = data;
+  if (replica_is_alive(node->replica))
+    sd_notify(0, "WATCHDOG=1");
+  return G_SOURCE_CONTINUE;
+}
+
+static void run_main_loop(Node *node)
+{
+  node->main_loop = g_main_loop_new(NULL, FALSE);
+  guint sources[5] = {g_unix_signal_add(SIGHUP, on_reload_signal, node),
+                      g_timeout_add(1000, on_second, node)};
+  g_unix_signal_add(SIGTERM, on_stop_signal, node);
+  g_unix_signal_add(SIGINT, on_stop_signal, node);
+  guint64 watchdog_us = 0;
+  if (sd_watchdog_enabled(0, &watchdog_us) > 0 && watchdog_us > 0)
+    sources[2] = g_timeout_add((guint)(watchdog_us / 1000 / 3), on_watchdog, node);
+  sd_notifyf(0, "READY=1\nSTATUS=serving clients on %s, peers on %s", node->config->client_listen,
+             node->config->replication_listen);
+  g_message("node %u serves clients on %s, peers on %s", node->config->node_id,
+            node->config->client_listen, node->config->replication_listen);
+  g_main_loop_run(node->main_loop);
+  sd_notify(0, "STOPPING=1\nSTATUS=stopping");
+  for (guint i = 0; i < G_N_ELEMENTS(sources); i++)
+    if (sources[i] != 0)
+      g_clear_handle_id(&sources[i], g_source_remove);
+  g_clear_pointer(&node->main_loop, g_main_loop_unref);
+}
+
+gboolean node_run(const Config *config, const char *config_path, GError **error)
+{
+  signal(SIGPIPE, SIG_IGN);
+  g_autofree char *text = config_print(config);
+  g_autoptr(Config) running = config_parse(text, strlen(text), config_path, error);
+  if (running == NULL)
+    return FALSE;
+  Node node = {.config_path = config_path, .config = running};
+  sd_notify(0, "STATUS=opening the logs and the store");
+  gboolean opened = open_node(&node, error);
+  if (opened)
+    run_main_loop(&node);
+  close_node(&node);
+  if (node.failure == NULL)
+    return opened;
+  g_propagate_error(error, node.failure);
+  return FALSE;
+}
+
+gboolean node_healthcheck(const Config *config, GError **error)
+{
+  g_auto(GStrv) listen = g_strsplit(config->client_listen, ",", 2);
+  const char *address = g_strstrip(listen[0]);
+  /* An address that stands for all is reached by loopback. */
+  g_autofree char *loopback = NULL;
+  if (g_str_has_prefix(address, "0.0.0.0:"))
+    loopback = g_strconcat("127.0.0.1:", address + strlen("0.0.0.0:"), NULL);
+  else if (g_str_has_prefix(address, "[::]:"))
+    loopback = g_strconcat("[::1]:", address + strlen("[::]:"), NULL);
+  g_autoptr(RpcClient) client =
+      rpc_client_new(loopback != NULL ? loopback : address, HEALTHCHECK_MS);
+  NodeInfo info = {0};
+  if (!rpc_client_info(client, &info, error))
+    return FALSE;
+  gboolean own = info.node_id == config->node_id;
+  if (!own)
+    fail(error, SYNCLOG_NOT_READY, "node %u answers at %s", info.node_id, address);
+  node_info_clear(&info);
+  return own;
+}

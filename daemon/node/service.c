@@ -1,0 +1,296 @@
+#include "node/service.h"
+
+#include "base/limits.h"
+
+/* The only group so far; ids stand in every request from the start. */
+enum { GROUP = 0, SERIES_LIMIT = 1000, WINDOW_LIMIT = 100000 };
+
+struct Service {
+  Replica *replica;
+  GMutex mutex; /* guards config and servers */
+  Config *config;
+  RpcServer *clients, *peers;
+};
+
+/* What the handlers need of the configuration. */
+typedef struct Bounds {
+  gint64 write_timeout_ms, read_timeout_ms;
+  guint page_rows, max_page_rows;
+} Bounds;
+
+Service *service_new(Replica *replica, const Config *config)
+{
+  Service *service = g_new0(Service, 1);
+  service->replica = replica;
+  g_mutex_init(&service->mutex);
+  g_autofree char *text = config_print(config);
+  service->config = config_parse(text, strlen(text), "configuration", NULL);
+  g_assert(service->config != NULL);
+  return service;
+}
+
+void service_free(Service *service)
+{
+  config_free(service->config);
+  g_mutex_clear(&service->mutex);
+  g_free(service);
+}
+
+void service_adopt(Service *service, const Config *fresh)
+{
+  g_mutex_lock(&service->mutex);
+  config_adopt(service->config, fresh);
+  g_mutex_unlock(&service->mutex);
+}
+
+void service_set_servers(Service *service, RpcServer *clients, RpcServer *peers)
+{
+  g_mutex_lock(&service->mutex);
+  service->clients = clients;
+  service->peers = peers;
+  g_mutex_unlock(&service->mutex);
+}
+
+static Bounds bounds_of(Service *service)
+{
+  g_mutex_lock(&service->mutex);
+  Bounds bounds = {service->config->write_timeout_ms, service->config->read_timeout_ms,
+                   service->config->page_rows, service->config->max_page_rows};
+  g_mutex_unlock(&service->mutex);
+  return bounds;
+}
+
+static gint64 bounded_timeout(gint asked_ms, gint64 limit_ms)
+{
+  return asked_ms < 0 ? limit_ms : MIN(asked_ms, limit_ms);
+}
+
+static gboolean check_group(guint32 group, GError **error)
+{
+  return group == GROUP ||
+         fail(error, SYNCLOG_UNKNOWN_GROUP, "group %u does not exist here", group);
+}
+
+/* --- writes and replication ---------------------------------------------------------------------
+ */
+
+static void handle_write(gpointer ctx, RpcCall *call, const WriteRequest *request)
+{
+  Service *service = ctx;
+  Bounds bounds = bounds_of(service);
+  replica_write(service->replica, call, request,
+                bounded_timeout(request->timeout_ms, bounds.write_timeout_ms));
+}
+
+static void handle_batch_end(gpointer ctx, RpcLoop *loop)
+{
+  Service *service = ctx;
+  replica_flush_writes(service->replica, loop);
+}
+
+static void handle_sync_log(gpointer ctx, RpcCall *call, const SyncLogRequest *request)
+{
+  Service *service = ctx;
+  replica_sync_log(service->replica, call, request);
+}
+
+static void handle_handshake(gpointer ctx, RpcCall *call, const Handshake *handshake)
+{
+  Service *service = ctx;
+  replica_handshake(service->replica, call, handshake);
+}
+
+static void handle_heartbeat(gpointer ctx, RpcCall *call, const Heartbeat *heartbeat)
+{
+  Service *service = ctx;
+  replica_heartbeat(service->replica, call, heartbeat);
+}
+
+/* --- reads --------------------------------------------------------------------------------------
+ */
+
+/* A read on its way; what it borrows lives until the call is answered. */
+typedef struct ReadJob {
+  RpcCall *call;
+  Query query;
+  AggregateQuery aggregate;
+  const char *device;
+  const char *const *measurements;
+  const char *prefix, *after;
+  guint limit;
+} ReadJob;
+
+/* Runs `read` once what must be seen is applied; answers by it too when it can't be. */
+static void start_read(Service *service, const ReadOptions *options, ReplicaRead read,
+                       const ReadJob *job)
+{
+  Bounds bounds = bounds_of(service);
+  ReadJob *copy = g_memdup2(job, sizeof *job);
+  g_autoptr(GError) error = NULL;
+  if (!check_group(options->group, &error)) {
+    read(copy, NULL, error);
+    return;
+  }
+  replica_read(service->replica, options->tokens,
+               bounded_timeout(options->timeout_ms, bounds.read_timeout_ms), read, copy);
+}
+
+static void read_query(gpointer data, Store *store, const GError *error)
+{
+  g_autofree ReadJob *job = data;
+  g_autoptr(GError) local = NULL;
+  g_autoptr(Table) table = store != NULL ? store_query(store, &job->query, &local) : NULL;
+  rpc_call_reply_query(job->call, error != NULL ? error : local, table);
+}
+
+static void handle_query(gpointer ctx, RpcCall *call, const ReadOptions *options,
+                         const Query *query)
+{
+  Service *service = ctx;
+  Bounds bounds = bounds_of(service);
+  ReadJob job = {.call = call, .query = *query};
+  guint limit = query->limit > 0 ? query->limit : bounds.page_rows;
+  job.query.limit = MIN(limit, bounds.max_page_rows);
+  start_read(service, options, read_query, &job);
+}
+
+static void read_last(gpointer data, Store *store, const GError *error)
+{
+  g_autofree ReadJob *job = data;
+  g_autoptr(GError) local = NULL;
+  g_autoptr(GPtrArray) values =
+      store != NULL ? store_last(store, job->device, job->measurements, &local) : NULL;
+  rpc_call_reply_last(job->call, error != NULL ? error : local, values);
+}
+
+static void handle_last(gpointer ctx, RpcCall *call, const ReadOptions *options, const char *device,
+                        const char *const *measurements)
+{
+  ReadJob job = {.call = call, .device = device, .measurements = measurements};
+  start_read(ctx, options, read_last, &job);
+}
+
+static void read_aggregate(gpointer data, Store *store, const GError *error)
+{
+  g_autofree ReadJob *job = data;
+  g_autoptr(GError) local = NULL;
+  g_autoptr(Aggregate) aggregate =
+      store != NULL ? store_aggregate(store, &job->aggregate, &local) : NULL;
+  rpc_call_reply_aggregate(job->call, error != NULL ? error : local, aggregate);
+}
+
+static void handle_aggregate(gpointer ctx, RpcCall *call, const ReadOptions *options,
+                             const AggregateQuery *query)
+{
+  ReadJob job = {.call = call, .aggregate = *query};
+  if (query->limit == 0 || query->limit > WINDOW_LIMIT)
+    job.aggregate.limit = WINDOW_LIMIT;
+  start_read(ctx, options, read_aggregate, &job);
+}
+
+static void read_series(gpointer data, Store *store, const GError *error)
+{
+  g_autofree ReadJob *job = data;
+  g_autoptr(GError) local = NULL;
+  gboolean more = FALSE;
+  g_autoptr(GPtrArray) devices =
+      store != NULL ? store_series(store, job->prefix, job->after, job->limit, &more, &local)
+                    : NULL;
+  rpc_call_reply_series(job->call, error != NULL ? error : local, devices, more);
+}
+
+static void handle_series(gpointer ctx, RpcCall *call, guint32 group, const char *prefix,
+                          const char *after, guint limit)
+{
+  ReadOptions options = {.group = group, .timeout_ms = -1};
+  ReadJob job = {.call = call, .prefix = prefix, .after = after};
+  job.limit = limit == 0 ? SERIES_LIMIT : MIN(limit, SERIES_LIMIT);
+  start_read(ctx, &options, read_series, &job);
+}
+
+/* --- status -------------------------------------------------------------------------------------
+ */
+
+static void read_digest(gpointer data, Store *store, const GError *error)
+{
+  g_autofree ReadJob *job = data;
+  g_autoptr(GError) local = NULL;
+  g_autoptr(GArray) logs = NULL;
+  StateDigest digest = {0};
+  if (store != NULL)
+    store_digest(store, &digest, &logs, &local);
+  g_autoptr(Progress) progress = progress_new();
+  for (guint i = 0; logs != NULL && i < logs->len; i++) {
+    const StoreProgress *log = &g_array_index(logs, StoreProgress, i);
+    LogProgress *p = progress_put(progress, log->log);
+    p->received = p->durable = p->applied = log->applied;
+    p->applied_hlc = log->hlc;
+    p->first_available = log->applied + 1;
+  }
+  rpc_call_reply_digest(job->call, error != NULL ? error : local, &digest, progress);
+}
+
+static void handle_digest(gpointer ctx, RpcCall *call, const ReadOptions *options)
+{
+  ReadJob job = {.call = call};
+  start_read(ctx, options, read_digest, &job);
+}
+
+static void handle_info(gpointer ctx, RpcCall *call)
+{
+  Service *service = ctx;
+  NodeInfo info = {.version = g_strdup(SYNCLOG_VERSION),
+                   .groups = g_array_new(FALSE, FALSE, sizeof(guint32))};
+  guint32 group = GROUP;
+  g_array_append_val(info.groups, group);
+  g_mutex_lock(&service->mutex);
+  info.node_id = service->config->node_id;
+  info.cluster_id = g_strdup(service->config->cluster_id);
+  info.time_precision = g_strdup(config_time_precision_name(service->config));
+  g_mutex_unlock(&service->mutex);
+  rpc_call_reply_info(call, &info);
+  node_info_clear(&info);
+}
+
+static void handle_status(gpointer ctx, RpcCall *call, guint32 group)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(NodeStatus) status = NULL;
+  if (check_group(group, &error)) {
+    status = replica_status(service->replica);
+    g_mutex_lock(&service->mutex);
+    if (service->clients != NULL)
+      status->connections =
+          rpc_server_connections(service->clients) + rpc_server_connections(service->peers);
+    g_mutex_unlock(&service->mutex);
+  }
+  rpc_call_reply_status(call, error, status);
+}
+
+static void handle_config(gpointer ctx, RpcCall *call)
+{
+  Service *service = ctx;
+  g_mutex_lock(&service->mutex);
+  g_autoptr(GPtrArray) entries = config_entries(service->config);
+  g_mutex_unlock(&service->mutex);
+  rpc_call_reply_config(call, entries);
+}
+
+const RpcHandlers *service_handlers(void)
+{
+  static const RpcHandlers handlers = {.write = handle_write,
+                                       .sync_log = handle_sync_log,
+                                       .handshake = handle_handshake,
+                                       .heartbeat = handle_heartbeat,
+                                       .query = handle_query,
+                                       .last = handle_last,
+                                       .aggregate = handle_aggregate,
+                                       .series = handle_series,
+                                       .info = handle_info,
+                                       .status = handle_status,
+                                       .digest = handle_digest,
+                                       .config = handle_config,
+                                       .batch_end = handle_batch_end};
+  return &handlers;
+}

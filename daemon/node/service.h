@@ -1,0 +1,24 @@
+/*
+ * What the node answers to clients, operators and peers: the handlers behind rpc/server.h.
+ * Thread-safe.
+ */
+#pragma once
+
+#include "node/config.h"
+#include "node/replica.h"
+
+typedef struct Service Service;
+
+/* `replica` must outlive the service; `config` is copied. */
+Service *service_new(Replica *replica, const Config *config);
+void service_free(Service *service);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_free)
+
+/* Takes over what may change at run time. */
+void service_adopt(Service *service, const Config *fresh);
+
+/* The servers whose connections are counted in the status; set once, before clients come. */
+void service_set_servers(Service *service, RpcServer *clients, RpcServer *peers);
+
+/* For rpc_server_new, with the service as ctx. */
+const RpcHandlers *service_handlers(void);

@@ -1,0 +1,485 @@
+/* Restarts, power losses, full and broken disks, deletion of what nobody needs, lost parts of logs.
+ */
+#include "support/fake_cluster.c"
+#include "support/suite.h"
+
+static FakeCluster *ready_cluster(guint count, guint32 seed)
+{
+  FakeCluster *cluster = fake_cluster_new(count, seed);
+  fake_start_all(cluster);
+  fake_run_for(cluster, 500000);
+  return cluster;
+}
+
+static void write_many(FakeCluster *cluster, guint node, guint count)
+{
+  for (guint i = 0; i < count; i++)
+    fake_write(cluster, node, ACK_LOCAL, 0);
+}
+
+/* Writes that are on all nodes, one after the other. */
+static void write_through(FakeCluster *cluster, guint node, guint count)
+{
+  write_many(cluster, node, count);
+  fake_run_until_equal(cluster, 10 * G_USEC_PER_SEC);
+}
+
+static void persist_all(FakeCluster *cluster)
+{
+  for (guint i = 1; i <= cluster->count; i++)
+    if (cluster->nodes[i].group != NULL)
+      fake_persist(cluster, i);
+}
+
+/* Drops what a node that is down has of a log above `index`, from its WAL only. */
+static void cut_log(FakeCluster *cluster, guint node, LogId id, guint64 index)
+{
+  FakeLog *log = fake_find_log(cluster, node, id);
+  g_assert(cluster->nodes[node].group == NULL && index >= log->base);
+  g_ptr_array_set_size(log->records, (gint)(index - log->base));
+  log->durable = MIN(log->durable, index);
+}
+
+static FakeVerdict count_filter(gpointer ctx, guint from, guint to, const SyncBatch *batch,
+                                SyncReply *reply)
+{
+  (void)from;
+  (void)to;
+  (void)reply;
+  *(guint64 *)ctx += batch->last_index - batch->first_index + 1;
+  return FAKE_DELIVER;
+}
+
+/* --- restarts -----------------------------------------------------------------------------------
+ */
+
+START_TEST(restart_goes_on_where_it_was)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 1);
+  write_through(cluster, 1, 100);
+  guint64 sent = 0;
+  cluster->filter = count_filter;
+  cluster->filter_ctx = &sent;
+  for (guint i = 0; i < 6; i++) {
+    guint node = 1 + i % 3;
+    fake_kill(cluster, node);
+    fake_run_for(cluster, 100000);
+    fake_start(cluster, node, FALSE);
+    write_through(cluster, 1 + (i + 1) % 3, 10);
+  }
+  /* Each of the 60 new ones went to two nodes, and no old one again. */
+  ck_assert_uint_eq(sent, 120);
+  ck_assert_uint_eq(fake_applied(cluster, 3, fake_own_log(cluster, 1)), 100 + 20);
+}
+END_TEST
+
+START_TEST(acknowledged_writes_survive_power_losses)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 2);
+  for (guint i = 0; i < 60; i++) {
+    guint node = 1 + i % 3;
+    for (guint k = 0; k < 20; k++)
+      fake_write(cluster, node, k % 2 == 0 ? ACK_LOCAL : ACK_MAJORITY, G_USEC_PER_SEC);
+    if (i % 4 == 0)
+      persist_all(cluster);
+    fake_run_for(cluster, g_rand_int_range(cluster->rand, 0, 20000));
+    fake_power_off(cluster, node);
+    fake_run_for(cluster, g_rand_int_range(cluster->rand, 0, 300000));
+    fake_start(cluster, node, FALSE);
+  }
+  fake_run_until_equal(cluster, 30 * G_USEC_PER_SEC);
+  guint answered = 0;
+  for (guint i = 0; i < cluster->writes->len; i++) {
+    const FakeWrite *write = cluster->writes->pdata[i];
+    if (!write->answered)
+      continue;
+    answered++;
+    for (guint node = 1; node <= 3; node++)
+      ck_assert_uint_ge(fake_applied(cluster, node, write->token.log), write->token.index);
+  }
+  ck_assert_uint_gt(answered, 300);
+}
+END_TEST
+
+START_TEST(store_becomes_durable_after_its_logs)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 3);
+  cluster->options.mirror_sync_interval_ms = 60000;
+  fake_start_all(cluster);
+  fake_run_for(cluster, 500000);
+  write_many(cluster, 1, 50);
+  fake_run_for(cluster, 50000);
+  LogId log = fake_own_log(cluster, 1);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 50);
+  ck_assert_uint_eq(fake_durable(cluster, 2, log), 0);
+  ck_assert(!group_mirrors_synced(cluster->nodes[2].group));
+  fake_persist(cluster, 2); /* the fake checks that the log is synced first */
+  fake_run_for(cluster, 10000);
+  ck_assert_uint_eq(fake_find_log(cluster, 2, log)->durable, 50);
+  ck_assert_uint_eq(fake_find_applied(cluster, 2, log)->durable, 50);
+}
+END_TEST
+
+/* --- full and broken disks ----------------------------------------------------------------------
+ */
+
+START_TEST(full_disk_refuses_and_goes_on_later)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 4);
+  write_through(cluster, 1, 5);
+  cluster->nodes[1].disk_full = TRUE;
+  FakeWrite *refused = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 10000);
+  ck_assert_int_eq(refused->status, SYNCLOG_NO_SPACE);
+  ck_assert(refused->answered);
+  cluster->nodes[1].disk_full = FALSE;
+  FakeWrite *taken = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_until_equal(cluster, G_USEC_PER_SEC);
+  ck_assert_int_eq(taken->status, SYNCLOG_OK);
+  ck_assert_uint_eq(taken->token.index, 6);
+  ck_assert_uint_gt(taken->write.hlc, refused->write.hlc);
+  ck_assert_uint_eq(fake_applied(cluster, 2, fake_own_log(cluster, 1)), 6);
+}
+END_TEST
+
+START_TEST(broken_disk_makes_the_own_log_read_only)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 5);
+  write_through(cluster, 1, 5);
+  cluster->nodes[1].disk_broken = TRUE;
+  FakeWrite *failed = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 500); /* it is being written */
+  FakeWrite *queued = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 10000);
+  ck_assert_int_eq(failed->status, SYNCLOG_READ_ONLY);
+  ck_assert_int_eq(queued->status, SYNCLOG_READ_ONLY);
+  cluster->nodes[1].disk_broken = FALSE; /* never tried again as if nothing had happened */
+  FakeWrite *later = fake_write(cluster, 1, ACK_LOCAL, 0);
+  ck_assert(!later->taken);
+  ck_assert_int_eq(later->status, SYNCLOG_READ_ONLY);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+  ck_assert_str_eq(status->state, "read-only");
+  ck_assert_str_eq(fake_log_status(status, fake_own_log(cluster, 1))->state, "read-only");
+  ck_assert_ptr_nonnull(strstr(cluster->nodes[1].notes->str, "the disk says no"));
+  /* The others still write, and it still receives. */
+  write_through(cluster, 2, 5);
+}
+END_TEST
+
+START_TEST(full_disk_of_a_follower_holds_only_it)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 6);
+  LogId log = fake_own_log(cluster, 1);
+  cluster->nodes[2].disk_full = TRUE;
+  for (guint i = 0; i < 50; i++) {
+    fake_write(cluster, 1, ACK_MAJORITY, G_USEC_PER_SEC);
+    write_many(cluster, 1, 40);
+    fake_run_for(cluster, 20000);
+  }
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 50 * 41);
+  ck_assert_uint_lt(fake_applied(cluster, 2, log), 50 * 41);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+  ck_assert_ptr_nonnull(strstr(fake_peer_status(status, 2)->message, "no space"));
+  cluster->nodes[2].disk_full = FALSE;
+  fake_run_until_equal(cluster, 30 * G_USEC_PER_SEC);
+}
+END_TEST
+
+START_TEST(broken_mirror_is_read_only_and_told)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 7);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 5);
+  cluster->nodes[2].disk_broken = TRUE;
+  write_many(cluster, 1, 5);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  cluster->nodes[2].disk_broken = FALSE;
+  fake_run_for(cluster, 30 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 10);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 5);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+  ck_assert_str_eq(fake_log_status(status, log)->state, "read-only");
+  g_autoptr(NodeStatus) sender = fake_status(cluster, 1);
+  ck_assert_ptr_nonnull(strstr(fake_peer_status(sender, 2)->message, "read-only"));
+  /* Its other logs go on; a restart brings this one back. */
+  FakeWrite *write = fake_write(cluster, 2, ACK_ALL, G_USEC_PER_SEC);
+  fake_run_for(cluster, 20000);
+  ck_assert_int_eq(write->status, SYNCLOG_OK);
+  ck_assert(write->answered);
+  fake_kill(cluster, 2);
+  fake_start(cluster, 2, FALSE);
+  fake_run_until_equal(cluster, G_USEC_PER_SEC);
+}
+END_TEST
+
+/* --- deletion -----------------------------------------------------------------------------------
+ */
+
+/* The fake checks at each trim that all disks and this node's store have it durably (P5). */
+START_TEST(what_all_have_is_deleted)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 8);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  fake_run_for(cluster, 25 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_find_log(cluster, 1, log)->base, 0); /* no store has it durably */
+  persist_all(cluster);
+  fake_run_for(cluster, 25 * G_USEC_PER_SEC);
+  for (guint i = 1; i <= 3; i++)
+    ck_assert_uint_eq(fake_find_log(cluster, i, log)->base, 100);
+  write_through(cluster, 1, 10);
+  fake_kill(cluster, 2);
+  fake_start(cluster, 2, FALSE);
+  write_through(cluster, 1, 10);
+}
+END_TEST
+
+START_TEST(what_one_lacks_is_kept)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 9);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC); /* a heartbeat tells what node 3 has */
+  fake_kill(cluster, 3);
+  write_through(cluster, 1, 100);
+  persist_all(cluster);
+  fake_run_for(cluster, 60 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_find_log(cluster, 1, log)->base, 100);
+  ck_assert_uint_eq(fake_find_log(cluster, 2, log)->base, 100);
+  fake_start(cluster, 3, FALSE);
+  fake_run_until_equal(cluster, 5 * G_USEC_PER_SEC);
+}
+END_TEST
+
+START_TEST(nothing_is_deleted_for_a_member_never_seen)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(3, 10);
+  fake_start(cluster, 1, FALSE);
+  fake_start(cluster, 2, FALSE);
+  write_through(cluster, 1, 100);
+  persist_all(cluster);
+  fake_run_for(cluster, 60 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_find_log(cluster, 1, fake_own_log(cluster, 1))->base, 0);
+  fake_start(cluster, 3, FALSE);
+  fake_run_until_equal(cluster, 5 * G_USEC_PER_SEC);
+}
+END_TEST
+
+typedef struct Refuse {
+  gboolean on;
+} Refuse;
+
+static FakeVerdict refuse_all(gpointer ctx, guint from, guint to, const SyncBatch *batch,
+                              SyncReply *reply)
+{
+  (void)from;
+  (void)to;
+  (void)batch;
+  if (!((Refuse *)ctx)->on)
+    return FAKE_DELIVER;
+  reply->status = SYNCLOG_NO_SPACE;
+  return FAKE_ANSWER;
+}
+
+/*
+ * The answer to a batch is a refusal, but its entries got there all the same, and the peer's
+ * progress says so. When they are deleted here, the cursor must not look for them.
+ */
+START_TEST(cursor_does_not_look_for_what_was_deleted)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 11);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 10);
+  Refuse refuse = {TRUE};
+  cluster->filter = refuse_all;
+  cluster->filter_ctx = &refuse;
+  write_many(cluster, 1, 10);
+  fake_run_for(cluster, 10000);
+  /* They come by another way: what counts is that node 2 has them. */
+  FakeLog *from = fake_find_log(cluster, 1, log);
+  g_autoptr(EntryRun) run = run_of_records(from, 11, 20);
+  FakeCall *call = g_new0(FakeCall, 1);
+  *call = (FakeCall){.from = 1, .to = 2, .from_life = G_MAXUINT64};
+  g_ptr_array_add(cluster->nodes[2].calls, call);
+  group_on_sync(cluster->nodes[2].group, call, log, 11, entry_run_ref(run), NULL, FALSE,
+                cluster->now_us);
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  persist_all(cluster);
+  fake_run_for(cluster, 25 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(from->base, 20);
+  refuse.on = FALSE;
+  write_many(cluster, 1, 10);
+  fake_run_until_equal(cluster, 40 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 30);
+}
+END_TEST
+
+/* --- lost parts of logs -------------------------------------------------------------------------
+ */
+
+START_TEST(lost_tail_of_the_own_log_comes_back_under_a_new_one)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 12);
+  LogId former = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  fake_kill(cluster, 1);
+  cut_log(cluster, 1, former, 60);
+  fake_start(cluster, 1, TRUE);
+  write_many(cluster, 1, 10);
+  gint64 took_us = fake_run_until_equal(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 1, former), 100);
+  ck_assert_uint_eq(fake_applied(cluster, 2, fake_own_log(cluster, 1)), 10);
+  ck_assert_int_le(took_us, 200000); /* at once, but for the sync interval of mirrors */
+}
+END_TEST
+
+/* The same, but only one peer has the rest: it reaches the other one by way of its origin. */
+START_TEST(lost_tail_spreads_from_its_origin)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 13);
+  LogId former = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 50);
+  fake_kill(cluster, 3);
+  write_many(cluster, 1, 50);
+  fake_run_for(cluster, 200000);
+  ck_assert_uint_eq(fake_durable(cluster, 2, former), 100);
+  fake_kill(cluster, 1);
+  cut_log(cluster, 1, former, 40);
+  fake_start(cluster, 1, TRUE);
+  fake_start(cluster, 3, FALSE);
+  fake_run_until_equal(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 3, former), 100);
+}
+END_TEST
+
+/* P4: it must not give the lost indices to other entries. */
+START_TEST(lost_tail_under_the_same_incarnation_stops_writes)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 14);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  fake_kill(cluster, 1);
+  cut_log(cluster, 1, log, 60);
+  fake_start(cluster, 1, FALSE);
+  fake_run_for(cluster, 100000);
+  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+  ck_assert(!write->taken);
+  ck_assert_int_eq(write->status, SYNCLOG_READ_ONLY);
+  ck_assert_ptr_nonnull(strstr(cluster->nodes[1].notes->str, "its end was lost here"));
+}
+END_TEST
+
+START_TEST(lost_mirror_is_fetched_again)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 15);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  persist_all(cluster);
+  fake_run_for(cluster, 100000);
+  fake_kill(cluster, 2);
+  cut_log(cluster, 2, log, 30); /* the store still has all */
+  fake_start(cluster, 2, FALSE);
+  fake_run_until_equal(cluster, G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_written(cluster, 2, log), 100);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+  ck_assert_uint_eq(status->entries_applied, 0); /* into the WAL only */
+}
+END_TEST
+
+START_TEST(lost_mirror_goes_on_behind_the_store_when_the_sender_deleted_it)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 16);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  persist_all(cluster);
+  fake_run_for(cluster, 25 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_find_log(cluster, 1, log)->base, 100);
+  fake_kill(cluster, 2);
+  FakeLog *mirror = fake_find_log(cluster, 2, log);
+  mirror->base = mirror->durable = 30; /* as if an old copy of the directory had come back */
+  write_many(cluster, 1, 10);
+  fake_run_for(cluster, 100000);
+  fake_start(cluster, 2, FALSE);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 110);
+  ck_assert_uint_eq(fake_written(cluster, 2, log), 110);
+}
+END_TEST
+
+START_TEST(deleted_part_that_is_needed_is_told)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 17);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  persist_all(cluster);
+  fake_run_for(cluster, 25 * G_USEC_PER_SEC);
+  fake_kill(cluster, 2);
+  FakeLog *mirror = fake_find_log(cluster, 2, log);
+  g_ptr_array_set_size(mirror->records, 0);
+  mirror->base = mirror->durable = 0; /* WAL and store are gone */
+  g_array_set_size(cluster->nodes[2].store, 0);
+  fake_start(cluster, 2, FALSE);
+  write_many(cluster, 1, 10);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 0); /* never with a hole */
+  g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+  ck_assert_str_eq(fake_log_status(status, log)->state, "stopped");
+  ck_assert_ptr_nonnull(strstr(fake_log_status(status, log)->message, "snapshot"));
+  /* The rest of the cluster is not hurt. */
+  FakeWrite *write = fake_write(cluster, 2, ACK_ALL, G_USEC_PER_SEC);
+  fake_run_for(cluster, 20000);
+  ck_assert_int_eq(write->status, SYNCLOG_OK);
+  ck_assert(write->answered);
+}
+END_TEST
+
+/* Only what the sender of a log deleted is gone; a third node may have less of it. */
+START_TEST(third_nodes_mirror_is_no_alarm)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 18);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 5);
+  fake_kill(cluster, 2);
+  write_through(cluster, 1, 100);
+  fake_persist(cluster, 3);
+  fake_run_for(cluster, 100000);
+  fake_kill(cluster, 1);
+  fake_kill(cluster, 3);
+  FakeLog *mirror = fake_find_log(cluster, 3, log);
+  g_ptr_array_set_size(mirror->records, 0); /* the WAL directory of the mirror was lost */
+  mirror->base = 0;
+  fake_start(cluster, 2, FALSE);
+  fake_run_for(cluster, 10000);
+  write_many(cluster, 2, 1);
+  fake_start(cluster, 3, FALSE);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+  for (guint i = 0; i < status->logs->len; i++)
+    ck_assert_str_eq(g_array_index(status->logs, LogStatus, i).state, "ok");
+  fake_start(cluster, 1, FALSE);
+  fake_run_until_equal(cluster, 60 * G_USEC_PER_SEC);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {restart_goes_on_where_it_was,
+                                acknowledged_writes_survive_power_losses,
+                                store_becomes_durable_after_its_logs,
+                                full_disk_refuses_and_goes_on_later,
+                                broken_disk_makes_the_own_log_read_only,
+                                full_disk_of_a_follower_holds_only_it,
+                                broken_mirror_is_read_only_and_told,
+                                what_all_have_is_deleted,
+                                what_one_lacks_is_kept,
+                                nothing_is_deleted_for_a_member_never_seen,
+                                cursor_does_not_look_for_what_was_deleted,
+                                lost_tail_of_the_own_log_comes_back_under_a_new_one,
+                                lost_tail_spreads_from_its_origin,
+                                lost_tail_under_the_same_incarnation_stops_writes,
+                                lost_mirror_is_fetched_again,
+                                lost_mirror_goes_on_behind_the_store_when_the_sender_deleted_it,
+                                deleted_part_that_is_needed_is_told,
+                                third_nodes_mirror_is_no_alarm};
+  return RUN_SUITE("group_disk", tests);
+}
