@@ -83,6 +83,8 @@ struct FakeNode {
 
   /* What happened. */
   guint64 reads, commits, mirror_syncs, out_of_window, duplicates_sent;
+  SynclogStatus last_reply; /* to the last syncLog that was answered */
+  guint64 last_expected;
   GString *notes; /* all lines of note, warnings and worse */
 };
 
@@ -146,6 +148,16 @@ FakeWriteCounts fake_count_writes(const FakeCluster *cluster);
 
 /* The store makes durable what it has, as soon as all its logs are synced. */
 void fake_persist(FakeCluster *cluster, guint node);
+
+/* A syncLog out of nowhere; its answer is in last_reply. run: transfer full, as in group_on_sync.
+ */
+void fake_inject(FakeCluster *cluster, guint node, LogId log, guint64 first_index, EntryRun *run,
+                 const char *undecodable, gboolean sync_now);
+/* Entries of a log whose origin need not exist; the next ones of that log for the cluster's checks.
+ */
+EntryRun *fake_forge(FakeCluster *cluster, LogId log, guint count);
+/* Entries first .. last of a log, as their origin made them. */
+EntryRun *fake_true_run(FakeCluster *cluster, LogId log, guint64 first, guint64 last);
 
 /* Lets time pass. */
 void fake_run_for(FakeCluster *cluster, gint64 us);

@@ -410,7 +410,9 @@ void fake_disk_add_logs(FakeNode *node)
     FakeApplied *applied = put_applied(node->store, log->id);
     if (log->records->len == 0)
       log->base = MAX(log->base, applied->applied);
-    replay(node, log, applied);
+    gboolean hole = log->base > applied->applied;
+    if (!hole)
+      replay(node, log, applied);
     log->durable = last_of(log);
     FakeApplied *given = put_applied(node->given, log->id);
     given->applied = applied->applied;
@@ -421,7 +423,8 @@ void fake_disk_add_logs(FakeNode *node)
                       .last_hlc = applied->applied_hlc,
                       .applied = applied->applied,
                       .applied_hlc = applied->applied_hlc,
-                      .store_durable = applied->durable};
+                      .store_durable = applied->durable,
+                      .stopped = hole ? "neither in the store nor in the WAL" : NULL};
     group_add_log(node->group, &found);
   }
 }
@@ -461,6 +464,27 @@ guint64 fake_applied(FakeCluster *cluster, guint node, LogId log)
 {
   const FakeApplied *found = fake_find_applied(cluster, node, log);
   return found != NULL ? found->applied : 0;
+}
+
+EntryRun *fake_forge(FakeCluster *cluster, LogId id, guint count)
+{
+  FakeLog *truth = put_log(cluster->truth, id);
+  guint64 first = last_of(truth) + 1;
+  GByteArray *bytes = g_byte_array_new();
+  for (guint64 i = first; i < first + count; i++) {
+    guint8 record[64];
+    gsize size = record_write(record_seed(id), i, (WALL_BASE_MS << 16) + i, "forged", 6, record);
+    g_byte_array_append(bytes, record, (guint)size);
+  }
+  EntryRun *run = entry_run_new(id, first, count, bytes->data, bytes->len, bytes,
+                                (GDestroyNotify)g_byte_array_unref);
+  append(truth, run);
+  return run;
+}
+
+EntryRun *fake_true_run(FakeCluster *cluster, LogId log, guint64 first, guint64 last)
+{
+  return run_of_records(find_log(cluster->truth, log), first, last);
 }
 
 void fake_persist(FakeCluster *cluster, guint id)

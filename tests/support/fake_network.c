@@ -307,6 +307,8 @@ void fake_port_sync_done(gpointer ctx, gpointer data, const SyncReply *reply)
   SyncReply *copy = g_new(SyncReply, 1);
   *copy = *reply;
   copy->message = g_strdup(reply->message);
+  node->last_reply = reply->status;
+  node->last_expected = reply->expected_index;
   if (reply->status == SYNCLOG_OUT_OF_WINDOW)
     node->out_of_window++;
   Event request = {
@@ -316,6 +318,17 @@ void fake_port_sync_done(gpointer ctx, gpointer data, const SyncReply *reply)
   else
     sync_reply_free(copy);
   g_free(call);
+}
+
+void fake_inject(FakeCluster *cluster, guint node, LogId log, guint64 first_index, EntryRun *run,
+                 const char *undecodable, gboolean sync_now)
+{
+  FakeNode *receiver = fake_node(cluster, node);
+  FakeCall *call = g_new(FakeCall, 1);
+  *call = (FakeCall){.from = node, .to = node, .from_life = G_MAXUINT64};
+  g_ptr_array_add(receiver->calls, call);
+  group_on_sync(receiver->group, call, log, first_index, run, undecodable, sync_now,
+                cluster->now_us);
 }
 
 void fake_network_die(FakeNode *node)

@@ -34,7 +34,6 @@ static void fixture_begin(Fixture *f, guint64 count)
   f->root = g_dir_make_tmp("synclog-walk-XXXXXX", NULL);
   f->log_directory = g_build_filename(f->root, "group-0", "wal", "3-1700000000000000", NULL);
   WalOptions options = {.directory = f->log_directory, .log = log_id, .segment_size = SEGMENT_SIZE};
-  g_auto(GStrv) none = NULL;
   WalRecovery recovery = {0};
   g_autoptr(GError) error = NULL;
   g_autoptr(Wal) wal = wal_open(&options, &recovery, &error);

@@ -297,12 +297,7 @@ START_TEST(cursor_does_not_look_for_what_was_deleted)
   fake_run_for(cluster, 10000);
   /* They come by another way: what counts is that node 2 has them. */
   FakeLog *from = fake_find_log(cluster, 1, log);
-  g_autoptr(EntryRun) run = run_of_records(from, 11, 20);
-  FakeCall *call = g_new0(FakeCall, 1);
-  *call = (FakeCall){.from = 1, .to = 2, .from_life = G_MAXUINT64};
-  g_ptr_array_add(cluster->nodes[2].calls, call);
-  group_on_sync(cluster->nodes[2].group, call, log, 11, entry_run_ref(run), NULL, FALSE,
-                cluster->now_us);
+  fake_inject(cluster, 2, log, 11, fake_true_run(cluster, log, 11, 20), NULL, FALSE);
   fake_run_for(cluster, 2 * G_USEC_PER_SEC);
   persist_all(cluster);
   fake_run_for(cluster, 25 * G_USEC_PER_SEC);
@@ -433,6 +428,51 @@ START_TEST(deleted_part_that_is_needed_is_told)
 }
 END_TEST
 
+/* The store lost what the WAL had deleted already: nothing may be applied behind the hole. */
+START_TEST(store_without_its_past_stops_a_mirror)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 19);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  fake_kill(cluster, 2);
+  FakeLog *mirror = fake_find_log(cluster, 2, log);
+  g_ptr_array_remove_range(mirror->records, 0, 50);
+  mirror->base = 50;
+  fake_start(cluster, 2, FALSE);
+  write_many(cluster, 1, 10);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 0);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+  ck_assert_str_eq(fake_log_status(status, log)->state, "stopped");
+  ck_assert_ptr_nonnull(strstr(fake_log_status(status, log)->message, "neither"));
+  FakeWrite *write = fake_write(cluster, 2, ACK_ALL, G_USEC_PER_SEC);
+  fake_run_for(cluster, 20000);
+  ck_assert_int_eq(write->status, SYNCLOG_OK);
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 110);
+}
+END_TEST
+
+START_TEST(store_without_its_past_stops_the_own_log)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 20);
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  fake_kill(cluster, 1);
+  FakeLog *own = fake_find_log(cluster, 1, log);
+  g_ptr_array_remove_range(own->records, 0, 50);
+  own->base = 50;
+  fake_start(cluster, 1, FALSE);
+  fake_run_for(cluster, 100000);
+  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+  ck_assert(!write->taken);
+  ck_assert_int_eq(write->status, SYNCLOG_READ_ONLY);
+  /* It still takes the logs of others. */
+  write_many(cluster, 2, 10);
+  fake_run_for(cluster, 100000);
+  ck_assert_uint_eq(fake_applied(cluster, 1, fake_own_log(cluster, 2)), 10);
+}
+END_TEST
+
 /* Only what the sender of a log deleted is gone; a third node may have less of it. */
 START_TEST(third_nodes_mirror_is_no_alarm)
 {
@@ -480,6 +520,8 @@ int main(void)
                                 lost_mirror_is_fetched_again,
                                 lost_mirror_goes_on_behind_the_store_when_the_sender_deleted_it,
                                 deleted_part_that_is_needed_is_told,
+                                store_without_its_past_stops_a_mirror,
+                                store_without_its_past_stops_the_own_log,
                                 third_nodes_mirror_is_no_alarm};
   return RUN_SUITE("group_disk", tests);
 }

@@ -1,0 +1,351 @@
+/* What peers may say, and what they are answered. */
+#include "support/fake_cluster.c"
+#include "support/suite.h"
+
+static FakeCluster *ready_cluster(guint count, guint32 seed)
+{
+  FakeCluster *cluster = fake_cluster_new(count, seed);
+  fake_start_all(cluster);
+  fake_run_for(cluster, 500000);
+  return cluster;
+}
+
+/* --- handshakes ---------------------------------------------------------------------------------
+ */
+
+static Handshake good_handshake(Progress *progress)
+{
+  return (Handshake){.protocol_version = PROTOCOL_VERSION,
+                     .cluster_id = (char *)"test",
+                     .node_id = 2,
+                     .target_node_id = 1,
+                     .incarnation = 5000,
+                     .time_precision = (char *)"ms",
+                     .max_pending_batch = 5,
+                     .progress = progress};
+}
+
+static SynclogStatus say(FakeCluster *cluster, const Handshake *handshake, const char *part)
+{
+  HandshakeReply reply;
+  group_on_handshake(cluster->nodes[1].group, handshake, &reply, cluster->now_us);
+  ck_assert_int_eq(reply.progress != NULL, reply.status == SYNCLOG_OK);
+  if (part != NULL)
+    ck_assert_ptr_nonnull(strstr(reply.message, part));
+  ck_assert_uint_eq(reply.node_id, 1);
+  SynclogStatus status = reply.status;
+  handshake_reply_clear(&reply);
+  return status;
+}
+
+START_TEST(handshake_is_judged)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 1);
+  fake_start(cluster, 1, FALSE);
+  g_autoptr(Progress) progress = progress_new();
+  Handshake h = good_handshake(progress);
+  ck_assert_int_eq(say(cluster, &h, NULL), SYNCLOG_OK);
+  h.protocol_version = PROTOCOL_VERSION + 1;
+  ck_assert_int_eq(say(cluster, &h, "speaks 1"), SYNCLOG_WRONG_VERSION);
+  h = good_handshake(progress);
+  h.cluster_id = (char *)"other";
+  ck_assert_int_eq(say(cluster, &h, "\"other\""), SYNCLOG_WRONG_CLUSTER);
+  h.cluster_id = NULL;
+  ck_assert_int_eq(say(cluster, &h, "cluster id"), SYNCLOG_WRONG_CLUSTER);
+  h = good_handshake(progress);
+  h.time_precision = (char *)"us";
+  ck_assert_int_eq(say(cluster, &h, "\"us\""), SYNCLOG_WRONG_PRECISION);
+  h = good_handshake(progress);
+  h.node_id = 1;
+  ck_assert_int_eq(say(cluster, &h, "node id 1"), SYNCLOG_DUPLICATE_NODE);
+  h = good_handshake(progress);
+  h.node_id = 7;
+  ck_assert_int_eq(say(cluster, &h, "node 7"), SYNCLOG_NOT_MEMBER);
+  h = good_handshake(progress);
+  h.target_node_id = 3;
+  ck_assert_int_eq(say(cluster, &h, "not node 3"), SYNCLOG_NOT_MEMBER);
+  h = good_handshake(progress);
+  h.group = 1;
+  ck_assert_int_eq(say(cluster, &h, "group 1"), SYNCLOG_UNKNOWN_GROUP);
+  h = good_handshake(progress);
+  h.max_pending_batch = LIMIT_PENDING_BATCHES + 1;
+  ck_assert_int_eq(say(cluster, &h, "max_pending_batch"), SYNCLOG_INVALID);
+  h = good_handshake(progress);
+  ck_assert_int_eq(say(cluster, &h, NULL), SYNCLOG_OK);
+}
+END_TEST
+
+START_TEST(refused_peer_is_told_and_tried_again)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 2);
+  fake_start(cluster, 1, FALSE);
+  cluster->options.cluster_id = "other";
+  fake_start(cluster, 2, FALSE);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+  const PeerStatus *peer = fake_peer_status(status, 2);
+  ck_assert_str_eq(peer->state, "refused");
+  ck_assert_ptr_nonnull(strstr(peer->message, "other cluster"));
+  ck_assert_uint_eq(peer->batches_sent, 0);
+  fake_kill(cluster, 2);
+  cluster->options.cluster_id = "test";
+  fake_start(cluster, 2, FALSE);
+  fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_until_equal(cluster, 20 * G_USEC_PER_SEC);
+}
+END_TEST
+
+START_TEST(heartbeat_of_a_stranger_is_refused)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 3);
+  g_autoptr(Progress) progress = progress_new();
+  Heartbeat heartbeat = {.node_id = 9, .progress = progress};
+  HeartbeatReply reply;
+  group_on_heartbeat(cluster->nodes[1].group, &heartbeat, &reply, cluster->now_us);
+  ck_assert_int_eq(reply.status, SYNCLOG_NOT_MEMBER);
+  ck_assert_ptr_null(reply.progress);
+  heartbeat_reply_clear(&reply);
+  heartbeat = (Heartbeat){.group = 1, .node_id = 2, .progress = progress};
+  group_on_heartbeat(cluster->nodes[1].group, &heartbeat, &reply, cluster->now_us);
+  ck_assert_int_ne(reply.status, SYNCLOG_OK);
+  heartbeat_reply_clear(&reply);
+}
+END_TEST
+
+/* --- syncLog ------------------------------------------------------------------------------------
+ */
+
+START_TEST(own_log_is_not_taken_from_others)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 4);
+  LogId own = fake_own_log(cluster, 1);
+  fake_inject(cluster, 1, own, 1, fake_forge(cluster, own, 3), NULL, FALSE);
+  ck_assert_int_eq(cluster->nodes[1].last_reply, SYNCLOG_DUPLICATE_NODE);
+}
+END_TEST
+
+START_TEST(log_of_a_stranger_is_refused)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 5);
+  LogId log = {9, 1};
+  fake_inject(cluster, 1, log, 1, fake_forge(cluster, log, 3), NULL, FALSE);
+  ck_assert_int_eq(cluster->nodes[1].last_reply, SYNCLOG_NOT_MEMBER);
+}
+END_TEST
+
+START_TEST(number_of_logs_is_bounded)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(1, 6);
+  for (guint i = 1; i <= LIMIT_LOGS + 10; i++) {
+    LogId log = {1, 5000 + i};
+    fake_inject(cluster, 1, log, 1, fake_forge(cluster, log, 1), NULL, FALSE);
+    fake_run_for(cluster, 2000);
+    if (i < LIMIT_LOGS - 1)
+      fast_assert(cluster->nodes[1].last_reply == SYNCLOG_OK);
+  }
+  ck_assert_int_ne(cluster->nodes[1].last_reply, SYNCLOG_OK);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+  ck_assert_uint_eq(status->logs->len, LIMIT_LOGS);
+}
+END_TEST
+
+START_TEST(batches_beyond_the_window_are_answered_with_the_index_expected)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 7);
+  LogId log = {2, 1};
+  entry_run_unref(fake_forge(cluster, log, LIMIT_PENDING_BATCHES + 10));
+  for (guint64 i = LIMIT_PENDING_BATCHES + 10; i >= 2; i--)
+    fake_inject(cluster, 1, log, i, fake_true_run(cluster, log, i, i), NULL, FALSE);
+  ck_assert_int_eq(cluster->nodes[1].last_reply, SYNCLOG_OUT_OF_WINDOW);
+  ck_assert_uint_eq(cluster->nodes[1].last_expected, 1);
+  ck_assert_uint_eq(cluster->nodes[1].out_of_window, 9);
+  /* The one that is missing is always welcome. */
+  fake_inject(cluster, 1, log, 1, fake_true_run(cluster, log, 1, 1), NULL, FALSE);
+  fake_run_for(cluster, 10000);
+  ck_assert_int_eq(cluster->nodes[1].last_reply, SYNCLOG_OK);
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), 1);
+  for (guint64 i = 2; i <= LIMIT_PENDING_BATCHES + 10; i++)
+    fake_inject(cluster, 1, log, i, fake_true_run(cluster, log, i, i), NULL, FALSE);
+  fake_run_for(cluster, 50000);
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), LIMIT_PENDING_BATCHES + 10);
+}
+END_TEST
+
+START_TEST(overlapping_batches_are_cut)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 8);
+  LogId log = {2, 1};
+  entry_run_unref(fake_forge(cluster, log, 60));
+  fake_inject(cluster, 1, log, 21, fake_true_run(cluster, log, 21, 40), NULL, FALSE);
+  fake_inject(cluster, 1, log, 1, fake_true_run(cluster, log, 1, 30), NULL, FALSE);
+  fake_inject(cluster, 1, log, 35, fake_true_run(cluster, log, 35, 50), NULL, FALSE);
+  fake_run_for(cluster, 10000);
+  fake_inject(cluster, 1, log, 1, fake_true_run(cluster, log, 1, 60), NULL, FALSE);
+  fake_run_for(cluster, 10000);
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), 60);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+  ck_assert_uint_eq(status->entries_applied, 60);
+  ck_assert_uint_eq(status->entries_duplicate, 10 + 6 + 50);
+}
+END_TEST
+
+START_TEST(undecodable_entry_stops_its_log_visibly)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 9);
+  LogId log = {2, 1};
+  entry_run_unref(fake_forge(cluster, log, 20));
+  /* 1 – 5 decode, 6 does not. */
+  fake_inject(cluster, 1, log, 1, fake_true_run(cluster, log, 1, 5), "what is this", FALSE);
+  ck_assert_int_eq(cluster->nodes[1].last_reply, SYNCLOG_CORRUPT);
+  fake_run_for(cluster, 10000);
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), 5);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+  ck_assert_str_eq(fake_log_status(status, log)->state, "stopped");
+  ck_assert_ptr_nonnull(strstr(fake_log_status(status, log)->message, "entry 6"));
+  /* What is behind is never let past it. */
+  fake_inject(cluster, 1, log, 7, fake_true_run(cluster, log, 7, 20), NULL, FALSE);
+  fake_inject(cluster, 1, log, 6, NULL, "what is this", FALSE);
+  ck_assert_int_eq(cluster->nodes[1].last_reply, SYNCLOG_CORRUPT);
+  fake_run_for(cluster, 10000);
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), 5);
+  g_autoptr(NodeStatus) still = fake_status(cluster, 1);
+  ck_assert_str_eq(fake_log_status(still, log)->state, "stopped");
+  /* It decodes (after an upgrade, say): on it goes. */
+  fake_inject(cluster, 1, log, 6, fake_true_run(cluster, log, 6, 20), NULL, FALSE);
+  fake_run_for(cluster, 10000);
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), 20);
+  g_autoptr(NodeStatus) again = fake_status(cluster, 1);
+  ck_assert_str_eq(fake_log_status(again, log)->state, "ok");
+}
+END_TEST
+
+START_TEST(undecodable_entry_behind_a_hole_stops_nothing_yet)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 10);
+  LogId log = {2, 1};
+  entry_run_unref(fake_forge(cluster, log, 20));
+  fake_inject(cluster, 1, log, 11, NULL, "what is this", FALSE);
+  ck_assert_int_eq(cluster->nodes[1].last_reply, SYNCLOG_CORRUPT);
+  fake_inject(cluster, 1, log, 1, fake_true_run(cluster, log, 1, 10), NULL, FALSE);
+  fake_run_for(cluster, 10000);
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), 10);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+  ck_assert_str_eq(fake_log_status(status, log)->state, "ok");
+}
+END_TEST
+
+/* A log whose entry the store refuses stays stopped, however many entries follow. */
+START_TEST(log_that_the_store_refused_stays_stopped)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 11);
+  LogId log = {2, 1};
+  entry_run_unref(fake_forge(cluster, log, 20));
+  fake_inject(cluster, 1, log, 1, fake_true_run(cluster, log, 1, 10), NULL, FALSE);
+  fake_run_for(cluster, 10000);
+  group_stop_log(cluster->nodes[1].group, log, "entry 10 can't be applied");
+  fake_inject(cluster, 1, log, 11, fake_true_run(cluster, log, 11, 20), NULL, FALSE);
+  fake_run_for(cluster, 10000);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+  ck_assert_str_eq(fake_log_status(status, log)->state, "stopped");
+}
+END_TEST
+
+START_TEST(answers_wait_for_the_disk)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 12);
+  cluster->options.mirror_sync_interval_ms = 60000;
+  fake_start_all(cluster);
+  fake_run_for(cluster, 500000);
+  FakeNode *node = &cluster->nodes[1];
+  LogId log = {2, 1};
+  entry_run_unref(fake_forge(cluster, log, 20));
+  fake_inject(cluster, 1, log, 1, fake_true_run(cluster, log, 1, 5), NULL, FALSE);
+  ck_assert_uint_eq(node->calls->len, 1);
+  fake_run_for(cluster, 5000);
+  ck_assert_uint_eq(node->calls->len, 0); /* written, that is enough */
+  ck_assert_uint_eq(fake_durable(cluster, 1, log), 0);
+  fake_inject(cluster, 1, log, 6, fake_true_run(cluster, log, 6, 6), NULL, TRUE);
+  fake_run_for(cluster, 500);
+  ck_assert_uint_eq(node->calls->len, 1);
+  fake_run_for(cluster, 5000);
+  ck_assert_uint_eq(node->calls->len, 0);
+  ck_assert_uint_eq(fake_durable(cluster, 1, log), 6);
+}
+END_TEST
+
+/* A duplicate of what waits for the disk is not answered before it is there. */
+START_TEST(duplicate_waits_like_the_first)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 13);
+  FakeNode *node = &cluster->nodes[1];
+  LogId log = {2, 1};
+  entry_run_unref(fake_forge(cluster, log, 20));
+  fake_inject(cluster, 1, log, 2, fake_true_run(cluster, log, 2, 5), NULL, FALSE);
+  fake_inject(cluster, 1, log, 2, fake_true_run(cluster, log, 2, 5), NULL, TRUE);
+  fake_run_for(cluster, 200000);
+  ck_assert_uint_eq(node->calls->len, 2);
+  fake_inject(cluster, 1, log, 1, fake_true_run(cluster, log, 1, 1), NULL, FALSE);
+  fake_run_for(cluster, 5000);
+  ck_assert_uint_eq(node->calls->len, 0);
+  ck_assert_uint_eq(fake_durable(cluster, 1, log), 5);
+  /* What is there long since is answered at once. */
+  fake_inject(cluster, 1, log, 2, fake_true_run(cluster, log, 2, 5), NULL, TRUE);
+  ck_assert_uint_eq(node->calls->len, 0);
+  ck_assert_int_eq(node->last_reply, SYNCLOG_OK);
+}
+END_TEST
+
+/* --- after the end ------------------------------------------------------------------------------
+ */
+
+START_TEST(stopped_group_refuses_all)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 14);
+  Group *group = cluster->nodes[1].group;
+  LogId log = {2, 1};
+  group_stop(group);
+  fake_inject(cluster, 1, log, 1, fake_forge(cluster, log, 3), NULL, FALSE);
+  ck_assert_int_eq(cluster->nodes[1].last_reply, SYNCLOG_NOT_READY);
+  g_autoptr(Progress) progress = progress_new();
+  Handshake h = good_handshake(progress);
+  ck_assert_int_eq(say(cluster, &h, NULL), SYNCLOG_NOT_READY);
+}
+END_TEST
+
+START_TEST(stopped_group_takes_no_write_and_lets_no_read_wait)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 15);
+  Group *group = cluster->nodes[1].group;
+  group_stop(group);
+  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+  ck_assert(!write->taken);
+  ck_assert_int_eq(write->status, SYNCLOG_NOT_READY);
+  Token token = {fake_own_log(cluster, 2), 1};
+  g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(Token));
+  g_array_append_val(tokens, token);
+  int read = -1;
+  if (!group_wait_applied(group, &read, tokens, cluster->now_us + 1000))
+    group_tick(group, cluster->now_us + 2000);
+  ck_assert_int_eq(read, SYNCLOG_NOT_READY);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {handshake_is_judged,
+                                refused_peer_is_told_and_tried_again,
+                                heartbeat_of_a_stranger_is_refused,
+                                own_log_is_not_taken_from_others,
+                                log_of_a_stranger_is_refused,
+                                number_of_logs_is_bounded,
+                                batches_beyond_the_window_are_answered_with_the_index_expected,
+                                overlapping_batches_are_cut,
+                                undecodable_entry_stops_its_log_visibly,
+                                undecodable_entry_behind_a_hole_stops_nothing_yet,
+                                log_that_the_store_refused_stays_stopped,
+                                answers_wait_for_the_disk,
+                                duplicate_waits_like_the_first,
+                                stopped_group_refuses_all,
+                                stopped_group_takes_no_write_and_lets_no_read_wait};
+  return RUN_SUITE("group_protocol", tests);
+}

@@ -1,0 +1,911 @@
+#include "rpc/client.h"
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "rpc/client_private.h"
+#include "rpc/convert.h"
+#include "rpc/flat.h"
+#include "rpc/frame.h"
+#include "rpc/wire.h"
+#include "support/suite.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * A server that plays a script: step i gets the i-th request, whatever connection it comes by, and
+ * writes what it likes. FALSE from a step closes the connection.
+ */
+typedef struct Fake Fake;
+
+typedef struct Request {
+  Fake *fake;
+  int fd;
+  const guint8 *bytes; /* the frame's content */
+  gsize size;
+  FrameHeader header;
+} Request;
+
+typedef gboolean (*Step)(const Request *request);
+
+struct Fake {
+  int listen_fd;
+  guint16 port;
+  GThread *thread;
+  const Step *steps;
+  guint step_count;
+  gint at;          /* atomic: steps played */
+  gint connections; /* atomic */
+  gpointer data;    /* of the steps */
+};
+
+static gboolean read_fully(int fd, guint8 *bytes, gsize size)
+{
+  for (gsize at = 0; at < size;) {
+    ssize_t n = recv(fd, bytes + at, size - at, 0);
+    if (n <= 0)
+      return FALSE;
+    at += (gsize)n;
+  }
+  return TRUE;
+}
+
+/* Plays steps on one connection until one of them or the client ends it. */
+static void serve(Fake *fake, int fd)
+{
+  guint8 head[4];
+  while ((guint)fake->at < fake->step_count && read_fully(fd, head, sizeof head)) {
+    gsize size = load_be32(head);
+    g_autofree guint8 *bytes = g_malloc(size);
+    if (!read_fully(fd, bytes, size))
+      break;
+    Request request = {.fake = fake, .fd = fd, .bytes = bytes, .size = size};
+    if (frame_header_parse(bytes, size, &request.header) != HEADER_VALID)
+      break;
+    Step step = fake->steps[fake->at];
+    g_atomic_int_inc(&fake->at);
+    if (!step(&request))
+      break;
+  }
+  close(fd);
+}
+
+static gpointer run_fake(gpointer data)
+{
+  Fake *fake = data;
+  for (;;) {
+    int fd = accept(fake->listen_fd, NULL, NULL);
+    if (fd < 0)
+      return NULL;
+    g_atomic_int_inc(&fake->connections);
+    serve(fake, fd);
+  }
+}
+
+static void fake_begin(Fake *fake, const Step *steps, guint count)
+{
+  *fake = (Fake){.steps = steps, .step_count = count};
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof address;
+  fake->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ck_assert_int_eq(bind(fake->listen_fd, (struct sockaddr *)&address, size), 0);
+  ck_assert_int_eq(listen(fake->listen_fd, 8), 0);
+  ck_assert_int_eq(getsockname(fake->listen_fd, (struct sockaddr *)&address, &size), 0);
+  fake->port = ntohs(address.sin_port);
+  fake->thread = g_thread_new("fake", run_fake, fake);
+}
+
+/* The client must be gone before. */
+static void fake_end(Fake *fake)
+{
+  shutdown(fake->listen_fd, SHUT_RDWR);
+  g_thread_join(fake->thread);
+  close(fake->listen_fd);
+  ck_assert_int_eq(fake->at, fake->step_count);
+}
+
+static RpcClient *client_of(const Fake *fake, gint64 timeout_ms)
+{
+  g_autofree char *address = g_strdup_printf("127.0.0.1:%u", fake->port);
+  return rpc_client_new(address, timeout_ms);
+}
+
+/* --- what steps send ----------------------------------------------------------------------------
+ */
+
+static void send_bytes(int fd, const void *bytes, gsize size)
+{
+  ck_assert_int_eq(send(fd, bytes, size, MSG_NOSIGNAL), (gssize)size);
+}
+
+static void send_message(const Request *request, guint8 type, const char *method, gint32 seqid,
+                         const void *body, gsize size)
+{
+  guint8 head[128];
+  ByteWriter w = byte_writer(head, sizeof head);
+  byte_writer_be32(&w, 0);
+  wire_put_message(&w, type, method, strlen(method), seqid);
+  store_be32(head, (guint32)(w.at - 4 + size));
+  send_bytes(request->fd, head, w.at);
+  send_bytes(request->fd, body, size);
+}
+
+static void send_body(const Request *request, const void *body, gsize size)
+{
+  g_autofree char *method = g_strndup(request->header.name, request->header.name_size);
+  send_message(request, THRIFT_REPLY, method, request->header.seqid, body, size);
+}
+
+/* The body of a reply: field 0 of a struct. Transfer full. */
+static GByteArray *encode(gpointer reply)
+{
+  FlatProtocol *flat = flat_protocol_of_thread();
+  flat_begin_write(flat);
+  ck_assert_int_ge(thrift_struct_write(THRIFT_STRUCT(reply), THRIFT_PROTOCOL(flat), NULL), 0);
+  gsize size;
+  const guint8 *written = flat_written(flat, &size);
+  GByteArray *body = g_byte_array_new();
+  g_byte_array_append(body, (const guint8 *)"\x0c\x00\x00", 3);
+  g_byte_array_append(body, written, (guint)size);
+  g_byte_array_append(body, (const guint8 *)"", 1);
+  return body;
+}
+
+static gboolean answer(const Request *request, gpointer reply)
+{
+  g_autoptr(GByteArray) body = encode(reply);
+  send_body(request, body->data, body->len);
+  g_object_unref(reply);
+  return TRUE;
+}
+
+/* Decodes the request's argument. Transfer full. */
+static gpointer argument(const Request *request, GType type)
+{
+  gsize at = request->header.size;
+  ck_assert_uint_ge(request->size, at + 4);
+  ck_assert(memcmp(request->bytes + at, "\x0c\x00\x01", 3) == 0);
+  FlatProtocol *flat = flat_protocol_of_thread();
+  flat_begin_read(flat, request->bytes + at + 3, request->size - at - 3);
+  gpointer req = g_object_new(type, NULL);
+  ck_assert_int_ge(thrift_struct_read(THRIFT_STRUCT(req), THRIFT_PROTOCOL(flat), NULL), 0);
+  ck_assert_uint_eq(flat_left(flat), 1);
+  return req;
+}
+
+static gboolean is_method(const Request *request, const char *name)
+{
+  return frame_header_is(&request->header, name);
+}
+
+static NodeInfo sample_info(void)
+{
+  NodeInfo info = {.node_id = 3,
+                   .cluster_id = (char *)"c",
+                   .version = (char *)"9.9",
+                   .time_precision = (char *)"us"};
+  return info;
+}
+
+static gboolean answer_info(const Request *request)
+{
+  ck_assert(is_method(request, "info"));
+  NodeInfo info = sample_info();
+  info.groups = g_array_new(FALSE, FALSE, sizeof(guint32));
+  SlTInfoReply *reply = g_object_new(SL_TYPE_T_INFO_REPLY, NULL);
+  convert_info_to_thrift(&info, reply);
+  convert_error_to_thrift(NULL, reply->status);
+  g_array_unref(info.groups);
+  return answer(request, reply);
+}
+
+static gboolean call_info(RpcClient *client, GError **error)
+{
+  NodeInfo info = {0};
+  gboolean done = rpc_client_info(client, &info, error);
+  if (done)
+    ck_assert_str_eq(info.version, "9.9");
+  node_info_clear(&info);
+  return done;
+}
+
+/*
+ * Plays `step`, which must make the call fail with `code`, and then a sound answer on the same or
+ * on a new connection, as `reconnects` says.
+ */
+static void check_failure(Step step, SynclogStatus code, const char *text, gboolean reconnects)
+{
+  const Step steps[] = {step, answer_info};
+  Fake fake;
+  fake_begin(&fake, steps, 2);
+  RpcClient *client = client_of(&fake, 20000);
+  g_autoptr(GError) error = NULL;
+  ck_assert(!call_info(client, &error));
+  ck_assert_msg(g_error_matches(error, SYNCLOG_ERROR, code), "%d: %s", error->code, error->message);
+  ck_assert_msg(strstr(error->message, text) != NULL, "%s", error->message);
+  g_clear_error(&error);
+  ck_assert_msg(call_info(client, &error), "%s", error != NULL ? error->message : "");
+  rpc_client_free(client);
+  fake_end(&fake);
+  ck_assert_int_eq(fake.connections, reconnects ? 2 : 1);
+}
+
+/* --- failures -----------------------------------------------------------------------------------
+ */
+
+static gboolean wrong_seqid(const Request *request)
+{
+  send_message(request, THRIFT_REPLY, "info", request->header.seqid + 1, "", 1);
+  return TRUE;
+}
+
+START_TEST(answer_to_another_request)
+{
+  check_failure(wrong_seqid, SYNCLOG_CORRUPT, "another request", TRUE);
+}
+END_TEST
+
+static gboolean wrong_method(const Request *request)
+{
+  send_message(request, THRIFT_REPLY, "infos", request->header.seqid, "", 1);
+  return TRUE;
+}
+
+static gboolean wrong_type(const Request *request)
+{
+  send_message(request, THRIFT_CALL, "info", request->header.seqid, "", 1);
+  return TRUE;
+}
+
+START_TEST(answer_of_another_method)
+{
+  check_failure(wrong_method, SYNCLOG_CORRUPT, "another method", TRUE);
+  check_failure(wrong_type, SYNCLOG_CORRUPT, "another method", TRUE);
+}
+END_TEST
+
+static gboolean send_exception(const Request *request, const char *message, guint32 type)
+{
+  guint8 body[256];
+  ByteWriter w = byte_writer(body, sizeof body);
+  wire_put_string(&w, 1, message, strlen(message));
+  wire_put_i32(&w, 2, type);
+  byte_writer_u8(&w, WIRE_STOP);
+  send_message(request, THRIFT_EXCEPTION, "info", request->header.seqid, body, w.at);
+  return TRUE;
+}
+
+static gboolean protocol_exception(const Request *request)
+{
+  return send_exception(request, "malformed: \xff", 7);
+}
+
+static gboolean unknown_method(const Request *request)
+{
+  return send_exception(request, "", 1);
+}
+
+static gboolean broken_exception(const Request *request)
+{
+  send_message(request, THRIFT_EXCEPTION, "info", request->header.seqid, "\x0b\x00\x01\x00", 4);
+  return TRUE;
+}
+
+START_TEST(exceptions)
+{
+  check_failure(protocol_exception, SYNCLOG_INVALID, "malformed: \xef\xbf\xbd", FALSE);
+  check_failure(unknown_method, SYNCLOG_WRONG_VERSION, "no reason given", FALSE);
+  check_failure(broken_exception, SYNCLOG_CORRUPT, "can't be read", TRUE);
+}
+END_TEST
+
+static gboolean truncated_frame(const Request *request)
+{
+  send_bytes(request->fd, "\x00\x00\x00\x40\x80\x01", 6);
+  return FALSE;
+}
+
+static gboolean closed_at_once(const Request *request)
+{
+  (void)request;
+  return FALSE;
+}
+
+START_TEST(closed_before_the_end)
+{
+  check_failure(truncated_frame, SYNCLOG_NOT_READY, "closed the connection", TRUE);
+  check_failure(closed_at_once, SYNCLOG_NOT_READY, "closed the connection", TRUE);
+}
+END_TEST
+
+static gboolean oversize_frame(const Request *request)
+{
+  guint8 head[4];
+  store_be32(head, LIMIT_FRAME_SIZE + 1);
+  send_bytes(request->fd, head, sizeof head);
+  return TRUE;
+}
+
+static gboolean http_answer(const Request *request)
+{
+  send_bytes(request->fd, "HTTP/1.1 400 Bad Request\r\n", 26);
+  return TRUE;
+}
+
+static gboolean empty_frame(const Request *request)
+{
+  send_bytes(request->fd, "\0\0\0\0", 4);
+  return TRUE;
+}
+
+START_TEST(no_frames)
+{
+  check_failure(oversize_frame, SYNCLOG_CORRUPT, "no Thrift frame", TRUE);
+  check_failure(http_answer, SYNCLOG_CORRUPT, "no Thrift frame", TRUE);
+  check_failure(empty_frame, SYNCLOG_CORRUPT, "no Thrift frame", TRUE);
+}
+END_TEST
+
+static gboolean short_message(const Request *request)
+{
+  send_bytes(request->fd, "\0\0\0\x05\x80\x01\x00\x02\x00", 9);
+  return TRUE;
+}
+
+static gboolean old_style_message(const Request *request)
+{
+  send_bytes(request->fd, "\0\0\0\x0d\0\0\0\x04info\x02\0\0\0\x01", 17);
+  return TRUE;
+}
+
+static gboolean endless_name(const Request *request)
+{
+  send_bytes(request->fd, "\0\0\0\x0c\x80\x01\0\x02\xff\xff\xff\xff\0\0\0\x01", 16);
+  return TRUE;
+}
+
+START_TEST(no_messages)
+{
+  check_failure(short_message, SYNCLOG_CORRUPT, "no Thrift message", TRUE);
+  check_failure(old_style_message, SYNCLOG_CORRUPT, "no Thrift message", TRUE);
+  check_failure(endless_name, SYNCLOG_CORRUPT, "no Thrift message", TRUE);
+}
+END_TEST
+
+static gboolean no_result(const Request *request)
+{
+  send_body(request, "", 1);
+  return TRUE;
+}
+
+static gboolean empty_result(const Request *request)
+{
+  send_body(request, "\x0c\x00\x00\x00", 5);
+  return TRUE;
+}
+
+static gboolean huge_string(const Request *request)
+{
+  send_body(request, "\x0c\x00\x00\x0b\x00\x03\x7f\xff\xff\xff", 10);
+  return TRUE;
+}
+
+static gboolean trailing_bytes(const Request *request)
+{
+  SlTInfoReply *reply = g_object_new(SL_TYPE_T_INFO_REPLY, NULL);
+  convert_error_to_thrift(NULL, reply->status);
+  g_autoptr(GByteArray) body = encode(reply);
+  g_byte_array_append(body, (const guint8 *)"", 1);
+  send_body(request, body->data, body->len);
+  g_object_unref(reply);
+  return TRUE;
+}
+
+START_TEST(malformed_results)
+{
+  check_failure(no_result, SYNCLOG_CORRUPT, "no result", TRUE);
+  check_failure(empty_result, SYNCLOG_CORRUPT, "", TRUE);
+  check_failure(huge_string, SYNCLOG_CORRUPT, "", TRUE);
+  check_failure(trailing_bytes, SYNCLOG_CORRUPT, "does not end", TRUE);
+}
+END_TEST
+
+static gboolean refuse(const Request *request)
+{
+  SlTInfoReply *reply = g_object_new(SL_TYPE_T_INFO_REPLY, NULL);
+  convert_status_to_thrift(SYNCLOG_OVERLOADED, "queue full", reply->status);
+  return answer(request, reply);
+}
+
+START_TEST(a_status_becomes_the_error)
+{
+  check_failure(refuse, SYNCLOG_OVERLOADED, "queue full", FALSE);
+}
+END_TEST
+
+static gboolean hold(const Request *request)
+{
+  /* Until the client gives up. */
+  guint8 byte;
+  ck_assert_int_eq(recv(request->fd, &byte, 1, 0), 0);
+  return FALSE;
+}
+
+static gboolean hold_midway(const Request *request)
+{
+  send_bytes(request->fd, "\x00\x00\x00\x40\x80\x01", 6);
+  return hold(request);
+}
+
+START_TEST(no_answer_in_time)
+{
+  const Step steps[] = {hold, hold_midway, answer_info};
+  Fake fake;
+  fake_begin(&fake, steps, 3);
+  RpcClient *client = client_of(&fake, 150);
+  for (guint i = 0; i < 2; i++) {
+    g_autoptr(GError) error = NULL;
+    gint64 began_us = g_get_monotonic_time();
+    ck_assert(!call_info(client, &error));
+    ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TIMEOUT));
+    ck_assert_int_ge(g_get_monotonic_time() - began_us, 150 * 1000);
+  }
+  rpc_client_free(client);
+  client = client_of(&fake, 20000);
+  ck_assert(call_info(client, NULL));
+  rpc_client_free(client);
+  fake_end(&fake);
+}
+END_TEST
+
+static gboolean answer_and_close(const Request *request)
+{
+  answer_info(request);
+  return FALSE;
+}
+
+START_TEST(a_connection_closed_while_idle)
+{
+  const Step steps[] = {answer_and_close, answer_and_close, answer_info};
+  Fake fake;
+  fake_begin(&fake, steps, 3);
+  RpcClient *client = client_of(&fake, 20000);
+  for (guint i = 0; i < 3; i++) {
+    g_autoptr(GError) error = NULL;
+    /* The close may not have arrived yet; then this call fails and the next one connects. */
+    gboolean done = call_info(client, &error);
+    if (!done) {
+      ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY));
+      ck_assert(call_info(client, NULL));
+    }
+  }
+  rpc_client_free(client);
+  fake_end(&fake);
+  ck_assert_int_eq(fake.connections, 3);
+}
+END_TEST
+
+START_TEST(nobody_listens)
+{
+  Fake fake;
+  fake_begin(&fake, NULL, 0);
+  RpcClient *client = client_of(&fake, 20000);
+  fake_end(&fake);
+  g_autoptr(GError) error = NULL;
+  ck_assert(!call_info(client, &error));
+  ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY));
+  rpc_client_free(client);
+}
+END_TEST
+
+START_TEST(addresses)
+{
+  static const char *const wrong[] = {"", "host", ":1", "host:", "::1:5", "[::1]", "a:b:c"};
+  for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
+    g_autoptr(RpcClient) client = rpc_client_new(wrong[i], 1000);
+    g_autoptr(GError) error = NULL;
+    ck_assert(!call_info(client, &error));
+    ck_assert_msg(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_INVALID), "%s: %s", wrong[i],
+                  error->message);
+  }
+}
+END_TEST
+
+/* --- methods ------------------------------------------------------------------------------------
+ */
+
+static gboolean answer_write(const Request *request)
+{
+  ck_assert(is_method(request, "write"));
+  g_autoptr(GObject) object = argument(request, SL_TYPE_T_WRITE_REQ);
+  SlTWriteReq *req = SL_T_WRITE_REQ(object);
+  ck_assert_int_eq(req->consensusGroupId, 4);
+  ck_assert_int_eq(req->ack, SL_T_ACK_MAJORITY);
+  ck_assert_int_eq(req->timeoutMs, 1234);
+  ck_assert_uint_eq(req->write->rows->len, 1);
+  const SlTRow *row = req->write->rows->pdata[0];
+  ck_assert_str_eq(row->device, "d");
+  ck_assert_int_eq(row->timestamp, -5);
+  ck_assert_uint_eq(row->measurements->len, 6);
+  ck_assert_uint_eq(row->values->len, 6);
+  for (guint i = 0; i < 6; i++) {
+    Value value;
+    g_autoptr(GError) error = NULL;
+    ck_assert(convert_value_from_thrift(row->values->pdata[i], (DataType)(i + 1), &value, &error));
+    if (value.type == DATA_TEXT)
+      ck_assert_str_eq(value.text.bytes, "äx");
+    if (value.type == DATA_FLOAT)
+      ck_assert(value.float32 == 0.25f);
+    value_clear(&value);
+  }
+  const SlTTablet *tablet = req->write->tablets->pdata[0];
+  ck_assert_int_eq(tablet->rowCount, 2);
+  ck_assert_uint_eq(tablet->timestamps->len, 16);
+  ck_assert(memcmp(tablet->timestamps->data, "\x07\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff",
+                   16) == 0);
+  const SlTColumn *column = tablet->columns->pdata[0];
+  ck_assert_int_eq(column->type, SL_T_DATA_TYPE_INT32);
+  ck_assert_uint_eq(column->values->len, 8);
+  ck_assert(column->__isset_nulls && column->nulls->data[0] == 2);
+  const SlTDelete *all = req->write->deletes->pdata[0];
+  ck_assert(!all->__isset_measurements);
+  const SlTDelete *some = req->write->deletes->pdata[1];
+  ck_assert_uint_eq(some->measurements->len, 2);
+  ck_assert_int_eq(some->endTime, G_MAXINT64);
+
+  SlTWriteReply *reply = g_object_new(SL_TYPE_T_WRITE_REPLY, NULL);
+  convert_status_to_thrift(request->fake->at == 1 ? SYNCLOG_TYPE_MISMATCH : SYNCLOG_PENDING, "why",
+                           reply->status);
+  reply->__isset_token = request->fake->at > 1;
+  reply->token->log->origin = 3;
+  reply->token->log->incarnation = 77;
+  reply->token->index = 9;
+  return answer(request, reply);
+}
+
+START_TEST(writes)
+{
+  const Step steps[] = {answer_write, answer_write};
+  Fake fake;
+  fake_begin(&fake, steps, 2);
+  RpcClient *client = client_of(&fake, 20000);
+  static const char *const names[] = {"a", "b", "c", "d", "e", "f", NULL};
+  static const char *const two[] = {"a", "b", NULL};
+  Value values[] = {
+      {.type = DATA_BOOLEAN, .boolean = TRUE},   {.type = DATA_INT32, .int32 = -1},
+      {.type = DATA_INT64, .int64 = G_MININT64}, {.type = DATA_FLOAT, .float32 = 0.25f},
+      {.type = DATA_DOUBLE, .float64 = 0.1},     {.type = DATA_TEXT}};
+  values[5].text.bytes = (char *)"äx";
+  values[5].text.size = 3;
+  g_autoptr(GArray) times = g_array_new(FALSE, FALSE, sizeof(gint64));
+  g_array_append_val(times, (gint64){7});
+  g_array_append_val(times, (gint64){-1});
+  g_autoptr(Column) column = column_new("n", DATA_INT32);
+  column_append(column, "\x01\0\0\0", 4);
+  column_append_null(column);
+  g_autoptr(GPtrArray) columns = g_ptr_array_new();
+  g_ptr_array_add(columns, column);
+
+  g_autoptr(WriteBuilder) builder = write_builder_new();
+  gsize empty = write_builder_size(builder);
+  write_builder_row(builder, "d", -5, names, values, 6);
+  write_builder_tablet(builder, "t", times, columns);
+  write_builder_delete(builder, "x", NULL, 0, 5);
+  write_builder_delete(builder, "y", two, G_MININT64, G_MAXINT64);
+  gsize full = write_builder_size(builder);
+  SynclogStatus status = SYNCLOG_OK;
+  Token token = {0};
+  g_autoptr(GError) error = NULL;
+  ck_assert(!rpc_client_write(client, 4, builder, ACK_MAJORITY, 1234, &status, &token, &error));
+  ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TYPE_MISMATCH));
+  ck_assert_str_eq(error->message, "why");
+  ck_assert_uint_eq(write_builder_size(builder), full);
+  g_clear_error(&error);
+  ck_assert_msg(rpc_client_write(client, 4, builder, ACK_MAJORITY, 1234, &status, &token, &error),
+                "%s", error != NULL ? error->message : "");
+  ck_assert_int_eq(status, SYNCLOG_PENDING);
+  ck_assert_uint_eq(token.log.origin, 3);
+  ck_assert_uint_eq(token.log.incarnation, 77);
+  ck_assert_uint_eq(token.index, 9);
+  ck_assert_uint_eq(write_builder_size(builder), empty);
+  rpc_client_free(client);
+  fake_end(&fake);
+}
+END_TEST
+
+START_TEST(a_write_over_the_frame_size)
+{
+  Fake fake;
+  fake_begin(&fake, NULL, 0);
+  RpcClient *client = client_of(&fake, 20000);
+  g_autoptr(WriteBuilder) builder = write_builder_new();
+  g_autofree char *text = g_strnfill(LIMIT_FRAME_SIZE, 'x');
+  static const char *const names[] = {"a"};
+  Value value = {.type = DATA_TEXT};
+  value.text.bytes = text;
+  value.text.size = LIMIT_FRAME_SIZE;
+  write_builder_row(builder, "d", 1, names, &value, 1);
+  SynclogStatus status;
+  Token token;
+  g_autoptr(GError) error = NULL;
+  ck_assert(!rpc_client_write(client, 0, builder, ACK_LOCAL, -1, &status, &token, &error));
+  ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TOO_LARGE));
+  rpc_client_free(client);
+  fake_end(&fake);
+  ck_assert_int_eq(fake.connections, 0);
+}
+END_TEST
+
+static gboolean answer_written_without_token(const Request *request)
+{
+  SlTWriteReply *reply = g_object_new(SL_TYPE_T_WRITE_REPLY, NULL);
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+START_TEST(a_written_without_token)
+{
+  const Step steps[] = {answer_written_without_token};
+  Fake fake;
+  fake_begin(&fake, steps, 1);
+  RpcClient *client = client_of(&fake, 20000);
+  g_autoptr(WriteBuilder) builder = write_builder_new();
+  SynclogStatus status;
+  Token token;
+  g_autoptr(GError) error = NULL;
+  ck_assert(!rpc_client_write(client, 0, builder, ACK_LOCAL, -1, &status, &token, &error));
+  ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_CORRUPT));
+  rpc_client_free(client);
+  fake_end(&fake);
+}
+END_TEST
+
+static gboolean answer_query(const Request *request)
+{
+  ck_assert(is_method(request, "query"));
+  g_autoptr(GObject) object = argument(request, SL_TYPE_T_QUERY_REQ);
+  SlTQueryReq *req = SL_T_QUERY_REQ(object);
+  ck_assert_int_eq(req->consensusGroupId, 2);
+  ck_assert_str_eq(req->device, "d");
+  ck_assert_uint_eq(req->tokens->len, 1);
+  ck_assert(req->__isset_timeoutMs && req->timeoutMs < 20000);
+  g_autoptr(Table) table = table_new();
+  g_array_append_val(table->timestamps, (gint64){42});
+  Column *column = column_new("m", DATA_TEXT);
+  column_append(column, "hi", 2);
+  column_finish(column);
+  g_ptr_array_add(table->columns, column);
+  table->next_page = g_bytes_new("page", 4);
+  SlTQueryReply *reply = g_object_new(SL_TYPE_T_QUERY_REPLY, NULL);
+  convert_table_to_thrift(table, reply);
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+static gboolean answer_last(const Request *request)
+{
+  ck_assert(is_method(request, "last"));
+  g_autoptr(GObject) object = argument(request, SL_TYPE_T_LAST_REQ);
+  SlTLastReq *req = SL_T_LAST_REQ(object);
+  ck_assert(!req->__isset_tokens);
+  ck_assert_uint_eq(req->measurements->len, 2);
+  g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func((GDestroyNotify)last_value_free);
+  LastValue *last = g_new0(LastValue, 1);
+  last->measurement = g_strdup("m");
+  last->timestamp = -9;
+  last->value = (Value){.type = DATA_INT32, .int32 = 5};
+  g_ptr_array_add(values, last);
+  SlTLastReply *reply = g_object_new(SL_TYPE_T_LAST_REPLY, NULL);
+  convert_last_to_thrift(values, reply);
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+static gboolean answer_aggregate(const Request *request)
+{
+  ck_assert(is_method(request, "aggregate"));
+  g_autoptr(GObject) object = argument(request, SL_TYPE_T_AGGREGATE_REQ);
+  ck_assert_int_eq(SL_T_AGGREGATE_REQ(object)->window, 60);
+  g_autoptr(Aggregate) aggregate = aggregate_new();
+  aggregate->type = DATA_DOUBLE;
+  aggregate->more = TRUE;
+  aggregate->next_start_time = 120;
+  Window window = {.start_time = 60, .count = 2, .sum = 3, .avg = 1.5};
+  window.min = window.first = (Value){.type = DATA_DOUBLE, .float64 = 1};
+  window.max = window.last = (Value){.type = DATA_DOUBLE, .float64 = 2};
+  g_array_append_val(aggregate->windows, window);
+  SlTAggregateReply *reply = g_object_new(SL_TYPE_T_AGGREGATE_REPLY, NULL);
+  convert_aggregate_to_thrift(aggregate, reply);
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+START_TEST(reads)
+{
+  const Step steps[] = {answer_query, answer_last, answer_aggregate};
+  Fake fake;
+  fake_begin(&fake, steps, 3);
+  RpcClient *client = client_of(&fake, 20000);
+  static const char *const names[] = {"m", "n", NULL};
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(Token));
+  g_array_append_val(tokens, ((Token){{1, 2}, 3}));
+  Query query = {.device = "d", .start_time = 0, .end_time = 100};
+  g_autoptr(Table) table = rpc_client_query(client, 2, &query, tokens, &error);
+  ck_assert_msg(table != NULL, "%s", error != NULL ? error->message : "");
+  ck_assert_uint_eq(table->timestamps->len, 1);
+  ck_assert_uint_eq(g_bytes_get_size(table->next_page), 4);
+  Value value;
+  ck_assert(column_get(g_ptr_array_index(table->columns, 0), 0, &value));
+  ck_assert_str_eq(value.text.bytes, "hi");
+  value_clear(&value);
+
+  g_autoptr(GPtrArray) values = rpc_client_last(client, 0, "d", names, NULL, &error);
+  ck_assert_msg(values != NULL, "%s", error != NULL ? error->message : "");
+  ck_assert_int_eq(((LastValue *)values->pdata[0])->timestamp, -9);
+  ck_assert_int_eq(((LastValue *)values->pdata[0])->value.int32, 5);
+
+  AggregateQuery aggregate_query = {.device = "d", .measurement = "m", .end_time = 9, .window = 60};
+  g_autoptr(Aggregate) aggregate = rpc_client_aggregate(client, 0, &aggregate_query, NULL, &error);
+  ck_assert_msg(aggregate != NULL, "%s", error != NULL ? error->message : "");
+  ck_assert(aggregate->more);
+  ck_assert_int_eq(aggregate->next_start_time, 120);
+  const Window *window = &g_array_index(aggregate->windows, Window, 0);
+  ck_assert(window->avg == 1.5 && window->max.float64 == 2);
+  rpc_client_free(client);
+  fake_end(&fake);
+  ck_assert_int_eq(fake.connections, 1);
+}
+END_TEST
+
+static gboolean answer_series(const Request *request)
+{
+  ck_assert(is_method(request, "series"));
+  g_autoptr(GObject) object = argument(request, SL_TYPE_T_SERIES_REQ);
+  SlTSeriesReq *req = SL_T_SERIES_REQ(object);
+  ck_assert_str_eq(req->prefix, "p");
+  ck_assert_int_eq(req->__isset_after, request->fake->at > 1);
+  g_autoptr(GPtrArray) devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_free);
+  Device *device = g_new0(Device, 1);
+  device->name = g_strdup("p1");
+  device->measurements = g_array_new(FALSE, TRUE, sizeof(Measurement));
+  Measurement m = {.name = g_strdup("m"), .type = DATA_TEXT, .conflicting = TRUE};
+  g_array_append_val(device->measurements, m);
+  g_ptr_array_add(devices, device);
+  SlTSeriesReply *reply = g_object_new(SL_TYPE_T_SERIES_REPLY, NULL);
+  convert_series_to_thrift(devices, request->fake->at == 1, reply);
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+START_TEST(series)
+{
+  const Step steps[] = {answer_series, answer_series};
+  Fake fake;
+  fake_begin(&fake, steps, 2);
+  RpcClient *client = client_of(&fake, 20000);
+  g_autoptr(GError) error = NULL;
+  g_autofree char *next = NULL, *end = NULL;
+  g_autoptr(GPtrArray) first = rpc_client_series(client, 0, "p", NULL, 1, &next, &error);
+  ck_assert_msg(first != NULL, "%s", error != NULL ? error->message : "");
+  ck_assert_str_eq(next, "p1");
+  const Device *device = first->pdata[0];
+  ck_assert_str_eq(device->name, "p1");
+  ck_assert(g_array_index(device->measurements, Measurement, 0).conflicting);
+  g_autoptr(GPtrArray) second = rpc_client_series(client, 0, "p", next, 0, &end, &error);
+  ck_assert_ptr_nonnull(second);
+  ck_assert_ptr_null(end);
+  rpc_client_free(client);
+  fake_end(&fake);
+}
+END_TEST
+
+static gboolean answer_status(const Request *request)
+{
+  ck_assert(is_method(request, "status"));
+  g_autoptr(NodeStatus) status = node_status_new();
+  status->node_id = 5;
+  status->cluster_id = g_strdup("c");
+  status->version = g_strdup("1");
+  status->state = "serving";
+  LogStatus log = {.own = TRUE, .state = "ok", .wal_bytes = 100};
+  log.progress =
+      (LogProgress){.log = {5, 6}, .received = 9, .durable = 8, .applied = 7, .first_available = 1};
+  g_array_append_val(status->logs, log);
+  PeerStatus peer = {.node_id = 6, .address = g_strdup("a:1"), .state = "backoff", .silent_ms = -1};
+  peer.message = g_strdup("refused");
+  g_array_append_val(status->peers, peer);
+  SlTStatusReply *reply = g_object_new(SL_TYPE_T_STATUS_REPLY, NULL);
+  convert_node_status_to_thrift(status, reply->node);
+  reply->__isset_node = TRUE;
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+static gboolean answer_digest(const Request *request)
+{
+  ck_assert(is_method(request, "digest"));
+  StateDigest digest = {.low = 1, .high = G_MAXUINT64, .cells = 3, .devices = 2};
+  g_autoptr(Progress) progress = progress_new();
+  *progress_put(progress, (LogId){1, 2}) =
+      (LogProgress){.log = {1, 2}, .applied = 4, .durable = 4, .received = 4, .first_available = 1};
+  SlTDigestReply *reply = g_object_new(SL_TYPE_T_DIGEST_REPLY, NULL);
+  convert_digest_to_thrift(&digest, progress, reply);
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+static gboolean answer_config(const Request *request)
+{
+  ck_assert(is_method(request, "config"));
+  g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func((GDestroyNotify)config_entry_free);
+  ConfigEntry *entry = g_new0(ConfigEntry, 1);
+  entry->section = g_strdup("s");
+  entry->key = g_strdup("k");
+  entry->value = g_strdup("v");
+  entry->reloadable = TRUE;
+  g_ptr_array_add(entries, entry);
+  SlTConfigReply *reply = g_object_new(SL_TYPE_T_CONFIG_REPLY, NULL);
+  convert_config_to_thrift(entries, reply);
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+START_TEST(administration)
+{
+  const Step steps[] = {answer_status, answer_digest, answer_config};
+  Fake fake;
+  fake_begin(&fake, steps, 3);
+  RpcClient *client = client_of(&fake, 20000);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(NodeStatus) status = rpc_client_status(client, 0, &error);
+  ck_assert_msg(status != NULL, "%s", error != NULL ? error->message : "");
+  ck_assert_str_eq(status->state, "serving");
+  ck_assert_uint_eq(g_array_index(status->logs, LogStatus, 0).progress.durable, 8);
+  ck_assert_str_eq(g_array_index(status->peers, PeerStatus, 0).message, "refused");
+  ck_assert_int_eq(g_array_index(status->peers, PeerStatus, 0).silent_ms, -1);
+
+  StateDigest digest;
+  g_autoptr(Progress) progress = NULL;
+  ck_assert_msg(rpc_client_digest(client, 0, NULL, &digest, &progress, &error), "%s",
+                error != NULL ? error->message : "");
+  ck_assert_uint_eq(digest.low, 1);
+  ck_assert_uint_eq(digest.high, G_MAXUINT64);
+  ck_assert_uint_eq(digest.cells, 3);
+  ck_assert_uint_eq(progress_find(progress, (LogId){1, 2})->applied, 4);
+
+  g_autoptr(GPtrArray) config = rpc_client_config(client, &error);
+  ck_assert_msg(config != NULL, "%s", error != NULL ? error->message : "");
+  const ConfigEntry *entry = config->pdata[0];
+  ck_assert_str_eq(entry->value, "v");
+  ck_assert(entry->reloadable && !entry->is_default);
+  rpc_client_free(client);
+  fake_end(&fake);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {answer_to_another_request,
+                                answer_of_another_method,
+                                exceptions,
+                                closed_before_the_end,
+                                no_frames,
+                                no_messages,
+                                malformed_results,
+                                a_status_becomes_the_error,
+                                no_answer_in_time,
+                                a_connection_closed_while_idle,
+                                nobody_listens,
+                                addresses,
+                                writes,
+                                a_write_over_the_frame_size,
+                                a_written_without_token,
+                                reads,
+                                series,
+                                administration};
+  return RUN_SUITE("client", tests);
+}

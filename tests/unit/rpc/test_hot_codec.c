@@ -1,0 +1,870 @@
+#include "base/limits.h"
+#include "rpc/convert.h"
+#include "rpc/flat.h"
+#include "rpc/hot_codec.h"
+#include "support/suite.h"
+#include "unit/rpc/messages.h"
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTWriteReq, g_object_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTWrite, g_object_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTWriteReply, g_object_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTSyncLogReq, g_object_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTSyncLogReply, g_object_unref)
+
+static const LogId LOG = {3, 1700000000000000};
+
+/* --- write ---------------------------------------------------------------------------------------
+ */
+
+static SlTWriteReq *generated_write(gint32 group, gint rows)
+{
+  SlTWriteReq *req = g_object_new(SL_TYPE_T_WRITE_REQ, NULL);
+  req->consensusGroupId = group;
+  for (gint i = 0; i < rows; i++) {
+    SlTRow *row = g_object_new(SL_TYPE_T_ROW, NULL);
+    row->device = g_strdup_printf("device.%d", i);
+    row->timestamp = i * 1000 - 5;
+    for (gint k = 0; k < 3; k++) {
+      SlTValue *value = g_object_new(SL_TYPE_T_VALUE, NULL);
+      value->doubleValue = 0.5 * k;
+      value->__isset_doubleValue = TRUE;
+      g_ptr_array_add(row->measurements, g_strdup_printf("m%d", k));
+      g_ptr_array_add(row->values, value);
+    }
+    g_ptr_array_add(req->write->rows, row);
+  }
+  req->write->__isset_rows = TRUE;
+  return req;
+}
+
+/* The struct's bytes in memory of their own. */
+static GBytes *generated_bytes(gpointer object)
+{
+  g_autoptr(GError) error = NULL;
+  FlatProtocol *flat = flat_protocol_of_thread();
+  flat_begin_write(flat);
+  fast_assert(thrift_struct_write(object, (ThriftProtocol *)flat, &error) >= 0);
+  gsize size;
+  const guint8 *bytes = flat_written(flat, &size);
+  return g_bytes_new(bytes, size);
+}
+
+/* Puts the bytes of a struct as field `id`. */
+static void put_struct(ByteWriter *w, guint16 id, gpointer object)
+{
+  g_autoptr(GBytes) bytes = generated_bytes(object);
+  wire_put_field(w, WIRE_STRUCT, id);
+  byte_writer_put(w, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+}
+
+START_TEST(write_as_the_generated_code_sends_it)
+{
+  for (gint rows = 0; rows < 50; rows += 7) {
+    g_autoptr(SlTWriteReq) req = generated_write(rows, rows);
+    if (rows % 2 == 1) {
+      req->ack = SL_T_ACK_ALL;
+      req->__isset_ack = TRUE;
+      req->timeoutMs = 250;
+      req->__isset_timeoutMs = TRUE;
+    }
+    g_autoptr(GBytes) content = generated_bytes(req->write);
+    Message m = message_new();
+    put_struct(&m.w, 1, req);
+    put_stop(&m.w);
+    WriteRequest out;
+    ck_assert_int_eq(hot_write_parse(m.bytes, m.w.at, &out, NULL), HOT_VALID);
+    ck_assert_uint_eq(out.group, (guint)rows);
+    ck_assert_int_eq(out.ack, rows % 2 == 1 ? ACK_ALL : ACK_LOCAL);
+    ck_assert_int_eq(out.timeout_ms, rows % 2 == 1 ? 250 : -1);
+    ck_assert_uint_eq(out.size, g_bytes_get_size(content));
+    ck_assert_mem_eq(out.data, g_bytes_get_data(content, NULL), out.size);
+    message_free(&m);
+  }
+}
+END_TEST
+
+typedef enum { GROUP, WRITE, ACK, TIMEOUT, UNKNOWN, WRONG_TYPE } Part;
+
+static void put_part(ByteWriter *w, Part part)
+{
+  switch (part) {
+  case GROUP:
+    wire_put_i32(w, 1, 7);
+    break;
+  case WRITE:
+    wire_put_field(w, WIRE_STRUCT, 2);
+    put_row_write(w, "d", 5, 10);
+    break;
+  case ACK:
+    wire_put_i32(w, 3, 2);
+    break;
+  case TIMEOUT:
+    wire_put_i32(w, 4, 99);
+    break;
+  case UNKNOWN:
+    wire_put_field(w, WIRE_MAP, 300);
+    byte_writer_u8(w, WIRE_STRING);
+    byte_writer_u8(w, WIRE_LIST);
+    byte_writer_be32(w, 2);
+    for (guint i = 0; i < 2; i++) {
+      byte_writer_be32(w, 3);
+      byte_writer_put(w, "\xFF\x00k", 3);
+      byte_writer_u8(w, WIRE_I16);
+      byte_writer_be32(w, 3);
+      byte_writer_put(w, "abcdef", 6);
+    }
+    break;
+  case WRONG_TYPE:
+    wire_put_i64(w, 4, 1);
+    break;
+  }
+}
+
+static HotVerdict parse_parts(const Part *parts, guint count, WriteRequest *out, GError **error)
+{
+  static guint8 bytes[MESSAGE_ROOM];
+  ByteWriter w = byte_writer(bytes, sizeof bytes);
+  wire_put_field(&w, WIRE_STRUCT, 1);
+  for (guint i = 0; i < count; i++)
+    put_part(&w, parts[i]);
+  put_stop(&w);
+  put_stop(&w);
+  return hot_write_parse(bytes, w.at, out, error);
+}
+
+START_TEST(fields_come_in_any_order)
+{
+  WriteRequest out;
+  const Part orders[][5] = {{GROUP, WRITE, ACK, TIMEOUT, UNKNOWN},
+                            {UNKNOWN, TIMEOUT, ACK, WRITE, GROUP},
+                            {WRITE, UNKNOWN, GROUP, TIMEOUT, ACK},
+                            {ACK, GROUP, UNKNOWN, WRITE, TIMEOUT}};
+  for (guint i = 0; i < G_N_ELEMENTS(orders); i++) {
+    ck_assert_int_eq(parse_parts(orders[i], 5, &out, NULL), HOT_VALID);
+    ck_assert_uint_eq(out.group, 7);
+    ck_assert_int_eq(out.ack, ACK_MAJORITY);
+    ck_assert_int_eq(out.timeout_ms, 99);
+    ck_assert_uint_eq(out.data[out.size - 1], WIRE_STOP);
+    ck_assert_uint_eq(out.data[0], WIRE_LIST);
+  }
+  /* An optional field of another type is as good as absent. */
+  ck_assert_int_eq(parse_parts((Part[]){GROUP, WRITE, WRONG_TYPE}, 3, &out, NULL), HOT_VALID);
+  ck_assert_int_eq(out.timeout_ms, -1);
+}
+END_TEST
+
+START_TEST(missing_and_repeated_fields_are_refused)
+{
+  WriteRequest out;
+  ck_assert_int_eq(parse_parts((Part[]){GROUP}, 1, &out, NULL), HOT_BROKEN);
+  ck_assert_int_eq(parse_parts((Part[]){WRITE}, 1, &out, NULL), HOT_BROKEN);
+  ck_assert_int_eq(parse_parts(NULL, 0, &out, NULL), HOT_BROKEN);
+  const Part all[] = {GROUP, WRITE, ACK, TIMEOUT};
+  for (guint i = 0; i < G_N_ELEMENTS(all); i++) {
+    g_autoptr(GError) error = NULL;
+    const Part parts[] = {GROUP, WRITE, ACK, TIMEOUT, all[i]};
+    ck_assert_int_eq(parse_parts(parts, 5, &out, &error), HOT_BROKEN);
+    ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_INVALID));
+  }
+  guint8 nothing[] = {WIRE_STOP};
+  ck_assert_int_eq(hot_write_parse(nothing, 1, &out, NULL), HOT_BROKEN);
+  ck_assert_int_eq(hot_write_parse(nothing, 0, &out, NULL), HOT_BROKEN);
+}
+END_TEST
+
+START_TEST(every_cut_and_every_tail_is_refused)
+{
+  Message m = message_new();
+  put_write_args(&m.w, 1, 2, 20);
+  WriteRequest out;
+  ck_assert_int_eq(hot_write_parse(m.bytes, m.w.at, &out, NULL), HOT_VALID);
+  for (gsize size = 0; size < m.w.at; size++) {
+    g_autofree guint8 *exact = g_memdup2(m.bytes, size); /* so that ASan sees a step too far */
+    fast_assert(hot_write_parse(exact, size, &out, NULL) == HOT_BROKEN);
+  }
+  byte_writer_u8(&m.w, 0);
+  ck_assert_int_eq(hot_write_parse(m.bytes, m.w.at, &out, NULL), HOT_BROKEN);
+  message_free(&m);
+}
+END_TEST
+
+/* `depth` structs inside each other as field 9 of the request; the request's own are 2. */
+static HotVerdict parse_nested(guint depth, guint8 type)
+{
+  Message m = message_new();
+  wire_put_field(&m.w, WIRE_STRUCT, 1);
+  put_part(&m.w, GROUP);
+  put_part(&m.w, WRITE);
+  wire_put_field(&m.w, type, 9);
+  for (guint i = 0; i + 1 < depth; i++) {
+    if (type == WIRE_STRUCT) {
+      wire_put_field(&m.w, WIRE_STRUCT, 1);
+    } else {
+      byte_writer_u8(&m.w, WIRE_LIST);
+      byte_writer_be32(&m.w, 1);
+    }
+  }
+  if (type == WIRE_LIST) {
+    byte_writer_u8(&m.w, WIRE_BYTE);
+    byte_writer_be32(&m.w, 0);
+  }
+  for (guint i = 0; type == WIRE_STRUCT && i < depth; i++)
+    put_stop(&m.w);
+  put_stop(&m.w);
+  put_stop(&m.w);
+  WriteRequest out;
+  HotVerdict verdict = hot_write_parse(m.bytes, m.w.at, &out, NULL);
+  message_free(&m);
+  return verdict;
+}
+
+START_TEST(nesting_is_bounded)
+{
+  const guint8 types[] = {WIRE_STRUCT, WIRE_LIST};
+  for (guint i = 0; i < G_N_ELEMENTS(types); i++) {
+    ck_assert_int_eq(parse_nested(1, types[i]), HOT_VALID);
+    ck_assert_int_eq(parse_nested(LIMIT_THRIFT_DEPTH - 2, types[i]), HOT_VALID);
+    ck_assert_int_eq(parse_nested(LIMIT_THRIFT_DEPTH - 1, types[i]), HOT_BROKEN);
+    ck_assert_int_eq(parse_nested(40000, types[i]), HOT_BROKEN);
+  }
+}
+END_TEST
+
+/* Containers and strings that claim more than there is, in place of the write's content. */
+START_TEST(sizes_are_checked_against_what_is_left)
+{
+  const struct {
+    guint8 bytes[12];
+    gsize size;
+  } contents[] = {
+      {{WIRE_STRING, 0, 1, 0x7F, 0xFF, 0xFF, 0xFF}, 7},
+      {{WIRE_STRING, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF}, 7},
+      {{WIRE_STRING, 0, 1, 0x80, 0, 0, 0}, 7},
+      {{WIRE_LIST, 0, 1, WIRE_STRUCT, 0x7F, 0xFF, 0xFF, 0xFF}, 8},
+      {{WIRE_LIST, 0, 1, WIRE_I64, 0x20, 0, 0, 1}, 8},
+      {{WIRE_LIST, 0, 1, WIRE_I64, 0xFF, 0xFF, 0xFF, 0xFF}, 8},
+      {{WIRE_LIST, 0, 1, 0x7F, 0, 0, 0, 1, 0}, 9},
+      {{WIRE_SET, 0, 1, WIRE_BOOL, 0, 0, 0, 100}, 8},
+      {{WIRE_MAP, 0, 1, WIRE_STRUCT, WIRE_STRUCT, 0x7F, 0xFF, 0xFF, 0xFF}, 9},
+      {{WIRE_MAP, 0, 1, WIRE_I64, 0, 0, 0, 0, 1, 0}, 10},
+      {{1, 0, 1}, 3},
+      {{0x7F, 0, 1}, 3},
+  };
+  for (guint i = 0; i < G_N_ELEMENTS(contents); i++) {
+    Message m = message_new();
+    wire_put_field(&m.w, WIRE_STRUCT, 1);
+    put_part(&m.w, GROUP);
+    wire_put_field(&m.w, WIRE_STRUCT, 2);
+    byte_writer_put(&m.w, contents[i].bytes, contents[i].size);
+    for (guint k = 0; k < 20; k++)
+      put_stop(&m.w);
+    WriteRequest out;
+    ck_assert_msg(hot_write_parse(m.bytes, m.w.at, &out, NULL) == HOT_BROKEN, "content %u", i);
+    message_free(&m);
+  }
+}
+END_TEST
+
+START_TEST(numbers_out_of_range_get_a_status)
+{
+  const struct {
+    gint32 group, ack, timeout_ms;
+    const char *field;
+  } cases[] = {{-1, 1, 0, "consensusGroupId"},
+               {0, 0, 0, "ack"},
+               {0, 4, 0, "ack"},
+               {0, -1, 0, "ack"},
+               {0, 1, -1, "timeoutMs"},
+               {0, 1, G_MININT32, "timeoutMs"}};
+  for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+    Message m = message_new();
+    wire_put_field(&m.w, WIRE_STRUCT, 1);
+    wire_put_i32(&m.w, 1, (guint32)cases[i].group);
+    put_part(&m.w, WRITE);
+    wire_put_i32(&m.w, 3, (guint32)cases[i].ack);
+    wire_put_i32(&m.w, 4, (guint32)cases[i].timeout_ms);
+    put_stop(&m.w);
+    put_stop(&m.w);
+    WriteRequest out;
+    g_autoptr(GError) error = NULL;
+    ck_assert_int_eq(hot_write_parse(m.bytes, m.w.at, &out, &error), HOT_REFUSED);
+    ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_INVALID));
+    ck_assert_ptr_nonnull(strstr(error->message, cases[i].field));
+    message_free(&m);
+  }
+}
+END_TEST
+
+START_TEST(an_entry_over_the_limit_is_too_large)
+{
+  /* A TWrite that is one unknown binary field: 3 + 4 + n + 1 bytes. */
+  for (gint over = 0; over <= 1; over++) {
+    gsize n = LIMIT_ENTRY_SIZE - 8 + (gsize)over;
+    g_autofree guint8 *bytes = g_malloc0(n + 64);
+    ByteWriter w = byte_writer(bytes, n + 64);
+    g_autofree char *text = g_strnfill(n, 'x');
+    wire_put_field(&w, WIRE_STRUCT, 1);
+    put_part(&w, GROUP);
+    wire_put_field(&w, WIRE_STRUCT, 2);
+    wire_put_string(&w, 50, text, n);
+    for (guint i = 0; i < 3; i++)
+      put_stop(&w);
+    WriteRequest out;
+    g_autoptr(GError) error = NULL;
+    ck_assert_int_eq(hot_write_parse(bytes, w.at, &out, &error), over ? HOT_REFUSED : HOT_VALID);
+    if (over)
+      ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TOO_LARGE));
+    else
+      ck_assert_uint_eq(out.size, LIMIT_ENTRY_SIZE);
+  }
+}
+END_TEST
+
+/* --- syncLog -------------------------------------------------------------------------------------
+ */
+
+static EntryRun *make_run(guint64 first, guint count, gsize size)
+{
+  GByteArray *bytes = g_byte_array_new();
+  g_autofree guint8 *data = g_malloc(size);
+  g_autofree guint8 *record = g_malloc(size + RECORD_OVERHEAD_SIZE);
+  for (guint i = 0; i < count; i++) {
+    memset(data, (int)(first + i), size);
+    gsize n = record_write(record_seed(LOG), first + i, 77 + i, data, size, record);
+    g_byte_array_append(bytes, record, (guint)n);
+  }
+  return entry_run_new(LOG, first, count, bytes->data, bytes->len, bytes,
+                       (GDestroyNotify)g_byte_array_unref);
+}
+
+/* The whole frame of a syncLog as a channel sends it. */
+static GByteArray *sync_frame(SyncBatch *batch, gint32 seqid)
+{
+  GByteArray *frame = g_byte_array_new();
+  guint8 prefix[HOT_SYNC_PREFIX_ROOM], suffix[HOT_SYNC_SUFFIX_ROOM];
+  g_byte_array_append(frame, prefix,
+                      (guint)hot_sync_request_prefix(prefix, sizeof prefix, seqid, batch));
+  for (guint i = 0; i < batch->slices->len; i++) {
+    RunSlice *slice = batch->slices->pdata[i];
+    gsize begin = entry_run_offset(slice->run, slice->first);
+    gsize end = entry_run_offset(slice->run, slice->first + slice->count), all;
+    g_byte_array_append(frame, entry_run_bytes(slice->run, &all) + begin, (guint)(end - begin));
+  }
+  g_byte_array_append(frame, suffix, (guint)hot_sync_request_suffix(suffix, sizeof suffix));
+  return frame;
+}
+
+static SlTSyncLogReq *generated_sync(EntryRun *run, gboolean sync_now, gboolean from_wal)
+{
+  SlTSyncLogReq *req = g_object_new(SL_TYPE_T_SYNC_LOG_REQ, NULL);
+  req->consensusGroupId = 4;
+  req->log->origin = (gint32)LOG.origin;
+  req->log->incarnation = (gint64)LOG.incarnation;
+  req->startSyncIndex = (gint64)entry_run_first_index(run);
+  req->endSyncIndex = (gint64)entry_run_last_index(run);
+  req->syncNow = sync_now;
+  req->fromWal = from_wal;
+  for (guint i = 0; i < entry_run_count(run); i++) {
+    Record record = entry_run_record(run, i);
+    SlTLogBatch *one = g_object_new(SL_TYPE_T_LOG_BATCH, NULL);
+    one->searchIndex = (gint64)record.index;
+    one->hlc = (gint64)record.hlc;
+    g_clear_pointer(&one->data, g_byte_array_unref);
+    one->data = g_byte_array_new();
+    g_byte_array_append(one->data, record.data, (guint)record.data_size);
+    one->checksum = (gint32)load_be32(record.data + record.data_size + 3);
+    g_ptr_array_add(req->batches, one);
+  }
+  return req;
+}
+
+START_TEST(sync_frame_is_the_generated_one)
+{
+  for (guint flags = 0; flags < 4; flags++) {
+    g_autoptr(EntryRun) run = make_run(40 + flags, 9, 30 + flags);
+    g_autoptr(SyncBatch) batch = sync_batch_new(4, LOG);
+    sync_batch_add(batch, run, 0, 5);
+    sync_batch_add(batch, run, 5, 4);
+    batch->sync_now = (flags & 1) != 0;
+    batch->from_wal = (flags & 2) != 0;
+    g_autoptr(GByteArray) frame = sync_frame(batch, 0x01020304);
+    ck_assert_uint_eq(load_be32(frame->data), frame->len - FRAME_LENGTH_SIZE);
+
+    g_autoptr(SlTSyncLogReq) req = generated_sync(run, batch->sync_now, batch->from_wal);
+    Message m = message_call("syncLog", 0x01020304);
+    put_struct(&m.w, 1, req);
+    put_stop(&m.w);
+    message_end(&m);
+    ck_assert_uint_eq(frame->len, m.w.at);
+    ck_assert_mem_eq(frame->data, m.bytes, m.w.at);
+    message_free(&m);
+
+    FrameHeader header;
+    const guint8 *content = frame->data + FRAME_LENGTH_SIZE;
+    gsize size = frame->len - FRAME_LENGTH_SIZE;
+    ck_assert_int_eq(frame_header_parse(content, size, &header), HEADER_VALID);
+    SyncLogRequest out;
+    ck_assert_int_eq(hot_sync_parse(content + header.size, size - header.size, &out, NULL),
+                     HOT_VALID);
+    ck_assert_uint_eq(out.group, 4);
+    ck_assert(log_id_equal(out.log, LOG));
+    ck_assert_uint_eq(out.first_index, 40 + flags);
+    ck_assert_uint_eq(out.last_index, 48 + flags);
+    ck_assert_uint_eq(out.count, 9);
+    ck_assert_int_eq(out.sync_now, batch->sync_now);
+    ck_assert_int_eq(out.from_wal, batch->from_wal);
+    gsize run_size;
+    const guint8 *run_bytes = entry_run_bytes(run, &run_size);
+    ck_assert_uint_eq(out.size, run_size);
+    ck_assert_mem_eq(out.bytes, run_bytes, run_size);
+  }
+}
+END_TEST
+
+/* Arguments of a syncLog with these numbers, and `count` of 3 real records announced. */
+static HotVerdict parse_sync(gint32 group, gint32 origin, gint64 incarnation, gint64 first,
+                             gint64 last, guint32 count, guint8 element_type, GError **error)
+{
+  g_autoptr(EntryRun) run = make_run(10, 3, 20);
+  Message m = message_new();
+  wire_put_field(&m.w, WIRE_STRUCT, 1);
+  wire_put_i32(&m.w, 1, (guint32)group);
+  wire_put_field(&m.w, WIRE_STRUCT, 2);
+  wire_put_i32(&m.w, 1, (guint32)origin);
+  wire_put_i64(&m.w, 2, (guint64)incarnation);
+  put_stop(&m.w);
+  wire_put_i64(&m.w, 3, (guint64)first);
+  wire_put_i64(&m.w, 4, (guint64)last);
+  wire_put_bool(&m.w, 5, FALSE);
+  wire_put_bool(&m.w, 6, FALSE);
+  wire_put_field(&m.w, WIRE_LIST, 7);
+  byte_writer_u8(&m.w, element_type);
+  byte_writer_be32(&m.w, count);
+  gsize size;
+  const guint8 *bytes = entry_run_bytes(run, &size);
+  if (count > 0)
+    byte_writer_put(&m.w, bytes, size);
+  put_stop(&m.w);
+  put_stop(&m.w);
+  SyncLogRequest out;
+  HotVerdict verdict = hot_sync_parse(m.bytes, m.w.at, &out, error);
+  message_free(&m);
+  return verdict;
+}
+
+START_TEST(sync_numbers_are_checked)
+{
+  const gint64 now = 1700000000000000;
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 12, 3, WIRE_STRUCT, NULL), HOT_VALID);
+  ck_assert_int_eq(parse_sync(0, LIMIT_NODE_ID, 1, 10, 12, 3, WIRE_STRUCT, NULL), HOT_VALID);
+  ck_assert_int_eq(parse_sync(-1, 1, now, 10, 12, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 0, now, 10, 12, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, -1, now, 10, 12, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, LIMIT_NODE_ID + 1, now, 10, 12, 3, WIRE_STRUCT, NULL),
+                   HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 1, 0, 10, 12, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 1, -5, 10, 12, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 1, now, 0, 2, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 1, now, -1, 1, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 9, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 13, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 1, now, 1, G_MAXINT64, 3, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 12, 0, WIRE_STRUCT, NULL), HOT_REFUSED);
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 12, 2, WIRE_STRUCT, NULL), HOT_BROKEN);
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 12, 4, WIRE_STRUCT, NULL), HOT_BROKEN);
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 12, 0x7FFFFFFF, WIRE_STRUCT, NULL), HOT_BROKEN);
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 12, 0xFFFFFFFF, WIRE_STRUCT, NULL), HOT_BROKEN);
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 12, 3, WIRE_I64, NULL), HOT_BROKEN);
+  ck_assert_int_eq(parse_sync(0, 1, now, 10, 12, 0, WIRE_I64, NULL), HOT_BROKEN);
+}
+END_TEST
+
+START_TEST(too_many_entries_are_refused)
+{
+  guint count = LIMIT_BATCHES_PER_REQUEST + 1;
+  gsize room = count * (RECORD_OVERHEAD_SIZE + 1) + 256;
+  g_autofree guint8 *bytes = g_malloc(room);
+  for (guint over = 0; over <= 1; over++) {
+    ByteWriter w = byte_writer(bytes, room);
+    put_sync_args(&w, LOG, 1, count - 1 + over, 1);
+    ck_assert(!w.failed);
+    SyncLogRequest out;
+    g_autoptr(GError) error = NULL;
+    ck_assert_int_eq(hot_sync_parse(bytes, w.at, &out, &error), over ? HOT_REFUSED : HOT_VALID);
+    if (over)
+      ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TOO_LARGE));
+  }
+}
+END_TEST
+
+START_TEST(only_canonical_records_are_taken)
+{
+  Message m = message_new();
+  put_sync_args(&m.w, LOG, 5, 2, 8);
+  SyncLogRequest out;
+  ck_assert_int_eq(hot_sync_parse(m.bytes, m.w.at, &out, NULL), HOT_VALID);
+  guint8 *records = (guint8 *)out.bytes;
+  /* Field types, ids and the stop byte, in both records; numbers and data may be anything. */
+  const gsize fixed[] = {0, 1, 2, 11, 12, 13, 22, 23, 24, 37, 38, 39, 44};
+  for (guint k = 0; k < 2; k++) {
+    for (guint i = 0; i < G_N_ELEMENTS(fixed); i++) {
+      guint8 *byte = records + k * (8 + RECORD_OVERHEAD_SIZE) + fixed[i];
+      *byte ^= 1;
+      fast_assert_msg(hot_sync_parse(m.bytes, m.w.at, &out, NULL) == HOT_BROKEN, "byte %zu",
+                      fixed[i]);
+      *byte ^= 1;
+    }
+  }
+  for (gsize size = 0; size < m.w.at; size++) {
+    g_autofree guint8 *exact = g_memdup2(m.bytes, size);
+    fast_assert(hot_sync_parse(exact, size, &out, NULL) == HOT_BROKEN);
+  }
+  byte_writer_u8(&m.w, 1);
+  ck_assert_int_eq(hot_sync_parse(m.bytes, m.w.at, &out, NULL), HOT_BROKEN);
+  message_free(&m);
+}
+END_TEST
+
+/* --- replies -------------------------------------------------------------------------------------
+ */
+
+/* The frame with `object` as the result of the method. */
+static Message generated_reply(const char *method, gint32 seqid, gpointer object)
+{
+  Message m = message_new();
+  byte_writer_be32(&m.w, 0);
+  wire_put_message(&m.w, THRIFT_REPLY, method, strlen(method), seqid);
+  put_struct(&m.w, 0, object);
+  put_stop(&m.w);
+  message_end(&m);
+  return m;
+}
+
+static void check_same(RpcReply *reply, Message *m)
+{
+  ck_assert_uint_eq(reply->size, m->w.at);
+  ck_assert_mem_eq(reply->bytes, m->bytes, reply->size);
+  g_free(reply);
+  message_free(m);
+}
+
+static const char *const texts[] = {NULL, "", "the log is full", "größer als erlaubt"};
+
+START_TEST(write_replies_are_the_generated_ones)
+{
+  for (int code = SYNCLOG_OK; code <= SYNCLOG_INTERNAL; code++) {
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++) {
+      Token token = {LOG, 1234567890123};
+      g_autoptr(SlTWriteReply) object = g_object_new(SL_TYPE_T_WRITE_REPLY, NULL);
+      convert_status_to_thrift(code, texts[i], object->status);
+      if (i % 2 == 0) {
+        object->token->log->origin = (gint32)LOG.origin;
+        object->token->log->incarnation = (gint64)LOG.incarnation;
+        object->token->index = (gint64)token.index;
+        object->__isset_token = TRUE;
+      }
+      Message m = generated_reply("write", -5, object);
+      check_same(hot_write_reply(-5, (SynclogStatus)code, texts[i], i % 2 == 0 ? &token : NULL),
+                 &m);
+    }
+  }
+}
+END_TEST
+
+START_TEST(sync_replies_are_the_generated_ones_and_read_back)
+{
+  for (int code = SYNCLOG_OK; code <= SYNCLOG_INTERNAL; code++) {
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++) {
+      SyncReply reply = {.status = (SynclogStatus)code,
+                         .message = (char *)texts[i],
+                         .received = G_MAXINT64,
+                         .durable = 5,
+                         .applied = 0,
+                         .expected_index = i == 3 ? 17 : 0};
+      g_autoptr(SlTSyncLogReply) object = g_object_new(SL_TYPE_T_SYNC_LOG_REPLY, NULL);
+      convert_status_to_thrift(code, texts[i], object->status);
+      object->received = G_MAXINT64;
+      object->durable = 5;
+      object->applied = 0;
+      object->expectedIndex = (gint64)reply.expected_index;
+      object->__isset_expectedIndex = reply.expected_index != 0;
+      Message m = generated_reply("syncLog", 9, object);
+      SyncReply back;
+      gint32 seqid;
+      ck_assert(hot_sync_reply_parse(m.bytes + 4, m.w.at - 4, &seqid, &back, NULL));
+      ck_assert_int_eq(seqid, 9);
+      ck_assert_int_eq(back.status, code);
+      ck_assert_uint_eq(back.received, G_MAXINT64);
+      ck_assert_uint_eq(back.durable, 5);
+      ck_assert_uint_eq(back.applied, 0);
+      ck_assert_uint_eq(back.expected_index, reply.expected_index);
+      if (code == SYNCLOG_OK)
+        ck_assert_ptr_null(back.message);
+      else
+        ck_assert_str_eq(back.message, texts[i] != NULL ? texts[i] : synclog_status_text(code));
+      sync_reply_clear(&back);
+      check_same(hot_sync_reply(9, &reply), &m);
+    }
+  }
+}
+END_TEST
+
+START_TEST(long_and_invalid_messages_are_made_fit)
+{
+  g_autofree char *text = g_strnfill(1000000, 'x');
+  memcpy(text, "\xFF\xC3", 2);
+  SyncReply reply = {.status = SYNCLOG_CORRUPT, .message = text}, back;
+  g_autofree RpcReply *bytes = hot_sync_reply(1, &reply);
+  ck_assert_uint_lt(bytes->size, 8192);
+  gint32 seqid;
+  ck_assert(hot_sync_reply_parse(bytes->bytes + 4, bytes->size - 4, &seqid, &back, NULL));
+  ck_assert(g_utf8_validate(back.message, -1, NULL));
+  sync_reply_clear(&back);
+}
+END_TEST
+
+START_TEST(exceptions_are_errors_of_the_reply)
+{
+  g_autofree RpcReply *reply =
+      hot_exception_reply("syncLog", 7, 42, EXCEPTION_PROTOCOL_ERROR, "no such thing");
+  gint32 seqid;
+  SyncReply out;
+  g_autoptr(GError) error = NULL;
+  ck_assert(!hot_sync_reply_parse(reply->bytes + 4, reply->size - 4, &seqid, &out, &error));
+  ck_assert_int_eq(seqid, 42);
+  ck_assert_ptr_nonnull(strstr(error->message, "no such thing"));
+}
+END_TEST
+
+START_TEST(malformed_replies_are_refused)
+{
+  SyncReply reply = {.status = SYNCLOG_OUT_OF_WINDOW, .message = (char *)"m", .expected_index = 3};
+  g_autofree RpcReply *good = hot_sync_reply(7, &reply);
+  SyncReply out;
+  gint32 seqid;
+  for (gsize size = 0; size < good->size - 4; size++) {
+    g_autofree guint8 *exact = g_memdup2(good->bytes + 4, size);
+    fast_assert(!hot_sync_reply_parse(exact, size, &seqid, &out, NULL));
+  }
+  g_autofree RpcReply *other = hot_write_reply(7, SYNCLOG_OK, NULL, NULL);
+  ck_assert(!hot_sync_reply_parse(other->bytes + 4, other->size - 4, &seqid, &out, NULL));
+  /* A status that is none, and a number below 0. */
+  guint8 *code = good->bytes + 4 + 19 + 3 + 3 + 3 + 3;
+  ck_assert_uint_eq(*code, SYNCLOG_OUT_OF_WINDOW);
+  *code = 20;
+  ck_assert(!hot_sync_reply_parse(good->bytes + 4, good->size - 4, &seqid, &out, NULL));
+  *code = SYNCLOG_OK;
+  ck_assert(hot_sync_reply_parse(good->bytes + 4, good->size - 4, &seqid, &out, NULL));
+  sync_reply_clear(&out);
+  good->bytes[good->size - 2 - 8] = 0x80; /* the highest byte of expectedIndex */
+  ck_assert(!hot_sync_reply_parse(good->bytes + 4, good->size - 4, &seqid, &out, NULL));
+}
+END_TEST
+
+/* --- mutated frames ------------------------------------------------------------------------------
+ */
+
+/* Reads arguments as the generated code would, with our protocol below it. */
+static gboolean read_generated(const guint8 *bytes, gsize size, ThriftStruct *req, GError **error)
+{
+  FlatProtocol *flat = flat_protocol_of_thread();
+  ThriftProtocol *in = (ThriftProtocol *)flat;
+  char *name;
+  gboolean found = FALSE;
+  flat_begin_read(flat, bytes, size);
+  if (thrift_protocol_read_struct_begin(in, &name, error) < 0)
+    return FALSE;
+  for (;;) {
+    ThriftType type;
+    gint16 id;
+    if (thrift_protocol_read_field_begin(in, &name, &type, &id, error) < 0)
+      return FALSE;
+    if (type == T_STOP)
+      return found && flat_left(flat) == 0;
+    gboolean wanted = id == 1 && type == T_STRUCT;
+    found |= wanted;
+    if ((wanted ? thrift_struct_read(req, in, error) : thrift_protocol_skip(in, type, error)) < 0)
+      return FALSE;
+  }
+}
+
+static void mutate(GRand *rand, GByteArray *bytes)
+{
+  static const guint8 telling[] = {0, 1, 2, 3, 4, 6, 8, 10, 11, 12, 13, 14, 15, 0x7F, 0x80, 0xFF};
+  guint times = (guint)g_rand_int_range(rand, 1, 4);
+  for (guint i = 0; i < times && bytes->len > 1; i++) {
+    guint at = (guint)g_rand_int_range(rand, 0, (gint32)bytes->len);
+    guint n = (guint)g_rand_int_range(rand, 1, 12);
+    switch (g_rand_int_range(rand, 0, 6)) {
+    case 0:
+      bytes->data[at] = (guint8)g_rand_int(rand);
+      break;
+    case 1:
+    case 2:
+      bytes->data[at] = telling[g_rand_int_range(rand, 0, G_N_ELEMENTS(telling))];
+      break;
+    case 3:
+      bytes->data[at] ^= (guint8)(1 << g_rand_int_range(rand, 0, 8));
+      break;
+    case 4:
+      g_byte_array_remove_range(bytes, at, MIN(n, bytes->len - at));
+      break;
+    default: {
+      g_autofree guint8 *copy = g_memdup2(bytes->data + at, MIN(n, bytes->len - at));
+      g_byte_array_append(bytes, copy, MIN(n, bytes->len - at));
+    }
+    }
+  }
+}
+
+/* Whether the generated code's refusal is for what the hand-written codec leaves to later. */
+static gboolean is_about_text(const GError *error)
+{
+  return error != NULL && strstr(error->message, "UTF-8") != NULL;
+}
+
+START_TEST(mutated_syncs_mean_the_same_to_the_generated_code)
+{
+  g_autoptr(GRand) rand = g_rand_new_with_seed(20261123);
+  Message m = message_new();
+  put_sync_args(&m.w, LOG, 100, 4, 12);
+  guint agreed = 0;
+  for (guint round = 0; round < 120000; round++) {
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    g_byte_array_append(bytes, m.bytes, (guint)m.w.at);
+    mutate(rand, bytes);
+    g_autofree guint8 *exact = g_memdup2(bytes->data, bytes->len);
+    SyncLogRequest out;
+    HotVerdict verdict = hot_sync_parse(exact, bytes->len, &out, NULL);
+    if (verdict != HOT_VALID)
+      continue;
+    g_autoptr(SlTSyncLogReq) req = g_object_new(SL_TYPE_T_SYNC_LOG_REQ, NULL);
+    g_autoptr(GError) error = NULL;
+    if (!read_generated(exact, bytes->len, (ThriftStruct *)req, &error)) {
+      fast_assert_msg(is_about_text(error), "round %u: %s", round,
+                      error != NULL ? error->message : "refused");
+      continue;
+    }
+    agreed++;
+    fast_assert((guint32)req->consensusGroupId == out.group);
+    fast_assert((guint32)req->log->origin == out.log.origin);
+    fast_assert((guint64)req->log->incarnation == out.log.incarnation);
+    fast_assert((guint64)req->startSyncIndex == out.first_index);
+    fast_assert((guint64)req->endSyncIndex == out.last_index);
+    fast_assert(!req->syncNow == !out.sync_now && !req->fromWal == !out.from_wal);
+    fast_assert(req->batches->len == out.count);
+    gsize at = 0;
+    for (guint i = 0; i < out.count; i++) {
+      Record record;
+      SlTLogBatch *one = req->batches->pdata[i];
+      fast_assert(record_parse_trusted(out.bytes + at, out.size - at, &record) == RECORD_VALID);
+      fast_assert((guint64)one->searchIndex == record.index && (guint64)one->hlc == record.hlc);
+      fast_assert(one->data->len == record.data_size &&
+                  memcmp(one->data->data, record.data, record.data_size) == 0);
+      at += record.size;
+    }
+    fast_assert(at == out.size);
+  }
+  ck_assert_uint_gt(agreed, 10000);
+  message_free(&m);
+}
+END_TEST
+
+START_TEST(mutated_writes_mean_the_same_to_the_generated_code)
+{
+  g_autoptr(GRand) rand = g_rand_new_with_seed(20261124);
+  g_autoptr(SlTWriteReq) seed = generated_write(3, 2);
+  seed->ack = SL_T_ACK_MAJORITY;
+  seed->__isset_ack = seed->__isset_timeoutMs = TRUE;
+  Message m = message_new();
+  put_struct(&m.w, 1, seed);
+  put_stop(&m.w);
+  guint agreed = 0;
+  for (guint round = 0; round < 120000; round++) {
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    g_byte_array_append(bytes, m.bytes, (guint)m.w.at);
+    mutate(rand, bytes);
+    g_autofree guint8 *exact = g_memdup2(bytes->data, bytes->len);
+    WriteRequest out;
+    if (hot_write_parse(exact, bytes->len, &out, NULL) != HOT_VALID)
+      continue;
+    fast_assert(out.data > exact && out.data + out.size < exact + bytes->len);
+    fast_assert(out.data[out.size - 1] == WIRE_STOP);
+    g_autoptr(SlTWriteReq) req = g_object_new(SL_TYPE_T_WRITE_REQ, NULL);
+    /* The content may still be refused, for names and required fields inside it. */
+    if (!read_generated(exact, bytes->len, (ThriftStruct *)req, NULL))
+      continue;
+    agreed++;
+    fast_assert((guint32)req->consensusGroupId == out.group);
+    fast_assert(!req->__isset_ack || (gint)req->ack == (gint)out.ack);
+    fast_assert((req->__isset_timeoutMs ? req->timeoutMs : -1) == out.timeout_ms);
+    /* The range is the content: read alone it gives the same rows. */
+    g_autoptr(SlTWrite) write = g_object_new(SL_TYPE_T_WRITE, NULL);
+    FlatProtocol *flat = flat_protocol_of_thread();
+    flat_begin_read(flat, out.data, out.size);
+    fast_assert(thrift_struct_read((ThriftStruct *)write, (ThriftProtocol *)flat, NULL) >= 0);
+    fast_assert(flat_left(flat) == 0);
+    g_autoptr(GBytes) alone = generated_bytes(write);
+    g_autoptr(GBytes) inside = generated_bytes(req->write);
+    fast_assert(g_bytes_equal(alone, inside));
+  }
+  ck_assert_uint_gt(agreed, 10000);
+  message_free(&m);
+}
+END_TEST
+
+START_TEST(mutated_replies_do_no_harm)
+{
+  g_autoptr(GRand) rand = g_rand_new_with_seed(5);
+  SyncReply reply = {
+      .status = SYNCLOG_OUT_OF_WINDOW, .message = (char *)"window", .expected_index = 3};
+  g_autofree RpcReply *good = hot_sync_reply(7, &reply);
+  g_autofree RpcReply *refusal = hot_exception_reply("syncLog", 7, 1, 7, "because");
+  guint accepted = 0;
+  for (guint round = 0; round < 60000; round++) {
+    RpcReply *from = round % 3 == 0 ? refusal : good;
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    g_byte_array_append(bytes, from->bytes + 4, (guint)from->size - 4);
+    mutate(rand, bytes);
+    g_autofree guint8 *exact = g_memdup2(bytes->data, bytes->len);
+    SyncReply out;
+    gint32 seqid;
+    g_autoptr(GError) error = NULL;
+    if (hot_sync_reply_parse(exact, bytes->len, &seqid, &out, &error)) {
+      accepted++;
+      fast_assert(out.message == NULL || g_utf8_validate(out.message, -1, NULL));
+      sync_reply_clear(&out);
+    } else {
+      fast_assert(error != NULL);
+    }
+  }
+  ck_assert_uint_gt(accepted, 1000);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {
+      write_as_the_generated_code_sends_it,
+      fields_come_in_any_order,
+      missing_and_repeated_fields_are_refused,
+      every_cut_and_every_tail_is_refused,
+      nesting_is_bounded,
+      sizes_are_checked_against_what_is_left,
+      numbers_out_of_range_get_a_status,
+      an_entry_over_the_limit_is_too_large,
+      sync_frame_is_the_generated_one,
+      sync_numbers_are_checked,
+      too_many_entries_are_refused,
+      only_canonical_records_are_taken,
+      write_replies_are_the_generated_ones,
+      sync_replies_are_the_generated_ones_and_read_back,
+      long_and_invalid_messages_are_made_fit,
+      exceptions_are_errors_of_the_reply,
+      malformed_replies_are_refused,
+      mutated_syncs_mean_the_same_to_the_generated_code,
+      mutated_writes_mean_the_same_to_the_generated_code,
+      mutated_replies_do_no_harm,
+  };
+  return RUN_SUITE("hot_codec", tests);
+}
