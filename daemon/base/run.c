@@ -62,7 +62,12 @@ EntryRun *entry_run_parse(LogId log, const guint8 *bytes, gsize size, gpointer o
   for (gsize at = 0; at < size; count++) {
     Record record;
     if (record_parse(seed, bytes + at, size - at, &record) != RECORD_VALID) {
-      fail(error, SYNCLOG_CORRUPT, "no valid record at offset %zu of %zu", at, size);
+      if (count == 0)
+        fail(error, SYNCLOG_CORRUPT, "no valid record at the beginning");
+      else
+        fail(error, SYNCLOG_CORRUPT,
+             "no valid record at offset %zu of %zu, where entry %" G_GUINT64_FORMAT " should stand",
+             at, size, first_index + count);
       return NULL;
     }
     if (count == 0)
@@ -152,8 +157,8 @@ Record entry_run_record(const EntryRun *run, guint i)
 {
   g_assert(i < run->count);
   Record record;
-  RecordVerdict verdict = record_parse_trusted(
-      run->bytes + run->offsets[i], run->offsets[i + 1] - run->offsets[i], &record);
+  RecordVerdict verdict = record_parse_trusted(run->bytes + run->offsets[i],
+                                               run->offsets[i + 1] - run->offsets[i], &record);
   g_assert(verdict == RECORD_VALID);
   return record;
 }

@@ -23,7 +23,11 @@ static void print_windows(Ctl *ctl, Grid *grid, const Aggregate *aggregate, Time
     const Window *window = &g_array_index(aggregate->windows, Window, i);
     Value sum = {.type = DATA_DOUBLE, .float64 = window->sum};
     Value avg = {.type = DATA_DOUBLE, .float64 = window->avg};
-    ctl_grid_time(ctl, grid, window->start_time, style);
+    /* All of time has no beginning worth telling. */
+    if (window->start_time == G_MININT64)
+      grid_missing(grid);
+    else
+      ctl_grid_time(ctl, grid, window->start_time, style);
     grid_uint(grid, window->count);
     grid_value(grid, numeric ? &window->min : NULL);
     grid_value(grid, numeric ? &avg : NULL);

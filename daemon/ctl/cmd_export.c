@@ -317,8 +317,9 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
       !ctl_finish_output(error))
     return FALSE;
   if (!ctl->quiet)
-    g_printerr("exported %" G_GUINT64_FORMAT " rows, %" G_GUINT64_FORMAT " points of %u devices\n",
-               export.rows, export.values, export.devices->len);
+    g_printerr("exported %" G_GUINT64_FORMAT " rows, %" G_GUINT64_FORMAT " points of %u device%s\n",
+               export.rows, export.values, export.devices->len,
+               export.devices->len == 1 ? "" : "s");
   return TRUE;
 }
 

@@ -244,6 +244,18 @@ static gboolean wants(const char *only, guint i)
   return only == NULL || strcmp(only, tables[i].name) == 0;
 }
 
+/* Whether there is anything to show: a head without rows only puzzles. */
+static gboolean has_rows(const char *table, const GArray *views)
+{
+  gboolean nodes = strcmp(table, "nodes") == 0, logs = strcmp(table, "logs") == 0;
+  for (guint i = 0; i < views->len && !nodes; i++) {
+    const NodeStatus *status = view_at(views, i)->status;
+    if (status != NULL && (logs ? status->logs->len : status->peers->len) > 0)
+      return TRUE;
+  }
+  return nodes;
+}
+
 static void print(Ctl *ctl, const char *only, const GArray *views)
 {
   if (ctl->format == FORMAT_JSON) {
@@ -261,7 +273,7 @@ static void print(Ctl *ctl, const char *only, const GArray *views)
     only = "logs";
   gboolean first = TRUE;
   for (guint i = 0; i < G_N_ELEMENTS(tables); i++) {
-    if (!wants(only, i))
+    if (!wants(only, i) || (only == NULL && !has_rows(tables[i].name, views)))
       continue;
     if (!first)
       putchar('\n');

@@ -324,8 +324,9 @@ gboolean ctl_print_written(const Ctl *ctl, SynclogStatus status, const Token *to
   char text[TOKEN_TEXT_SIZE];
   token_format(token, text);
   if (status == SYNCLOG_PENDING && !ctl->quiet)
-    g_printerr("synclogctl: %s: durable on this node, not yet on as many as --ack asks for\n",
-               ctl->command->name);
+    g_printerr(
+        "synclogctl: %s: durable on this node, still spreading to as many as --ack asks for\n",
+        ctl->command->name);
   if (ctl->format == FORMAT_TEXT) {
     printf("%s\n", text);
     return TRUE;

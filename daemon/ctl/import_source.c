@@ -113,6 +113,16 @@ static gboolean open_file(ImportSource *source, GError **error)
   return TRUE;
 }
 
+/* "level:NUMBER" is rather a slip than a measurement of that name. */
+static gboolean has_foreign_type(const char *head)
+{
+  static const char *const names[] = {"BIGINT", "BOOL",   "CHAR",    "DECIMAL", "INT",
+                                      "INT16",  "INT8",   "INTEGER", "LONG",    "NUMBER",
+                                      "REAL",   "STRING", "VARCHAR", NULL};
+  const char *colon = strrchr(head, ':');
+  return colon != NULL && g_strv_contains(names, colon + 1);
+}
+
 static gboolean read_head(ImportSource *source, GError **error)
 {
   CsvRow row;
@@ -124,11 +134,15 @@ static gboolean read_head(ImportSource *source, GError **error)
   for (guint i = 0; i < row.count; i++) {
     const CsvCell *cell = &row.cells[i];
     ImportColumn column = {.role = ROLE_VALUE};
-    if (cell->size == 0)
-      return fail(error, SYNCLOG_INVALID, "column %u has no name", i + 1);
     if (!g_utf8_validate_len(cell->text, cell->size, NULL))
       return fail(error, SYNCLOG_INVALID, "the name of column %u is not UTF-8", i + 1);
     source->head_checksum = crc32c(source->head_checksum, cell->text, cell->size + 1);
+    if (has_foreign_type(cell->text))
+      return fail(
+          error, SYNCLOG_INVALID,
+          "column \"%s\" names a type that there is not; the types are BOOLEAN, INT32, INT64, "
+          "FLOAT, DOUBLE, TEXT",
+          cell->text);
     column.name = measurement_split(cell->text, &column.given);
     g_array_append_val(source->columns, column);
   }
@@ -200,6 +214,8 @@ static gboolean assign_roles(ImportSource *source, GError **error)
       column->role = ROLE_TIME;
     else if ((gint)i == source->device_index)
       column->role = ROLE_DEVICE;
+    else if (*column->name == '\0')
+      return fail(error, SYNCLOG_INVALID, "column %u has no name", i + 1);
     gpointer type =
         options->types != NULL ? g_hash_table_lookup(options->types, column->name) : NULL;
     if (type != NULL && column->role == ROLE_VALUE)

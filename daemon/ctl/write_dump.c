@@ -162,7 +162,8 @@ static void dump_value(Dump *dump)
     guint64 bits = byte_reader_be64(&dump->in);
     double number;
     memcpy(&number, &bits, sizeof number);
-    value = (Value){.type = DATA_DOUBLE, .float64 = number};
+    value = id == 4 ? (Value){.type = DATA_FLOAT, .float32 = (float)number}
+                    : (Value){.type = DATA_DOUBLE, .float64 = number};
   } else if (is_field(type, id, T_STRING, 6)) {
     text = to_text(take_bytes(dump));
     value.type = DATA_TEXT;

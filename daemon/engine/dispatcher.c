@@ -1,7 +1,6 @@
 /* The log dispatcher: the channels to the peers, and the logs on their way to them. */
 #include "engine/group_private.h"
 
-#include "core/hlc.h"
 #include "core/routing.h"
 
 static void pump(Group *group, Peer *peer, gint64 now_us);
@@ -166,7 +165,7 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
   peer->heartbeat_at_us = now_us + group->options.heartbeat_interval_ms * 1000;
   set_message(peer, NULL);
   backoff_reset(&peer->backoff);
-  group->clock = hlc_observe(group->clock, reply->hlc);
+  group_observe(group, reply->hlc);
   /* What it says now counts, also when it is less than before: it may have lost a part of its disk.
    */
   g_clear_pointer(&peer->progress, progress_free);
@@ -189,6 +188,8 @@ static void check_own_log(Group *group, const Peer *peer)
                       ", this node only up to %" G_GUINT64_FORMAT ": its end was lost here",
                       peer->id, theirs->received, group->next_index - 1);
   log_set_state(group, group->own, LOG_READ_ONLY, why);
+  group->incarnation_wanted = TRUE;
+  group->ports.work(group->ports.ctx);
 }
 
 void dispatcher_learn(Group *group, Peer *peer, const Progress *progress)
@@ -368,7 +369,7 @@ void group_on_heartbeat_reply(Group *group, guint32 id, const HeartbeatReply *re
     close_channel(group, peer, why);
     return;
   }
-  group->clock = hlc_observe(group->clock, reply->hlc);
+  group_observe(group, reply->hlc);
   dispatcher_learn(group, peer, reply->progress);
 }
 
@@ -412,6 +413,16 @@ gint64 dispatcher_deadline_us(const Group *group)
     }
   }
   return deadline_us;
+}
+
+/* All peers are to learn the new incarnation: the channels are opened again. */
+void dispatcher_reconnect(Group *group, const char *why)
+{
+  for (guint i = 0; i < group->peers->len; i++) {
+    Peer *peer = group->peers->pdata[i];
+    if (peer->state != PEER_BACKOFF)
+      close_channel(group, peer, why);
+  }
 }
 
 void dispatcher_stop(Group *group)

@@ -1,8 +1,6 @@
 /* The logs of others: from a syncLog to its answer. */
 #include "engine/group_private.h"
 
-#include "core/hlc.h"
-
 static void forget_run(gpointer data)
 {
   entry_run_unref(data);
@@ -84,7 +82,7 @@ static void release_contiguous(Group *group, Log *log)
       run = rest;
     }
     Record last = entry_run_record(run, entry_run_count(run) - 1);
-    group->clock = hlc_observe(group->clock, last.hlc);
+    group_observe(group, last.hlc);
     log->last_hlc = MAX(log->last_hlc, last.hlc);
     g_ptr_array_add(log->to_write, run);
     group->ports.work(group->ports.ctx);
@@ -103,6 +101,11 @@ static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gbool
 {
   guint64 first = entry_run_first_index(run), last = entry_run_last_index(run);
   guint count = entry_run_count(run);
+  if (first > reorder_expected(log->reorder) && reorder_waiting(log->reorder) >= group->window) {
+    entry_run_unref(run);
+    reply_progress(group, call, log, SYNCLOG_OUT_OF_WINDOW, "the batch is beyond the window");
+    return;
+  }
   switch (reorder_push(log->reorder, first, last, run)) {
   case REORDER_OUT_OF_WINDOW:
     entry_run_unref(run);

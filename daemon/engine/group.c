@@ -1,5 +1,6 @@
 #include "engine/group_private.h"
 
+#include "core/hlc.h"
 #include "core/retention.h"
 
 static void log_free(gpointer data)
@@ -47,7 +48,7 @@ static void add_peer(Group *group, guint32 id)
   g_ptr_array_add(group->peers, peer);
 }
 
-static Log *insert_log(Group *group, LogId id)
+Log *group_insert_log(Group *group, LogId id)
 {
   guint at = 0;
   while (at < group->logs->len && log_id_compare(&((Log *)group->logs->pdata[at])->id, &id) < 0)
@@ -70,6 +71,8 @@ Group *group_new(const GroupOptions *options, const GroupPorts *ports)
   group->options.time_precision = g_strdup(options->time_precision);
   group->ports = *ports;
   group->self = options->own.origin;
+  group->wall_ms = options->wall_ms;
+  group->window = options->max_pending_batch;
   group->logs = g_ptr_array_new_with_free_func(log_free);
   group->peers = g_ptr_array_new_with_free_func(peer_free);
   group->queued = g_ptr_array_new();
@@ -81,7 +84,7 @@ Group *group_new(const GroupOptions *options, const GroupPorts *ports)
   for (guint i = 0; i < members->len; i++)
     if (g_array_index(members, guint32, i) != group->self)
       add_peer(group, g_array_index(members, guint32, i));
-  group->own = insert_log(group, options->own);
+  group->own = group_insert_log(group, options->own);
   group->own->tail = tail_new(options->max_pending_requests, options->max_pending_bytes);
   return group;
 }
@@ -124,7 +127,7 @@ Log *group_put_log(Group *group, LogId id)
     return log;
   if (!membership_has(group->options.membership, id.origin) || group->logs->len >= LIMIT_LOGS)
     return NULL;
-  log = insert_log(group, id);
+  log = group_insert_log(group, id);
   follower_init_log(group, log);
   return log;
 }
@@ -133,18 +136,20 @@ void group_add_log(Group *group, const GroupLog *found)
 {
   Log *log = group_find_log(group, found->log);
   if (log == NULL)
-    log = insert_log(group, found->log);
+    log = group_insert_log(group, found->log);
   log->written = log->durable = found->last;
   log->last_hlc = found->last_hlc;
   log->applied = log->given = found->applied;
   log->applied_hlc = found->applied_hlc;
   log->store_durable = found->store_durable;
   log->first_available = found->first_available;
-  group->clock = MAX(group->clock, MAX(found->last_hlc, found->applied_hlc));
-  if (log->own)
+  if (log->own) {
     group->next_index = found->last + 1;
-  else
+    group->clock = MAX(group->clock, found->last_hlc); /* its clock grows, whatever the wall says */
+  } else {
+    group_observe(group, MAX(found->last_hlc, found->applied_hlc));
     follower_init_log(group, log);
+  }
   if (found->stopped != NULL)
     log_set_state(group, log, LOG_STOPPED, found->stopped);
 }
@@ -165,6 +170,12 @@ void group_stop(Group *group)
   follower_stop(group);
   leader_stop(group);
   reads_stop(group);
+}
+
+void group_observe(Group *group, guint64 hlc)
+{
+  if (!hlc_is_ahead(hlc, group->wall_ms, LIMIT_CLOCK_SKEW_MS))
+    group->clock = hlc_observe(group->clock, hlc);
 }
 
 Peer *group_find_peer(const Group *group, guint32 id)
@@ -290,6 +301,7 @@ gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork
   GroupWork work = {.writes = g_ptr_array_new(),
                     .mirrors = g_array_new(FALSE, FALSE, sizeof(MirrorWork)),
                     .trims = g_array_new(FALSE, FALSE, sizeof(TrimWork))};
+  group->wall_ms = wall_ms;
   g_array_set_clear_func(work.mirrors, mirror_work_clear);
   leader_take(group, wall_ms, work.writes);
   follower_take(group, now_us, work.mirrors);
@@ -386,7 +398,9 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
   }
   Peer *peer = group_find_peer(group, handshake->node_id);
   peer->incarnation = handshake->incarnation;
-  group->clock = MAX(group->clock, handshake->hlc);
+  peer->window = handshake->max_pending_batch;
+  group->window = MAX(group->window, peer->window);
+  group_observe(group, handshake->hlc);
   follower_realign(group, handshake->progress);
   dispatcher_learn(group, peer, handshake->progress);
   dispatcher_wake(group, peer, now_us);
@@ -404,7 +418,7 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
     out_reply->message = g_strdup_printf("node %u is not a member here", heartbeat->node_id);
     return;
   }
-  group->clock = MAX(group->clock, heartbeat->hlc);
+  group_observe(group, heartbeat->hlc);
   dispatcher_learn(group, peer, heartbeat->progress);
   dispatcher_wake(group, peer, now_us);
   out_reply->progress = group_progress(group);

@@ -41,6 +41,7 @@ typedef struct GroupOptions {
   gint64 retention_interval_ms; /* how often it is looked what can be deleted */
   gsize max_frame_size;         /* told to peers */
   guint64 random_seed;
+  guint64 wall_ms; /* now; later values come with group_take_work */
 } GroupOptions;
 
 /* One write of a client. The caller owns it; data must stay until write_done. */
@@ -102,7 +103,8 @@ void group_start(Group *group, gint64 now_us);
 
 /* Takes no more writes (NOT_READY). What was taken goes on. */
 void group_refuse_writes(Group *group, SynclogStatus status, const char *why);
-/* Whether all writes that were taken are answered and every connected peer has received the own log. */
+/* Whether all writes that were taken are answered and every connected peer has received the own
+ * log. */
 gboolean group_is_drained(const Group *group);
 /* Takes writes again. */
 void group_accept_writes(Group *group);
@@ -142,6 +144,14 @@ void group_on_own_durable(Group *group, GPtrArray *writes, EntryRun *run, gint64
  * Otherwise the own log is read-only from now on. The writes' decoded forms are the caller's again.
  */
 void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error);
+
+/*
+ * Whether the own log turned out to lack its end (a peer holds more of it): it is read-only, and
+ * the caller is to begin a new incarnation, durably, and tell it by group_begin_incarnation. No
+ * work may be under way then.
+ */
+gboolean group_wants_incarnation(const Group *group);
+void group_begin_incarnation(Group *group, LogId own);
 
 /* --- the follower ------------------------------------------------------------------------------
  */

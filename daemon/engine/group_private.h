@@ -80,6 +80,7 @@ typedef struct Peer {
   gboolean refused; /* the last handshake was answered with a refusal */
   char *message;    /* why it is not READY, or why a log is not sent */
   guint64 incarnation;
+  guint window;     /* batches in flight per log, as it said in its handshake */
   gboolean closing; /* disconnect was asked, group_on_closed has not come */
   gint64 heartbeat_at_us;
   gint64 answered_at_us; /* G_MININT64: never */
@@ -102,7 +103,9 @@ struct Group {
   guint32 self;
   gboolean started, stopped;
 
-  guint64 clock; /* hlc: last stamped or seen */
+  guint64 clock;   /* hlc: last stamped or seen */
+  guint64 wall_ms; /* as last told */
+  guint window;    /* batches that peers said to keep in flight, the greatest */
   Log *own;
   GPtrArray *logs;  /* Log, sorted by id */
   GPtrArray *peers; /* Peer, sorted by id */
@@ -112,6 +115,7 @@ struct Group {
   gsize queued_bytes;
   gboolean committing;
   guint64 next_index;
+  gboolean incarnation_wanted; /* the own log lost its end: it must not be written on */
   Acks *acks;
   guint64 sync_now_index; /* highest index that waited for ack > local */
   SynclogStatus refuse;   /* OK, or why writes are refused */
@@ -127,11 +131,14 @@ struct Group {
 
 /* group.c */
 Log *group_find_log(const Group *group, LogId id);
+Log *group_insert_log(Group *group, LogId id);
 /* Finds or makes the log; NULL when its origin is no member or there are too many logs. */
 Log *group_put_log(Group *group, LogId id);
 void group_note(Group *group, GLogLevelFlags level, const char *format, ...) G_GNUC_PRINTF(3, 4);
 void log_set_state(Group *group, Log *log, LogState state, const char *message);
 void group_apply(Group *group, Log *log, EntryRun *run); /* transfer full */
+/* Moves the clock by one that was seen elsewhere, unless it is too far ahead to be true. */
+void group_observe(Group *group, guint64 hlc);
 Peer *group_find_peer(const Group *group, guint32 id);
 gboolean group_is_congested(const Group *group);
 
@@ -151,6 +158,7 @@ void dispatcher_pump_all(Group *group, gint64 now_us);
 void dispatcher_learn(Group *group, Peer *peer, const Progress *progress);
 /* The peer opened a channel to us: it is worth trying at once. */
 void dispatcher_wake(Group *group, Peer *peer, gint64 now_us);
+void dispatcher_reconnect(Group *group, const char *why);
 void dispatcher_stop(Group *group);
 
 /* follower.c */

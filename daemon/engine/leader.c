@@ -174,9 +174,33 @@ gboolean group_is_drained(const Group *group)
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
     const LogProgress *theirs = progress_find(peer->progress, group->own->id);
-    if (peer->state == PEER_READY &&
-        (theirs == NULL ? 0 : theirs->received) < group->own->durable)
+    if (peer->state == PEER_READY && (theirs == NULL ? 0 : theirs->received) < group->own->durable)
       return FALSE;
   }
   return TRUE;
+}
+
+gboolean group_wants_incarnation(const Group *group)
+{
+  return group->incarnation_wanted && !group->committing && !group->stopped;
+}
+
+void group_begin_incarnation(Group *group, LogId own)
+{
+  g_assert(own.origin == group->self && own.incarnation > group->own->id.incarnation); /* P4 */
+  Log *before = group->own;
+  before->own = FALSE;
+  follower_init_log(group, before);
+  log_set_state(group, before, LOG_OK, NULL);
+  GroupWrite *write;
+  while ((write = acks_take_any(group->acks)) != NULL)
+    answer(group, write, SYNCLOG_PENDING, "durable on this node; a new incarnation began");
+  group->options.own = own;
+  group->own = group_insert_log(group, own);
+  group->own->tail =
+      tail_new(group->options.max_pending_requests, group->options.max_pending_bytes);
+  group->next_index = 1;
+  group->sync_now_index = 0;
+  group->incarnation_wanted = FALSE;
+  dispatcher_reconnect(group, "a new incarnation of this node began");
 }

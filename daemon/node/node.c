@@ -1,5 +1,6 @@
 #include "node/node.h"
 
+#include "base/limits.h"
 #include "node/identity.h"
 #include "node/service.h"
 #include "rpc/client.h"
@@ -105,9 +106,8 @@ static gboolean open_servers(Node *node, GError **error)
                               .max_frame_size = config->max_frame_size,
                               .max_memory_in_flight = config->max_memory_in_flight,
                               .header_timeout_ms = HEADER_TIMEOUT_MS};
-  /* Every log may have a full window on the peer's channel. */
-  options.max_requests_in_flight =
-      MAX(options.max_requests_in_flight, config->max_pending_batch * 4);
+  /* Unanswered batches are bounded by the window of each log, see engine/follower.c. */
+  options.max_requests_in_flight = LIMIT_PENDING_BATCHES * 2;
   node->peers = rpc_server_new(node->loops, &options, service_handlers(), node->service, error);
   if (node->peers == NULL)
     return FALSE;

@@ -51,6 +51,7 @@ static void make_group(Replica *replica, const GArray *logs, LogId own)
   options.cluster_id = replica->identity->cluster_id;
   options.time_precision = replica->identity->time_precision;
   options.membership = replica->membership;
+  options.wall_ms = clock_wall_ms(replica->clock);
   GroupPorts ports = replica_ports(replica);
   replica->group = group_new(&options, &ports);
   for (guint i = 0; i < logs->len; i++)

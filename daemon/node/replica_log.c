@@ -121,6 +121,26 @@ static void sync_own(Replica *replica)
   g_mutex_unlock(&replica->mutex);
 }
 
+/* The own log lost its end: from now on another one is written. Caller holds `mutex`. */
+static void begin_incarnation(Replica *replica)
+{
+  g_autoptr(GError) error = NULL;
+  Wal *wal = NULL;
+  g_mutex_unlock(&replica->mutex);
+  if (identity_begin_incarnation(replica->identity, (guint64)g_get_real_time(), &error)) {
+    LogId own = {replica->identity->node_id, replica->identity->incarnation};
+    wal = log_set_get(replica->logs, own, &error);
+  }
+  g_mutex_lock(&replica->mutex);
+  if (wal == NULL) {
+    replica_set_fatal(replica, error->message);
+    return;
+  }
+  g_warning("a new incarnation begins: the own log lost its end");
+  replica->own_wal = wal;
+  group_begin_incarnation(replica->group, wal_log(wal));
+}
+
 /* When the log thread must wake by itself. Caller holds `mutex`. */
 static gint64 deadline_us(Replica *replica)
 {
@@ -151,6 +171,8 @@ gpointer replica_log_thread(gpointer data)
     gint64 deadline = deadline_us(replica);
     if (deadline <= now_us)
       group_tick(replica->group, now_us);
+    if (group_wants_incarnation(replica->group) && replica->fatal == NULL)
+      begin_incarnation(replica);
     GroupWork work;
     gboolean sync_wanted = replica->own_sync_wanted;
     replica->own_sync_wanted = FALSE;

@@ -197,6 +197,10 @@ void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *req
     refuse_sync(call, SYNCLOG_UNKNOWN_GROUP, "the group does not exist here");
     return;
   }
+  if (rpc_call_peer(call) == 0) {
+    refuse_sync(call, SYNCLOG_NOT_MEMBER, "no handshake was accepted on this connection");
+    return;
+  }
   if (request->size <= INLINE_DECODE_SIZE) {
     take_sync(replica, call, request);
     return;
@@ -216,6 +220,7 @@ void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handsha
   g_mutex_lock(&replica->mutex);
   group_on_handshake(replica->group, handshake, &reply, clock_mono_us(replica->clock));
   g_mutex_unlock(&replica->mutex);
+  rpc_call_set_peer(call, reply.status == SYNCLOG_OK ? handshake->node_id : 0);
   rpc_call_reply_handshake(call, &reply);
   handshake_reply_clear(&reply);
 }
@@ -223,6 +228,13 @@ void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handsha
 void replica_heartbeat(Replica *replica, RpcCall *call, const Heartbeat *heartbeat)
 {
   HeartbeatReply reply;
+  if (rpc_call_peer(call) != heartbeat->node_id) {
+    reply = (HeartbeatReply){
+        .status = SYNCLOG_NOT_MEMBER,
+        .message = (char *)"no handshake of this node was accepted on this connection"};
+    rpc_call_reply_heartbeat(call, &reply);
+    return;
+  }
   g_mutex_lock(&replica->mutex);
   group_on_heartbeat(replica->group, heartbeat, &reply, clock_mono_us(replica->clock));
   g_mutex_unlock(&replica->mutex);

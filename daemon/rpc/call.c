@@ -60,6 +60,16 @@ const char *rpc_call_peer_address(RpcCall *call)
   return conn_address(call->conn);
 }
 
+void rpc_call_set_peer(RpcCall *call, guint32 node_id)
+{
+  conn_set_peer(call->conn, node_id);
+}
+
+guint32 rpc_call_peer(RpcCall *call)
+{
+  return conn_peer(call->conn);
+}
+
 gpointer rpc_call_ref_frame(RpcCall *call)
 {
   g_assert(call->frame.chunk != NULL);

@@ -36,6 +36,7 @@ struct RpcConn {
   guint index; /* in set->conns */
   int fd;
   char *address;
+  guint32 peer; /* node id after its handshake, else 0 */
   struct event read_event, write_event;
   FrameReader reader;
   gboolean dirty;
@@ -556,6 +557,16 @@ static void conn_close(RpcConn *conn)
 const char *conn_address(const RpcConn *conn)
 {
   return conn->address;
+}
+
+void conn_set_peer(RpcConn *conn, guint32 node_id)
+{
+  conn->peer = node_id;
+}
+
+guint32 conn_peer(const RpcConn *conn)
+{
+  return conn->peer;
 }
 
 RpcConn *conn_ref(RpcConn *conn)

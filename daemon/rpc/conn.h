@@ -17,7 +17,7 @@
 
 enum {
   CONN_MAX_OUTPUT = 4 * 1024 * 1024, /* bytes of replies, beyond which no request is read */
-  CONN_MAX_HEAVY = 4,                /* unanswered requests with replies that may be large */
+  CONN_MAX_HEAVY = 1,                /* unanswered requests with replies that may be large */
   CONN_MAX_READ = 256 * 1024,        /* bytes read from one connection before others have a turn */
   CONN_LINGER_MS = 1000,             /* to take the last reply before the connection is closed */
 };
@@ -78,6 +78,10 @@ void conn_answer(RpcConn *conn, guint64 number, RpcReply *reply, guint flags);
 
 /* The request just given to on_frame may have a large reply. */
 void conn_add_heavy(RpcConn *conn);
+
+/* The peer that has introduced itself on this connection; 0: none. */
+void conn_set_peer(RpcConn *conn, guint32 node_id);
+guint32 conn_peer(const RpcConn *conn);
 
 /* "host:port" of the other side. Any thread, while a reference is held. */
 const char *conn_address(const RpcConn *conn);

@@ -117,6 +117,11 @@ RpcLoop *rpc_call_loop(RpcCall *call);
 /* "host:port" of the other side, for log lines; valid until the call is answered. */
 const char *rpc_call_peer_address(RpcCall *call);
 
+/* Marks the call's connection as that of a peer whose handshake was accepted, for all later calls on
+ * it; 0 while it is not. On the network thread of the connection. */
+void rpc_call_set_peer(RpcCall *call, guint32 node_id);
+guint32 rpc_call_peer(RpcCall *call);
+
 /* Keeps the request's bytes beyond the answer; give back by rpc_frame_unref (any thread). */
 gpointer rpc_call_ref_frame(RpcCall *call);
 void rpc_frame_unref(gpointer frame);

@@ -160,7 +160,8 @@ static void do_mirror(FakeNode *node, const MirrorWork *work)
   guint written = 0;
   if (work->reset) {
     g_ptr_array_set_size(log->records, 0);
-    log->base = log->durable = 0;
+    /* It goes on behind what the store has. */
+    log->base = log->durable = put_applied(node->store, work->log)->applied;
   }
   /* A full disk still has room for one run at a time: that is the harder case. */
   for (guint i = 0; i < work->runs->len && error == NULL; i++) {

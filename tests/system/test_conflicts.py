@@ -174,6 +174,8 @@ def two_types_of_one_measurement(case):
                 expect(False, "%s: took the type that lost", node)
             except TypeMismatch as error:
                 expect("m" in error.message, "the message does not name the measurement: %s", error)
+    for node in cluster:
+        with node.client() as client:
             client.insert("d", 200 + node.id, {"m": 1.0})
     before = cluster.converge()
     cluster.stop()

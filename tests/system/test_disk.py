@@ -67,7 +67,7 @@ def a_full_disk_of_the_leader(case):
         expect(refusal.message and refusal.retryable, "the refusal: %r", refusal.message)
         for _ in range(20):
             try:
-                client.insert("full", 0, {"v": "refused"})
+                client.insert("full", 0, {"v": "refused" * 3000})
                 raise Failed("written although the disk is full")
             except NoSpace:
                 pass

@@ -66,7 +66,7 @@ def a_link_that_flaps(case):
 @test(timeout=60)
 def a_slow_link(case):
     """100 ms each way: the window keeps it busy, and the order holds."""
-    cluster = case.cluster(2, {"replication.max_requests_per_batch": 4}, proxied=True)
+    cluster = case.cluster(2, {"replication.max_requests_per_batch": 64}, proxied=True)
     for link in cluster.links.values():
         link.delay(0.1)
     writers = start_writers(cluster, "slow", per_node=4)

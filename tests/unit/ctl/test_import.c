@@ -201,6 +201,8 @@ START_TEST(time_columns)
 {
   check("a,Timestamp\n7,2026-01-02 03:04:05.678\n",
         "1/1 " TABLET("1767323045678", COLUMN("a", "INT64", "7")));
+  /* As other tools write their index. */
+  check(",a\n-3,7\n", "1/1 " TABLET("-3", COLUMN("a", "INT64", "7")));
   check("when,a\n-3,7\n", "1/1 " TABLET("-3", COLUMN("a", "INT64", "7")));
   Fixture f;
   fixture_begin(&f, "time,when\n7,5\n");
@@ -268,6 +270,10 @@ START_TEST(mistakes_are_found_before_anything_is_sent)
   check("time,a\n1,\"x\n", "line 2: a quote is opened and never closed");
   check("time,a\n1,\xff\n", "line 2: a: text that is not UTF-8");
   check("time,a:INT32\n1,2\n2,x\n", "line 3: a: \"x\" is no INT32");
+  check("time,a:NUMBER\n1,2\n",
+        "column \"a:NUMBER\" names a type that there is not; the types are BOOLEAN, INT32, INT64, "
+        "FLOAT, DOUBLE, TEXT");
+  check(",time\n1,2\n", "column 1 has no name");
   check("time,a\n", "");
 }
 END_TEST

@@ -5,7 +5,7 @@
 typedef struct Chaos {
   guint nodes;
   guint steps;
-  gboolean kills, power, incarnations;
+  gboolean kills, power, incarnations, lost_mirrors;
 } Chaos;
 
 static AckLevel some_ack(FakeCluster *cluster)
@@ -24,6 +24,22 @@ static void some_writes(FakeCluster *cluster)
     fake_write(cluster, node, some_ack(cluster), g_rand_int_range(cluster->rand, 1000, 3000000));
 }
 
+/* A part of the WAL of another node's log is lost, of which the store has all durably. */
+static void lose_mirrors(FakeCluster *cluster, guint node)
+{
+  GPtrArray *logs = cluster->nodes[node].logs;
+  for (guint i = 0; i < logs->len; i++) {
+    FakeLog *log = logs->pdata[i];
+    const FakeApplied *applied = fake_find_applied(cluster, node, log->id);
+    if (log->id.origin == node || applied == NULL || log->records->len == 0 ||
+        applied->durable < log->base + log->records->len)
+      continue;
+    g_ptr_array_set_size(log->records,
+                         g_rand_int_range(cluster->rand, 0, (gint32)log->records->len));
+    log->durable = log->base + log->records->len;
+  }
+}
+
 static void toggle_process(FakeCluster *cluster, const Chaos *chaos)
 {
   guint node = (guint)g_rand_int_range(cluster->rand, 1, (gint32)cluster->count + 1);
@@ -33,6 +49,8 @@ static void toggle_process(FakeCluster *cluster, const Chaos *chaos)
     fake_power_off(cluster, node);
   else
     fake_kill(cluster, node);
+  if (chaos->lost_mirrors && cluster->nodes[node].group == NULL && fake_percent(cluster, 30))
+    lose_mirrors(cluster, node);
 }
 
 static void some_fault(FakeCluster *cluster, const Chaos *chaos)
@@ -169,6 +187,13 @@ START_TEST(five_nodes)
 }
 END_TEST
 
+START_TEST(lost_mirrors)
+{
+  run_seeds(700000, 40,
+            (Chaos){.nodes = 3, .steps = 150, .kills = TRUE, .power = TRUE, .lost_mirrors = TRUE});
+}
+END_TEST
+
 START_TEST(two_nodes)
 {
   run_seeds(600000, 30, (Chaos){.nodes = 2, .steps = 150, .kills = TRUE, .power = TRUE});
@@ -177,7 +202,7 @@ END_TEST
 
 int main(void)
 {
-  const TTest *const tests[] = {network_faults,   network_and_kills, power_losses,
-                                new_incarnations, five_nodes,        two_nodes};
+  const TTest *const tests[] = {network_faults, network_and_kills, power_losses, new_incarnations,
+                                five_nodes,     lost_mirrors,      two_nodes};
   return RUN_SUITE("group_chaos", tests);
 }
