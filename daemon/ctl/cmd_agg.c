@@ -16,7 +16,8 @@ static void options_clear(Options *options)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
-static void print_windows(Ctl *ctl, Grid *grid, const Aggregate *aggregate, TimeStyle style)
+static void print_windows(Ctl *ctl, Grid *grid, const Aggregate *aggregate, TimeStyle style,
+                          gboolean whole)
 {
   gboolean numeric = aggregate->type != DATA_TEXT;
   for (guint i = 0; i < aggregate->windows->len; i++) {
@@ -24,7 +25,7 @@ static void print_windows(Ctl *ctl, Grid *grid, const Aggregate *aggregate, Time
     Value sum = {.type = DATA_DOUBLE, .float64 = window->sum};
     Value avg = {.type = DATA_DOUBLE, .float64 = window->avg};
     /* All of time has no beginning worth telling. */
-    if (window->start_time == G_MININT64)
+    if (whole && window->start_time == G_MININT64)
       grid_missing(grid);
     else
       ctl_grid_time(ctl, grid, window->start_time, style);
@@ -64,7 +65,7 @@ static gboolean print(Ctl *ctl, AggregateQuery *query, const GArray *tokens, Tim
         rpc_client_aggregate(ctl->client, ctl->group, query, tokens, error);
     if (aggregate == NULL)
       return FALSE;
-    print_windows(ctl, grid, aggregate, style);
+    print_windows(ctl, grid, aggregate, style, query->window == 0);
     grid_flush(grid);
     more = aggregate->more;
     if (more && aggregate->next_start_time <= query->start_time)

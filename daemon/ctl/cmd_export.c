@@ -5,7 +5,6 @@
 #include "ctl/times.h"
 #include "ctl/values.h"
 
-#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
 
@@ -226,14 +225,14 @@ static gboolean write_file(Export *export, const char *device, GError **error)
   g_autofree char *partial = g_strconcat(path, ".partial", NULL);
   FILE *out = g_fopen(partial, "we");
   if (out == NULL)
-    return fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", partial);
+    return ctl_fail_file(partial, error);
   gboolean written = write_device(export, device, out, error);
   gboolean failed = ferror(out) != 0;
   failed = fclose(out) != 0 || failed;
   if (written && failed)
-    written = fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", partial);
+    written = ctl_fail_file(partial, error);
   if (written && g_rename(partial, path) != 0)
-    written = fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", path);
+    written = ctl_fail_file(path, error);
   if (!written)
     g_unlink(partial);
   return written;
@@ -284,7 +283,7 @@ static gboolean write_all(Export *export, gboolean one, GError **error)
                : write_union(export, stdout, error);
   }
   if (g_mkdir_with_parents(export->directory, 0777) != 0)
-    return fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", export->directory);
+    return ctl_fail_file(export->directory, error);
   for (guint i = 0; i < export->devices->len; i++)
     if (!write_file(export, ((Device *)g_ptr_array_index(export->devices, i))->name, error))
       return FALSE;

@@ -339,11 +339,16 @@ gboolean ctl_print_written(const Ctl *ctl, SynclogStatus status, const Token *to
   return TRUE;
 }
 
+gboolean ctl_fail_file(const char *path, GError **error)
+{
+  return fail(error, SYNCLOG_INTERNAL, "%s: %s", path, g_strerror(errno));
+}
+
 gboolean ctl_finish_output(GError **error)
 {
   if (fflush(stdout) == 0 && !ferror(stdout))
     return TRUE;
-  return fail_errno(error, SYNCLOG_INTERNAL, errno, "standard output");
+  return ctl_fail_file("standard output", error);
 }
 
 void ctl_say(const Ctl *ctl, const char *format, ...)

@@ -111,6 +111,10 @@ void ctl_grid_time(const Ctl *ctl, Grid *grid, gint64 time, TimeStyle style);
  */
 gboolean ctl_print_written(const Ctl *ctl, SynclogStatus status, const Token *token);
 
+/* A file of the user could not be used, for the reason in errno. Not NO_SPACE, which is a node's.
+ */
+gboolean ctl_fail_file(const char *path, GError **error);
+
 /* Whether stdout took everything. */
 gboolean ctl_finish_output(GError **error);
 

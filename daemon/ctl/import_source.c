@@ -81,7 +81,7 @@ static FILE *copy_stdin(GError **error)
 {
   FILE *file = tmpfile();
   if (file == NULL) {
-    fail_errno(error, SYNCLOG_INTERNAL, errno, "temporary file");
+    fail(error, SYNCLOG_INTERNAL, "temporary file: %s", g_strerror(errno));
     return NULL;
   }
   char buffer[64 * 1024];
@@ -89,7 +89,7 @@ static FILE *copy_stdin(GError **error)
   while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0 && fwrite(buffer, 1, n, file) == n)
     ;
   if (ferror(stdin) || fflush(file) != 0 || ferror(file)) {
-    fail_errno(error, SYNCLOG_INTERNAL, errno, "copying standard input");
+    fail(error, SYNCLOG_INTERNAL, "copying standard input: %s", g_strerror(errno));
     fclose(file);
     return NULL;
   }

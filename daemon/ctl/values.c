@@ -37,7 +37,7 @@ static char *format_shortest(double number, gboolean single, char text[NUMBER_TE
       break;
   }
   if (strpbrk(text, ".e") == NULL)
-    strcpy(text + strlen(text), ".0");
+    g_strlcat(text, ".0", NUMBER_TEXT_SIZE);
   return text;
 }
 

@@ -1,8 +1,8 @@
 /*
- * A blocking client for tools: synclogctl, the health check, the benchmark. One connection, one request
- * at a time, not thread-safe. Every call fails with the server's status as GError (base/error.h), or
- * with NOT_READY when the server can't be reached and TIMEOUT when it does not answer in time; after
- * those two the connection is closed and the next call connects again.
+ * A blocking client for tools: synclogctl, the health check, the benchmark. One connection, one
+ * request at a time, not thread-safe. Every call fails with the server's status as GError
+ * (base/error.h), or with NOT_READY when the server can't be reached and TIMEOUT when it does not
+ * answer in time; after those two the connection is closed and the next call connects again.
  */
 #pragma once
 
@@ -34,8 +34,8 @@ void write_builder_delete(WriteBuilder *builder, const char *device,
 gsize write_builder_size(const WriteBuilder *builder);
 
 /*
- * Sends the write. TRUE with *out_status OK or PENDING and *out_token set; the builder is empty and can be
- * used again. FALSE with the builder as it was.
+ * Sends the write. TRUE with *out_status OK or PENDING and *out_token set; the builder is empty and
+ * can be used again. FALSE with the builder as it was.
  */
 gboolean rpc_client_write(RpcClient *client, guint32 group, WriteBuilder *builder, AckLevel ack,
                           gint timeout_ms, SynclogStatus *out_status, Token *out_token,

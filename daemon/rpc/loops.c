@@ -24,12 +24,21 @@ struct RpcLoop {
   GArray *inbox; /* Task; under lock */
 };
 
+typedef struct Job {
+  struct Job *next;
+  Task task; /* without a function it ends the worker that takes it */
+} Job;
+
 struct RpcLoops {
   RpcLoop *loops;
   guint loop_count;
   GThread **workers;
   guint worker_count;
-  GAsyncQueue *jobs; /* Task*, g_new; one without a function ends the worker that takes it */
+
+  GMutex lock;
+  GCond cond; /* jobs came */
+  Job *first; /* under lock */
+  Job **end;  /* where the next is hung on; under lock */
 };
 
 static void on_wake(evutil_socket_t fd, short what, void *data)
@@ -104,14 +113,27 @@ static void loop_finish(RpcLoop *loop)
   g_mutex_clear(&loop->lock);
 }
 
+static Job *next_job(RpcLoops *loops)
+{
+  g_mutex_lock(&loops->lock);
+  while (loops->first == NULL)
+    g_cond_wait(&loops->cond, &loops->lock);
+  Job *job = loops->first;
+  loops->first = job->next;
+  if (loops->first == NULL)
+    loops->end = &loops->first;
+  g_mutex_unlock(&loops->lock);
+  return job;
+}
+
 static gpointer worker_main(gpointer data)
 {
-  GAsyncQueue *jobs = data;
+  RpcLoops *loops = data;
   for (;;) {
-    g_autofree Task *job = g_async_queue_pop(jobs);
-    if (job->func == NULL)
+    g_autofree Job *job = next_job(loops);
+    if (job->task.func == NULL)
       return NULL;
-    job->func(job->data);
+    job->task.func(job->task.data);
   }
 }
 
@@ -120,12 +142,14 @@ RpcLoops *rpc_loops_new(guint loop_count, guint worker_count)
   g_assert(loop_count > 0 && worker_count > 0);
   flat_register_types();
   RpcLoops *loops = g_new0(RpcLoops, 1);
-  loops->jobs = g_async_queue_new();
+  g_mutex_init(&loops->lock);
+  g_cond_init(&loops->cond);
+  loops->end = &loops->first;
   loops->worker_count = worker_count;
   loops->workers = g_new0(GThread *, worker_count);
   for (guint i = 0; i < worker_count; i++) {
     g_autofree char *name = g_strdup_printf("work-%u", i);
-    loops->workers[i] = g_thread_new(name, worker_main, loops->jobs);
+    loops->workers[i] = g_thread_new(name, worker_main, loops);
   }
   loops->loop_count = loop_count;
   loops->loops = g_new0(RpcLoop, loop_count);
@@ -143,7 +167,8 @@ void rpc_loops_free(RpcLoops *loops)
     g_thread_join(loops->workers[i]);
   for (guint i = 0; i < loops->loop_count; i++)
     loop_finish(&loops->loops[i]);
-  g_async_queue_unref(loops->jobs);
+  g_cond_clear(&loops->cond);
+  g_mutex_clear(&loops->lock);
   g_free(loops->workers);
   g_free(loops->loops);
   g_free(loops);
@@ -176,9 +201,13 @@ void rpc_loop_post(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
 
 void rpc_loops_work(RpcLoops *loops, void (*func)(gpointer data), gpointer data)
 {
-  Task *job = g_new(Task, 1);
-  *job = (Task){func, data};
-  g_async_queue_push(loops->jobs, job);
+  Job *job = g_new(Job, 1);
+  *job = (Job){NULL, {func, data}};
+  g_mutex_lock(&loops->lock);
+  *loops->end = job;
+  loops->end = &job->next;
+  g_cond_signal(&loops->cond);
+  g_mutex_unlock(&loops->lock);
 }
 
 struct event_base *rpc_loop_base(RpcLoop *loop)

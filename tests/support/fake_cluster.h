@@ -79,6 +79,7 @@ struct FakeNode {
   gboolean disk_full;   /* appends fail with NO_SPACE */
   gboolean disk_broken; /* appends and syncs fail for good */
   gboolean reads_fail;
+  gboolean reads_find_nothing;
   gboolean apply_paused;
 
   /* What happened. */

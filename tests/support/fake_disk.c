@@ -303,7 +303,8 @@ static void on_read(FakeCluster *cluster, Event *event)
   node->reads++;
   EntryRun *run = NULL;
   const char *error = node->reads_fail ? "the disk says no" : NULL;
-  if (error == NULL && log != NULL && job->from > log->base && job->from <= log->durable) {
+  if (error == NULL && !node->reads_find_nothing && log != NULL && job->from > log->base &&
+      job->from <= log->durable) {
     guint64 to = job->from;
     gsize bytes = g_bytes_get_size(record_of(log, to));
     while (to < log->durable && to - job->from + 1 < job->max_count &&

@@ -370,6 +370,25 @@ START_TEST(unreadable_wal_is_told_and_tried_again)
 }
 END_TEST
 
+/* With a wal_sync weaker than group, what is acknowledged may not be readable for a moment. */
+START_TEST(empty_read_is_not_repeated_without_end)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 20);
+  fake_start(cluster, 1, FALSE);
+  write_many(cluster, 1, 50);
+  fake_run_for(cluster, 10000);
+  fake_kill(cluster, 1);
+  fake_start(cluster, 1, FALSE);
+  cluster->nodes[1].reads_find_nothing = TRUE;
+  fake_start(cluster, 2, FALSE);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert_uint_ge(cluster->nodes[1].reads, 1);
+  ck_assert_uint_le(cluster->nodes[1].reads, 100);
+  cluster->nodes[1].reads_find_nothing = FALSE;
+  fake_run_until_equal(cluster, 2 * G_USEC_PER_SEC);
+}
+END_TEST
+
 /* --- convergence --------------------------------------------------------------------------------
  */
 
@@ -457,6 +476,7 @@ int main(void)
                                 batches_are_bounded,
                                 no_batch_is_too_small_for_one_entry,
                                 unreadable_wal_is_told_and_tried_again,
+                                empty_read_is_not_repeated_without_end,
                                 both_sides_of_a_partition_go_on,
                                 same_seed_same_history,
                                 overtaken_batch_does_not_delay_the_sync};
