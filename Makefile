@@ -41,8 +41,9 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(filter-out rocksdb,$(PACKAGES)))
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES))
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) $(PKG_CFLAGS) $(CPPFLAGS) -MMD -MP
 LIBS := $(PKG_LIBS) -lm -pthread
-CHECK_CFLAGS := $(shell pkg-config --cflags check)
-CHECK_LIBS := $(shell pkg-config --libs check)
+# Lazily: only the tests need it.
+CHECK_CFLAGS = $(shell pkg-config --cflags check)
+CHECK_LIBS = $(shell pkg-config --libs check)
 
 ifneq ($(SAN),)
 override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -148,7 +149,7 @@ demo: all
 	$(Q)scripts/run-demo --build $(B)
 
 format:
-	$(Q)git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format-14 -i
 
 # --- install ------------------------------------------------------------------------------------
 
