@@ -1,7 +1,8 @@
 /*
  * Writes of the own log that wait until they are durable on more nodes than this one.
  *
- * Not thread-safe. Writes are added in order of their indices. What a write is belongs to the caller.
+ * Not thread-safe. Writes are added in order of their indices. What a write is belongs to the
+ * caller.
  */
 #pragma once
 
@@ -34,5 +35,6 @@ gint64 acks_deadline_us(const Acks *acks);
 
 guint acks_waiting(const Acks *acks);
 
-/* The highest index that is durable on at least `nodes` of the given nodes; 0 when there are fewer. */
+/* The highest index that is durable on at least `nodes` of the given nodes; 0 when there are fewer.
+ */
 guint64 acks_quorum_index(const guint64 *durable, guint count, guint nodes);

@@ -1,7 +1,7 @@
 /*
- * Exponential backoff with jitter, between basic_retry_wait and max_retry_wait. The n-th wait is drawn
- * evenly from [d/2, d] with d = basic × 2^(n-1), at most max. The random state is in the value and
- * comes from a seed, so that a simulation repeats. Not thread-safe.
+ * Exponential backoff with jitter, between basic_retry_wait and max_retry_wait. The n-th wait is
+ * drawn evenly from [d/2, d] with d = basic × 2^(n-1), at most max. The random state is in the
+ * value and comes from a seed, so that a simulation repeats. Not thread-safe.
  */
 #pragma once
 

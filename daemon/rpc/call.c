@@ -19,11 +19,16 @@ RpcCall *call_new(ServerLoop *part, RpcConn *conn, guint64 number, Frame *frame)
 static void deliver(gpointer data)
 {
   RpcCall *call = data;
+  RpcServer *server = call->server;
   frame_release(&call->frame);
   conn_answer(call->conn, call->number, call->reply, call->flags);
   conn_unref(call->conn);
-  atomic_fetch_sub(&call->server->calls, 1);
   g_free(call);
+  if (atomic_fetch_sub(&server->calls, 1) > 1)
+    return;
+  g_mutex_lock(&server->lock);
+  g_cond_broadcast(&server->answered);
+  g_mutex_unlock(&server->lock);
 }
 
 void call_finish(RpcCall *call, RpcReply *reply)

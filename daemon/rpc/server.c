@@ -247,6 +247,8 @@ RpcServer *rpc_server_new(RpcLoops *loops, const RpcServerOptions *options,
   server->max_connections = options->max_connections;
   server->handlers = *handlers;
   server->ctx = ctx;
+  g_mutex_init(&server->lock);
+  g_cond_init(&server->answered);
   server->budget = frame_budget_new();
   server->sockets = sockets;
   server->port = rpc_listen_port(g_array_index(sockets, int, 0));
@@ -285,12 +287,17 @@ guint rpc_server_calls(RpcServer *server)
 
 void rpc_server_free(RpcServer *server)
 {
-  rpc_loop_call(server->parts[0].loop, stop_accepting, server);
+  rpc_server_drain(server);
+  g_mutex_lock(&server->lock);
+  while (atomic_load(&server->calls) > 0)
+    g_cond_wait(&server->answered, &server->lock);
+  g_mutex_unlock(&server->lock);
   call_parts(server, unhook_part);
   call_parts(server, end_part);
-  g_assert(atomic_load(&server->calls) == 0);
   g_ptr_array_unref(server->accept_events);
   frame_budget_unref(server->budget);
+  g_cond_clear(&server->answered);
+  g_mutex_clear(&server->lock);
   g_free(server->parts);
   g_free(server);
 }

@@ -107,8 +107,8 @@ guint rpc_server_calls(RpcServer *server);
 /* Accepts no more connections and reads no more requests; those in flight are still answered. */
 void rpc_server_drain(RpcServer *server);
 
-/* Closes all connections and frees the server. Every RpcCall must have been answered before (replies
- * to connections that are gone are dropped). Not on a loop's thread. */
+/* Drains, waits until every RpcCall is answered, closes all connections and frees the server. Not on
+ * a loop's thread. */
 void rpc_server_free(RpcServer *server);
 
 /* The loop of the call's connection. */

@@ -30,6 +30,8 @@ struct RpcServer {
   guint part_count;
   atomic_uint connections;
   atomic_uint calls; /* not answered yet */
+  GMutex lock;
+  GCond answered; /* with lock: calls has become 0 */
   guint16 port;
 
   /* Of the first loop. */

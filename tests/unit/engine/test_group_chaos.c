@@ -175,14 +175,14 @@ END_TEST
 
 START_TEST(new_incarnations)
 {
-  run_seeds(3000, 40,
+  run_seeds(400000, 40,
             (Chaos){.nodes = 3, .steps = 150, .kills = TRUE, .power = TRUE, .incarnations = TRUE});
 }
 END_TEST
 
 START_TEST(five_nodes)
 {
-  run_seeds(4000, 15,
+  run_seeds(500000, 15,
             (Chaos){.nodes = 5, .steps = 200, .kills = TRUE, .power = TRUE, .incarnations = TRUE});
 }
 END_TEST
