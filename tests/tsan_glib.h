@@ -1,7 +1,7 @@
 /*
- * Force-included in builds with SAN=thread. GLib's mutexes and queues are futexes in a library that is
- * not instrumented, so the sanitizer cannot see that they order memory accesses; these wrappers tell
- * it.
+ * Force-included in builds with SAN=thread. GLib's mutexes and queues are futexes in a library that
+ * is not instrumented, so the sanitizer cannot see that they order memory accesses; these wrappers
+ * tell it.
  */
 #pragma once
 
@@ -64,7 +64,6 @@ static inline gboolean tsan_pool_push(GThreadPool *pool, gpointer data, GError *
   __tsan_release(data);
   return (g_thread_pool_push)(pool, data, error);
 }
-
 
 #define g_mutex_lock tsan_mutex_lock
 #define g_mutex_trylock tsan_mutex_trylock

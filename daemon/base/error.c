@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK(synclog-error-quark, synclog_error) // clang-format off
+G_DEFINE_QUARK(synclog - error - quark, synclog_error) // clang-format off
 
 const char *synclog_status_text(int code)
 {

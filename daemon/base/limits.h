@@ -7,25 +7,25 @@
 #include <glib.h>
 
 enum {
-  LIMIT_NAME_SIZE = 255,                 /* bytes of a device or measurement name */
-  LIMIT_CLUSTER_ID_SIZE = 64,            /* bytes of a cluster id */
-  LIMIT_NODE_ID = 65535,                 /* node ids are 1 .. this; 16 bits in store keys */
-  LIMIT_MEMBERS = 64,                    /* nodes in a group */
-  LIMIT_LOGS = 4096,                     /* logs known to one group */
-  LIMIT_TABLET_ROWS = 1000000,           /* rows of one tablet */
-  LIMIT_TABLET_COLUMNS = 4096,           /* columns of one tablet, values of one row */
-  LIMIT_WRITE_PARTS = 100000,            /* deletes + rows + tablets of one write */
-  LIMIT_TEXT_SIZE = 1024 * 1024,         /* bytes of one TEXT value */
-  LIMIT_ENTRY_SIZE = 8 * 1024 * 1024,    /* bytes of one entry's data */
-  LIMIT_FRAME_SIZE = 16 * 1024 * 1024,   /* bytes of one Thrift frame */
-  LIMIT_THRIFT_DEPTH = 32,               /* nesting of structs and containers */
-  LIMIT_METHOD_NAME_SIZE = 64,           /* bytes of a Thrift method name */
-  LIMIT_BATCHES_PER_REQUEST = 65536,     /* entries of one syncLog */
-  LIMIT_PENDING_BATCHES = 256,           /* batches in flight per log and peer */
-  LIMIT_QUERY_ROWS = 1000000,            /* rows of one page */
-  LIMIT_QUERY_BYTES = 12 * 1024 * 1024,  /* bytes of one page */
-  LIMIT_CLOCK_SKEW_MS = 60 * 1000,       /* how far ahead another node's clock may be believed */
-  LIMIT_TOKENS = 256,                    /* tokens of one read */
+  LIMIT_NAME_SIZE = 255,                /* bytes of a device or measurement name */
+  LIMIT_CLUSTER_ID_SIZE = 64,           /* bytes of a cluster id */
+  LIMIT_NODE_ID = 65535,                /* node ids are 1 .. this; 16 bits in store keys */
+  LIMIT_MEMBERS = 64,                   /* nodes in a group */
+  LIMIT_LOGS = 4096,                    /* logs known to one group */
+  LIMIT_TABLET_ROWS = 1000000,          /* rows of one tablet */
+  LIMIT_TABLET_COLUMNS = 4096,          /* columns of one tablet, values of one row */
+  LIMIT_WRITE_PARTS = 100000,           /* deletes + rows + tablets of one write */
+  LIMIT_TEXT_SIZE = 1024 * 1024,        /* bytes of one TEXT value */
+  LIMIT_ENTRY_SIZE = 8 * 1024 * 1024,   /* bytes of one entry's data */
+  LIMIT_FRAME_SIZE = 16 * 1024 * 1024,  /* bytes of one Thrift frame */
+  LIMIT_THRIFT_DEPTH = 32,              /* nesting of structs and containers */
+  LIMIT_METHOD_NAME_SIZE = 64,          /* bytes of a Thrift method name */
+  LIMIT_BATCHES_PER_REQUEST = 65536,    /* entries of one syncLog */
+  LIMIT_PENDING_BATCHES = 256,          /* batches in flight per log and peer */
+  LIMIT_QUERY_ROWS = 1000000,           /* rows of one page */
+  LIMIT_QUERY_BYTES = 12 * 1024 * 1024, /* bytes of one page */
+  LIMIT_CLOCK_SKEW_MS = 60 * 1000,      /* how far ahead another node's clock may be believed */
+  LIMIT_TOKENS = 256,                   /* tokens of one read */
 };
 
 /* A frame holds one entry and what stands around it. */

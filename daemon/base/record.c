@@ -63,8 +63,8 @@ gsize record_write(guint32 seed, guint64 index, guint64 hlc, const void *data, g
                    guint8 *out)
 {
   g_assert(data_size > 0 && data_size <= LIMIT_ENTRY_SIZE);
-  static const guint8 head[RECORD_HEAD_SIZE] = {[0] = 0x0A, [2] = 1, [11] = 0x0A,
-                                                [13] = 2,   [22] = 0x0B, [24] = 3};
+  static const guint8 head[RECORD_HEAD_SIZE] = {
+      [0] = 0x0A, [2] = 1, [11] = 0x0A, [13] = 2, [22] = 0x0B, [24] = 3};
   memcpy(out, head, sizeof head);
   store_be64(out + 3, index);
   store_be64(out + 14, hlc);

@@ -19,8 +19,8 @@
 #include "base/log_id.h"
 
 enum {
-  RECORD_HEAD_SIZE = 29,    /* bytes before the data */
-  RECORD_TAIL_SIZE = 8,     /* bytes behind it */
+  RECORD_HEAD_SIZE = 29, /* bytes before the data */
+  RECORD_TAIL_SIZE = 8,  /* bytes behind it */
   RECORD_OVERHEAD_SIZE = RECORD_HEAD_SIZE + RECORD_TAIL_SIZE,
 };
 

@@ -29,8 +29,8 @@ EntryRun *entry_run_parse(LogId log, const guint8 *bytes, gsize size, gpointer o
                           GDestroyNotify release, GError **error);
 
 /*
- * Records [first, first + count) of `run`, by position, as a run of their own that keeps `run` alive.
- * Decoded entries of that range move over; take them from one or the other, on one thread.
+ * Records [first, first + count) of `run`, by position, as a run of their own that keeps `run`
+ * alive. Decoded entries of that range move over; take them from one or the other, on one thread.
  */
 EntryRun *entry_run_slice(EntryRun *run, guint first, guint count);
 

@@ -1,10 +1,11 @@
 /*
  * The client side of replication: one channel to one peer, over one TCP connection at a time,
- * pipelined. It keeps no policy: when to connect, what to send and what a failure means is the engine's.
+ * pipelined. It keeps no policy: when to connect, what to send and what a failure means is the
+ * engine's.
  *
- * All functions may be called on any thread. The callbacks run on the channel's loop, one at a time,
- * and may call every function but rpc_channel_free. Each request that was given gets exactly one
- * callback, unless the connection closes first: then on_closed alone tells that none of those
+ * All functions may be called on any thread. The callbacks run on the channel's loop, one at a
+ * time, and may call every function but rpc_channel_free. Each request that was given gets exactly
+ * one callback, unless the connection closes first: then on_closed alone tells that none of those
  * outstanding will be answered. on_closed comes once per rpc_channel_connect.
  */
 #pragma once
@@ -23,10 +24,10 @@ typedef struct RpcChannelCallbacks {
 } RpcChannelCallbacks;
 
 typedef struct RpcChannelOptions {
-  const char *address;        /* "host:port"; looked up at each connect, without blocking a loop */
-  gsize max_frame_size;       /* of replies */
+  const char *address;  /* "host:port"; looked up at each connect, without blocking a loop */
+  gsize max_frame_size; /* of replies */
   gint64 connect_timeout_ms;
-  gint64 request_timeout_ms;  /* oldest unanswered request; then the connection is closed */
+  gint64 request_timeout_ms; /* oldest unanswered request; then the connection is closed */
 } RpcChannelOptions;
 
 RpcChannel *rpc_channel_new(RpcLoop *loop, const RpcChannelOptions *options,

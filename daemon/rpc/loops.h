@@ -1,9 +1,9 @@
 /*
  * The network threads (a libevent loop each) and the worker threads.
  *
- * A connection belongs to one loop for its life and only that loop touches it. Others hand work to a
- * loop by posting; a loop is woken once for all that was posted while it slept. Workers run jobs that
- * compute or block: decoding large requests, reads, status. Jobs of workers are bounded by the
+ * A connection belongs to one loop for its life and only that loop touches it. Others hand work to
+ * a loop by posting; a loop is woken once for all that was posted while it slept. Workers run jobs
+ * that compute or block: decoding large requests, reads, status. Jobs of workers are bounded by the
  * requests that are in flight (rpc/server.h).
  */
 #pragma once
@@ -13,8 +13,8 @@
 typedef struct RpcLoops RpcLoops;
 typedef struct RpcLoop RpcLoop;
 
-/* Starts `loop_count` network threads and `worker_count` workers (each ≥ 1). Registers the types of the
- * generated code before any thread runs. */
+/* Starts `loop_count` network threads and `worker_count` workers (each ≥ 1). Registers the types of
+ * the generated code before any thread runs. */
 RpcLoops *rpc_loops_new(guint loop_count, guint worker_count);
 
 /* Stops and joins all threads. Every server and channel must have been freed before. */

@@ -2,10 +2,10 @@
  * The server side: framed Thrift over libevent.
  *
  * It cuts frames, checks everything that RPC safety asks for before a byte is believed, decodes
- * the request into plain values, and calls the handler of the method. The handler answers by exactly
- * one rpc_call_reply_… on any thread, now or later; that ends the RpcCall. The two hot methods,
- * write and syncLog, are parsed by hand in place, without copies and without GObjects; the others by
- * generated code.
+ * the request into plain values, and calls the handler of the method. The handler answers by
+ * exactly one rpc_call_reply_… on any thread, now or later; that ends the RpcCall. The two hot
+ * methods, write and syncLog, are parsed by hand in place, without copies and without GObjects; the
+ * others by generated code.
  *
  * Order: on client connections replies go out in the order of the requests, whatever the order in
  * which they are given; on peer connections as they are given, matched by sequence id.
@@ -52,26 +52,28 @@ typedef struct ReadOptions {
 
 /*
  * The handlers. Those marked N run on the connection's network thread and must not block; those
- * marked W run on a worker. Arguments are borrowed for the call unless said otherwise; the Query and
- * so on with all strings stay valid until the RpcCall is answered. A handler may be called by several
- * threads at once. Limits, times and page sizes come as the client gave them (0 or -1: not given).
+ * marked W run on a worker. Arguments are borrowed for the call unless said otherwise; the Query
+ * and so on with all strings stay valid until the RpcCall is answered. A handler may be called by
+ * several threads at once. Limits, times and page sizes come as the client gave them (0 or -1: not
+ * given).
  */
 typedef struct RpcHandlers {
-  void (*write)(gpointer ctx, RpcCall *call, const WriteRequest *request);                  /* N */
-  void (*sync_log)(gpointer ctx, RpcCall *call, const SyncLogRequest *request);             /* N */
-  void (*handshake)(gpointer ctx, RpcCall *call, const Handshake *handshake);               /* N */
-  void (*heartbeat)(gpointer ctx, RpcCall *call, const Heartbeat *heartbeat);               /* N */
-  void (*query)(gpointer ctx, RpcCall *call, const ReadOptions *options, const Query *query); /* W */
+  void (*write)(gpointer ctx, RpcCall *call, const WriteRequest *request);      /* N */
+  void (*sync_log)(gpointer ctx, RpcCall *call, const SyncLogRequest *request); /* N */
+  void (*handshake)(gpointer ctx, RpcCall *call, const Handshake *handshake);   /* N */
+  void (*heartbeat)(gpointer ctx, RpcCall *call, const Heartbeat *heartbeat);   /* N */
+  void (*query)(gpointer ctx, RpcCall *call, const ReadOptions *options,
+                const Query *query); /* W */
   void (*last)(gpointer ctx, RpcCall *call, const ReadOptions *options, const char *device,
-               const char *const *measurements);                                            /* W */
+               const char *const *measurements); /* W */
   void (*aggregate)(gpointer ctx, RpcCall *call, const ReadOptions *options,
-                    const AggregateQuery *query);                                           /* W */
-  void (*series)(gpointer ctx, RpcCall *call, guint32 group, const char *prefix,
-                 const char *after, guint limit);                                           /* W */
-  void (*info)(gpointer ctx, RpcCall *call);                                                /* N */
-  void (*status)(gpointer ctx, RpcCall *call, guint32 group);                               /* W */
-  void (*digest)(gpointer ctx, RpcCall *call, const ReadOptions *options);                  /* W */
-  void (*config)(gpointer ctx, RpcCall *call);                                              /* W */
+                    const AggregateQuery *query); /* W */
+  void (*series)(gpointer ctx, RpcCall *call, guint32 group, const char *prefix, const char *after,
+                 guint limit);                                             /* W */
+  void (*info)(gpointer ctx, RpcCall *call);                               /* N */
+  void (*status)(gpointer ctx, RpcCall *call, guint32 group);              /* W */
+  void (*digest)(gpointer ctx, RpcCall *call, const ReadOptions *options); /* W */
+  void (*config)(gpointer ctx, RpcCall *call);                             /* W */
   /* N: the loop has handed over all requests that it had read; before it sleeps. May be NULL. */
   void (*batch_end)(gpointer ctx, RpcLoop *loop);
 } RpcHandlers;
@@ -107,8 +109,8 @@ guint rpc_server_calls(RpcServer *server);
 /* Accepts no more connections and reads no more requests; those in flight are still answered. */
 void rpc_server_drain(RpcServer *server);
 
-/* Drains, waits until every RpcCall is answered, closes all connections and frees the server. Not on
- * a loop's thread. */
+/* Drains, waits until every RpcCall is answered, closes all connections and frees the server. Not
+ * on a loop's thread. */
 void rpc_server_free(RpcServer *server);
 
 /* The loop of the call's connection. */
@@ -117,8 +119,8 @@ RpcLoop *rpc_call_loop(RpcCall *call);
 /* "host:port" of the other side, for log lines; valid until the call is answered. */
 const char *rpc_call_peer_address(RpcCall *call);
 
-/* Marks the call's connection as that of a peer whose handshake was accepted, for all later calls on
- * it; 0 while it is not. On the network thread of the connection. */
+/* Marks the call's connection as that of a peer whose handshake was accepted, for all later calls
+ * on it; 0 while it is not. On the network thread of the connection. */
 void rpc_call_set_peer(RpcCall *call, guint32 node_id);
 guint32 rpc_call_peer(RpcCall *call);
 

@@ -13,7 +13,7 @@ from synclog.peer import TPeerService
 from synclog.peer.ttypes import (THandshakeReply, THandshakeReq, THeartbeatReply, THeartbeatReq,
                                  TLogBatch, TSyncLogReply, TSyncLogReq)
 from synclog.types.ttypes import TGroupProgress, TLogId, TLogProgress, TStatus
-from thrift.protocol.TBinaryProtocol import TBinaryProtocol, TBinaryProtocolAccelerated
+from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
 from thrift.Thrift import TApplicationException, TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
@@ -51,7 +51,7 @@ def hlc_now():
 def encode(struct_):
     """The binary encoding of a Thrift struct."""
     memory = TMemoryBuffer()
-    struct_.write(TBinaryProtocol(memory))
+    type(struct_).write(struct_, TBinaryProtocolAccelerated(memory))
     return memory.getvalue()
 
 

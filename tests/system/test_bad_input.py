@@ -217,7 +217,7 @@ def mutated_frames(case):
     ]
     taken = 0
     raw = Raw(node.address, case.patience(10))
-    for _ in range(case.scaled(3000, least=500)):
+    for _ in range(case.scaled(20000, least=1000)):
         content = bytearray(dice.choice(requests))
         for _ in range(dice.choice((1, 1, 1, 2, 5))):
             content[dice.randrange(4, len(content))] = dice.choice(
@@ -230,7 +230,8 @@ def mutated_frames(case):
         else:
             taken += 1
     raw.connection.close()
-    case.note("%d mutated requests were still requests" % taken)
+    lines = len(node.log_text().splitlines())
+    case.note("%d mutated requests were still requests; %d lines of log" % (taken, lines))
     with node.client() as client:
         client.insert("fine", 1, {"v": 1})
         expect_equal(len(list(client.query("fine"))), 1, "rows")

@@ -6,8 +6,16 @@ import sys
 
 from case import expect, expect_equal, expect_error, test
 from cluster import ROOT, free_port
-from synclog_client import (Client, DataType, Session, TypeMismatch, Unreachable, pack_column,
-                            unpack_column)
+from synclog_client import (Client, DataType, Session, Status, TWrite, TypeMismatch, Unreachable,
+                            make_row, pack_column, unpack_column)
+from synclog.admin import ttypes as admin_types
+from synclog.client import TClientService, ttypes as client_types
+from synclog.client.ttypes import TQueryReq, TWriteReq
+from synclog.peer import ttypes as peer_types
+from synclog.types import ttypes as shared_types
+from thrift.protocol.TBinaryProtocol import TBinaryProtocol
+from thrift.transport.TSocket import TSocket
+from thrift.transport.TTransport import TFramedTransport
 
 
 @test
@@ -39,6 +47,26 @@ def columns(_case):
         expect_equal(column.nulls is None, None not in values, "nulls of %s" % data_type.name)
     expect_equal(pack_column("m", ["a", None, "bc"]).values,
                  bytes.fromhex("00000000 01000000 01000000 03000000") + b"abc", "packed text")
+
+
+@test
+def the_generated_code_works_without_its_accelerator(case):
+    """A field must not be named as a method of the generated class: read, write, validate."""
+    node = case.cluster(1)[1]
+    raw = TSocket("127.0.0.1", node.client_port)
+    transport = TFramedTransport(raw)
+    client = TClientService.Client(TBinaryProtocol(transport))
+    transport.open()
+    request = TWriteReq(0, TWrite(rows=[make_row("plain", 1, {"v": 1.5})]))
+    expect_equal(client.write(request).status.code, Status.OK, "status of a write")
+    reply = client.query(TQueryReq(0, "plain"))
+    expect_equal((reply.status.code, reply.rowCount), (Status.OK, 1), "reply to a query")
+    transport.close()
+    for module in (client_types, peer_types, admin_types, shared_types):
+        for name, value in vars(module).items():
+            for field in getattr(value, "thrift_spec", ()) or ():
+                expect(field is None or field[2] not in ("read", "write", "validate"),
+                       "%s.%s hides the method of that name", name, field and field[2])
 
 
 @test

@@ -3,7 +3,7 @@
 import time
 
 from case import expect, expect_equal, expect_error, test
-from synclog_client import Session, Timeout, Token, UnknownGroup, UnknownLog
+from synclog_client import Invalid, Session, Timeout, Token, UnknownGroup, UnknownLog
 
 
 @test(timeout=40)
@@ -47,10 +47,11 @@ def tokens_that_lead_nowhere(case):
             lambda tokens: client.digest(tokens, timeout_ms=200))
         for read in reads:
             read([token])
-            for unknown in (Token(99, 1, 1), Token(1, 12345, 1), Token(2, 99, 5),
-                            Token(-1, -1, 1)):
-                error = expect_error((UnknownLog, ), "token of an unknown log", read, [unknown])
+            for unknown in (Token(99, 1, 1), Token(1, 12345, 1), Token(2, 99, 5)):
+                error = expect_error(UnknownLog, "token of an unknown log", read, [unknown])
                 expect(error.message, "no message")
+            for wrong in (Token(-1, 1, 1), Token(0, 1, 1), Token(1, -1, 1), Token(1 << 20, 1, 1)):
+                expect_error((Invalid, UnknownLog), "token of no log at all", read, [wrong])
             begin = time.monotonic()
             error = expect_error(Timeout, "token beyond the end", read,
                                  [token, token._replace(index=token.index + 1000)])

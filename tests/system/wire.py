@@ -109,11 +109,14 @@ class Raw:
             raise Failed("the node neither answers nor closes") from None
         except OSError:
             return None
-        protocol = TBinaryProtocolAccelerated(TMemoryBuffer(payload))
-        name, message_type, seqid = protocol.readMessageBegin()
+        version, size = struct.unpack(">II", payload[:8])
+        message_type = version & 0xff
+        seqid, = struct.unpack(">i", payload[8 + size:12 + size])
+        protocol = TBinaryProtocolAccelerated(TMemoryBuffer(payload[12 + size:]))
         if message_type == TMessageType.EXCEPTION:
+            # It echoes the name that it was sent, which may be anything.
             result = TApplicationException()
         else:
-            result = getattr(TClientService, name + "_result")()
+            result = getattr(TClientService, payload[8:8 + size].decode() + "_result")()
         result.read(protocol)
         return message_type, seqid, result

@@ -446,3 +446,19 @@ static inline gint answer_exception(const Answer *answer)
   byte_reader_take(&r, 3);
   return (gint)byte_reader_be32(&r);
 }
+
+/* A new connection is served. */
+static inline void check_serves(Rig *rig)
+{
+  int fd = client_connect(rig);
+  client_send_write(fd, 1, 10);
+  g_auto(Answer) answer = client_answer(fd);
+  ck_assert_int_eq(answer_status(&answer), SYNCLOG_OK);
+  close(fd);
+}
+
+/* The fields that a query needs. */
+#define GOOD_QUERY                                                                                 \
+  "\x08\x00\x01\x00\x00\x00\x00"                                                                   \
+  "\x0B\x00\x02\x00\x00\x00\x01"                                                                   \
+  "d"
