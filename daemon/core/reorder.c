@@ -20,6 +20,11 @@ struct Reorder {
   Waiting *slots;
 };
 
+static guint slots_for(guint capacity)
+{
+  return 2 * (capacity + 1);
+}
+
 Reorder *reorder_new(guint capacity, guint64 expected, GDestroyNotify free_item)
 {
   g_assert(capacity >= 1 && expected >= 1);
@@ -27,7 +32,7 @@ Reorder *reorder_new(guint capacity, guint64 expected, GDestroyNotify free_item)
   reorder->capacity = capacity;
   reorder->expected = expected;
   reorder->free_item = free_item;
-  reorder->slot_count = 2 * (capacity + 1);
+  reorder->slot_count = slots_for(capacity);
   reorder->slots = g_new(Waiting, reorder->slot_count);
   return reorder;
 }
@@ -39,6 +44,20 @@ void reorder_free(Reorder *reorder)
   g_free(reorder);
 }
 
+static Waiting *waiting_at(const Reorder *reorder, guint i)
+{
+  return &reorder->slots[reorder->head + i];
+}
+
+void reorder_grow(Reorder *reorder, guint capacity)
+{
+  if (capacity <= reorder->capacity)
+    return;
+  reorder->capacity = capacity;
+  reorder->slot_count = slots_for(capacity);
+  reorder->slots = g_renew(Waiting, reorder->slots, reorder->slot_count);
+}
+
 guint64 reorder_expected(const Reorder *reorder)
 {
   return reorder->expected;
@@ -47,11 +66,6 @@ guint64 reorder_expected(const Reorder *reorder)
 guint reorder_waiting(const Reorder *reorder)
 {
   return reorder->count;
-}
-
-static Waiting *waiting_at(const Reorder *reorder, guint i)
-{
-  return &reorder->slots[reorder->head + i];
 }
 
 static void free_items(Reorder *reorder, guint at, guint count)

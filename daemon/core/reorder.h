@@ -27,6 +27,9 @@ Reorder *reorder_new(guint capacity, guint64 expected, GDestroyNotify free_item)
 void reorder_free(Reorder *reorder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Reorder, reorder_free)
 
+/* Lets up to `capacity` items wait; never less than before. */
+void reorder_grow(Reorder *reorder, guint capacity);
+
 guint64 reorder_expected(const Reorder *reorder);
 guint reorder_waiting(const Reorder *reorder);
 

@@ -273,6 +273,7 @@ void fake_start(FakeCluster *cluster, guint id, gboolean new_incarnation)
   GroupOptions options = cluster->options;
   options.own = fake_own_log(cluster, id);
   options.random_seed = g_rand_int(cluster->rand);
+  options.wall_ms = fake_wall_ms(node);
   options.membership = node->membership;
   const GroupPorts ports = {.work = fake_port_work,
                             .read_log = fake_port_read_log,

@@ -208,6 +208,11 @@ static void on_work_done(FakeCluster *cluster, Event *event)
   fake_turn_log_thread(node);
 }
 
+guint64 fake_wall_ms(const FakeNode *node)
+{
+  return WALL_BASE_MS + (guint64)(node->cluster->now_us / 1000 + node->wall_offset_ms);
+}
+
 /* As in the daemon: ticks what is due, then takes work. */
 void fake_turn_log_thread(FakeNode *node)
 {
@@ -216,8 +221,11 @@ void fake_turn_log_thread(FakeNode *node)
     return;
   if (group_deadline_us(node->group) <= cluster->now_us)
     group_tick(node->group, cluster->now_us);
-  guint64 wall_ms = WALL_BASE_MS + (guint64)(cluster->now_us / 1000 + node->wall_offset_ms);
-  node->has_work = group_take_work(node->group, cluster->now_us, wall_ms, &node->work);
+  if (group_wants_incarnation(node->group)) {
+    node->incarnation += 1;
+    group_begin_incarnation(node->group, fake_own_log(cluster, node->id));
+  }
+  node->has_work = group_take_work(node->group, cluster->now_us, fake_wall_ms(node), &node->work);
   if (node->has_work) {
     node->log_busy = TRUE;
     fake_add_event(cluster, cluster->disk_us,

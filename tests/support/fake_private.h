@@ -37,6 +37,7 @@ void fake_disk_die(FakeNode *node, gboolean power_off);
 /* As recovery does: the store gets what the logs have and it has not; the group is told. */
 void fake_disk_add_logs(FakeNode *node);
 void fake_turn_log_thread(FakeNode *node);
+guint64 fake_wall_ms(const FakeNode *node);
 void fake_log_free(gpointer data);
 void fake_port_work(gpointer ctx);
 void fake_port_apply(gpointer ctx, EntryRun *run);

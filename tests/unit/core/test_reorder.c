@@ -167,6 +167,30 @@ START_TEST(reset_drops_what_waits)
 }
 END_TEST
 
+START_TEST(inv9_grows_with_the_senders_window)
+{
+  Reorder *queue = reorder_new(2, 1, item_free);
+  for (guint64 i = 1; i <= 20; i++) { /* moves the head along the slots */
+    ck_assert_int_eq(push(queue, i, i), REORDER_ACCEPTED);
+    if (i > 1)
+      assert_pop(queue, i - 1, i - 1);
+  }
+  ck_assert_int_eq(push(queue, 22, 22), REORDER_ACCEPTED);
+  ck_assert_int_eq(push(queue, 23, 23), REORDER_OUT_OF_WINDOW);
+  reorder_grow(queue, 1); /* never less than before */
+  ck_assert_int_eq(push(queue, 23, 23), REORDER_OUT_OF_WINDOW);
+  reorder_grow(queue, 50);
+  for (guint64 i = 70; i >= 23; i--)
+    ck_assert_int_eq(push(queue, i, i), REORDER_ACCEPTED);
+  ck_assert_int_eq(push(queue, 71, 71), REORDER_OUT_OF_WINDOW);
+  ck_assert_int_eq(push(queue, 21, 21), REORDER_ACCEPTED);
+  for (guint64 i = 20; i <= 70; i++)
+    assert_pop(queue, i, i);
+  reorder_free(queue);
+  ck_assert_uint_eq(alive, 0);
+}
+END_TEST
+
 START_TEST(items_need_no_free_function)
 {
   int item;
@@ -285,6 +309,11 @@ static void random_walk(guint32 seed, guint capacity)
     } else {
       pop_both(queue, &model, left);
     }
+    if (step % 500 == 499) {
+      capacity += 2;
+      model.capacity = capacity;
+      reorder_grow(queue, capacity);
+    }
     fast_assert(reorder_expected(queue) == model.expected);
     fast_assert(reorder_waiting(queue) == model.items->len);
     fast_assert(reorder_waiting(queue) <= capacity + 1);
@@ -348,6 +377,7 @@ int main(void)
                                 inv9_full_queue_takes_the_next_item,
                                 inv9_an_overlapping_next_item_is_taken_too,
                                 reset_drops_what_waits,
+                                inv9_grows_with_the_senders_window,
                                 items_need_no_free_function,
                                 in_order_stream_wraps_around_the_slots,
                                 inv3_inv9_random_walks_agree_with_model,

@@ -67,7 +67,7 @@ END_TEST
 START_TEST(clock_is_beyond_all_that_was_seen)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(2, 3);
-  cluster->nodes[1].wall_offset_ms = 60000;
+  cluster->nodes[1].wall_offset_ms = 30000;
   FakeWrite *ahead = fake_write(cluster, 1, ACK_ALL, G_USEC_PER_SEC);
   answer(cluster, ahead);
   FakeWrite *behind = fake_write(cluster, 2, ACK_LOCAL, 0);
@@ -79,6 +79,40 @@ START_TEST(clock_is_beyond_all_that_was_seen)
   FakeWrite *again = fake_write(cluster, 2, ACK_LOCAL, 0);
   answer(cluster, again);
   ck_assert_uint_gt(again->write.hlc, behind->write.hlc);
+}
+END_TEST
+
+/* A clock that is too far ahead to be true is not followed, from wherever it comes. */
+START_TEST(absurd_clocks_are_not_followed)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 24);
+  cluster->nodes[1].wall_offset_ms = 100LL * 365 * 24 * 3600 * 1000;
+  FakeWrite *absurd = fake_write(cluster, 1, ACK_ALL, G_USEC_PER_SEC);
+  answer(cluster, absurd);
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC); /* heartbeats */
+  fake_kill(cluster, 2);
+  fake_start(cluster, 2, FALSE); /* handshakes, and what is on disk */
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  FakeWrite *sane = fake_write(cluster, 2, ACK_LOCAL, 0);
+  answer(cluster, sane);
+  ck_assert_uint_lt(sane->write.hlc >> 16, fake_wall_ms(&cluster->nodes[2]) + 1000);
+  Progress *progress = progress_new();
+  Handshake greatest = {.protocol_version = PROTOCOL_VERSION,
+                        .cluster_id = (char *)"test",
+                        .node_id = 1,
+                        .target_node_id = 2,
+                        .incarnation = cluster->nodes[1].incarnation,
+                        .time_precision = (char *)"ms",
+                        .max_pending_batch = 5,
+                        .progress = progress,
+                        .hlc = G_MAXUINT64};
+  HandshakeReply reply;
+  group_on_handshake(cluster->nodes[2].group, &greatest, &reply, cluster->now_us);
+  handshake_reply_clear(&reply);
+  progress_free(progress);
+  FakeWrite *still_sane = fake_write(cluster, 2, ACK_LOCAL, 0);
+  answer(cluster, still_sane);
+  ck_assert_uint_lt(still_sane->write.hlc >> 16, fake_wall_ms(&cluster->nodes[2]) + 1000);
 }
 END_TEST
 
@@ -450,6 +484,7 @@ int main(void)
   const TTest *const tests[] = {writes_of_all_nodes_reach_all,
                                 indices_and_clocks_are_in_order_of_writes,
                                 clock_is_beyond_all_that_was_seen,
+                                absurd_clocks_are_not_followed,
                                 writes_that_came_meanwhile_share_a_commit,
                                 commit_size_is_bounded,
                                 local_ack_needs_nobody,

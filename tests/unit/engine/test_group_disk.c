@@ -347,20 +347,47 @@ START_TEST(lost_tail_spreads_from_its_origin)
 }
 END_TEST
 
-/* P4: it must not give the lost indices to other entries. */
-START_TEST(lost_tail_under_the_same_incarnation_stops_writes)
+/* P4: it must not give the lost indices to other entries. It finds out when a peer speaks. */
+START_TEST(lost_tail_that_was_not_noticed_begins_a_new_incarnation)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(2, 14);
-  LogId log = fake_own_log(cluster, 1);
+  LogId former = fake_own_log(cluster, 1);
   write_through(cluster, 1, 100);
   fake_kill(cluster, 1);
-  cut_log(cluster, 1, log, 60);
+  cut_log(cluster, 1, former, 60);
   fake_start(cluster, 1, FALSE);
   fake_run_for(cluster, 100000);
-  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
-  ck_assert(!write->taken);
-  ck_assert_int_eq(write->status, SYNCLOG_READ_ONLY);
   ck_assert_ptr_nonnull(strstr(cluster->nodes[1].notes->str, "its end was lost here"));
+  LogId own = fake_own_log(cluster, 1);
+  ck_assert_uint_ne(own.incarnation, former.incarnation);
+  FakeWrite *write = fake_write(cluster, 1, ACK_ALL, 5 * G_USEC_PER_SEC);
+  ck_assert(write->taken);
+  fake_run_until_equal(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_int_eq(write->status, SYNCLOG_OK);
+  ck_assert(log_id_equal(write->token.log, own));
+  ck_assert_uint_eq(write->token.index, 1);
+  ck_assert_uint_eq(fake_applied(cluster, 1, former), 100);
+  ck_assert_uint_eq(fake_applied(cluster, 2, own), 1);
+}
+END_TEST
+
+/* The same with writes that wait while it finds out: none may get an index of the lost part. */
+START_TEST(writes_that_wait_go_into_the_new_incarnation)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 21);
+  LogId former = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  fake_kill(cluster, 1);
+  cut_log(cluster, 1, former, 60);
+  cluster->nodes[1].apply_paused = TRUE;
+  cluster->options.max_apply_backlog = 0;
+  fake_start(cluster, 1, FALSE);
+  fake_run_for(cluster, 100000);
+  write_many(cluster, 1, 20);
+  cluster->nodes[1].apply_paused = FALSE;
+  fake_run_until_equal(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, former), 100);
+  ck_assert_uint_eq(fake_applied(cluster, 2, fake_own_log(cluster, 1)), 20);
 }
 END_TEST
 
@@ -516,7 +543,8 @@ int main(void)
                                 cursor_does_not_look_for_what_was_deleted,
                                 lost_tail_of_the_own_log_comes_back_under_a_new_one,
                                 lost_tail_spreads_from_its_origin,
-                                lost_tail_under_the_same_incarnation_stops_writes,
+                                lost_tail_that_was_not_noticed_begins_a_new_incarnation,
+                                writes_that_wait_go_into_the_new_incarnation,
                                 lost_mirror_is_fetched_again,
                                 lost_mirror_goes_on_behind_the_store_when_the_sender_deleted_it,
                                 deleted_part_that_is_needed_is_told,
