@@ -3,6 +3,8 @@
 
 #include "core/routing.h"
 
+enum { READ_AGAIN_US = 20 * 1000 };
+
 static void pump(Group *group, Peer *peer, gint64 now_us);
 
 static void set_message(Peer *peer, const char *message)
@@ -282,8 +284,13 @@ void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *
     group->ports.work(group->ports.ctx);
     return;
   }
-  if (read != NULL && from == sync_window_next(sender->window) &&
-      sync_window_has_room(sender->window)) {
+  if (read == NULL) {
+    /* Acknowledged, but not yet synced (wal_sync): it can be read in a moment. */
+    sender->paused_until_us = now_us + READ_AGAIN_US;
+    group->ports.work(group->ports.ctx);
+    return;
+  }
+  if (from == sync_window_next(sender->window) && sync_window_has_room(sender->window)) {
     g_autoptr(SyncBatch) batch = sync_batch_new(group->options.group, log);
     batch->from_wal = TRUE;
     sync_batch_add(batch, read, 0, entry_run_count(read));

@@ -1,6 +1,8 @@
 /* The logs of others: from a syncLog to its answer. */
 #include "engine/group_private.h"
 
+#include "core/routing.h"
+
 static void forget_run(gpointer data)
 {
   entry_run_unref(data);
@@ -118,11 +120,11 @@ static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gbool
   case REORDER_ACCEPTED:
     break;
   }
-  if (sync_now && log->durable < last)
-    log->sync_wanted = TRUE;
+  if (sync_now)
+    log->sync_index = MAX(log->sync_index, last);
   release_contiguous(group, log);
   wait_for(log, call, last, sync_now);
-  if (log->sync_wanted)
+  if (log->durable < log->sync_index)
     group->ports.work(group->ports.ctx);
   follower_answer(group, log);
 }
@@ -155,7 +157,8 @@ void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, E
   guint64 bad_index = run != NULL ? entry_run_last_index(run) + 1 : first_index;
   if (undecodable == NULL) {
     /* It was stopped at an entry which decodes now: it goes on. */
-    if (log->state == LOG_STOPPED && entry_run_first_index(run) <= log->written + 1)
+    if (log->state == LOG_STOPPED && !log->blocked &&
+        entry_run_first_index(run) <= log->written + 1)
       log_set_state(group, log, LOG_OK, NULL);
     take_run(group, log, call, g_steal_pointer(&taken), sync_now);
     return;
@@ -174,15 +177,17 @@ void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, E
 void group_stop_log(Group *group, LogId id, const char *why)
 {
   Log *log = group_put_log(group, id);
-  if (log != NULL)
-    log_set_state(group, log, LOG_STOPPED, why);
+  if (log == NULL)
+    return;
+  log->blocked = TRUE;
+  log_set_state(group, log, LOG_STOPPED, why);
 }
 
 /* Whether the log's unsynced part is to be synced now. */
 static gboolean sync_is_due(const Log *log, gint64 now_us)
 {
   gboolean unsynced = log->written > log->durable || log->to_write->len > 0;
-  return unsynced && (log->sync_wanted || log->sync_due_us <= now_us);
+  return unsynced && (log->durable < log->sync_index || log->sync_due_us <= now_us);
 }
 
 void follower_take(Group *group, gint64 now_us, GArray *mirrors)
@@ -200,8 +205,6 @@ void follower_take(Group *group, gint64 now_us, GArray *mirrors)
                        .sync = sync};
     log->to_write = g_ptr_array_new_with_free_func(forget_run);
     log->reset_wanted = FALSE;
-    if (sync)
-      log->sync_wanted = FALSE;
     g_array_append_val(mirrors, work);
   }
 }
@@ -252,7 +255,7 @@ void group_sync_mirrors(Group *group)
   for (guint i = 0; i < group->logs->len; i++) {
     Log *log = group->logs->pdata[i];
     if (!log->own && log->written > log->durable)
-      log->sync_wanted = TRUE;
+      log->sync_index = MAX(log->sync_index, log->written);
   }
   group->ports.work(group->ports.ctx);
 }
@@ -267,12 +270,14 @@ gboolean group_mirrors_synced(const Group *group)
   return TRUE;
 }
 
-void follower_realign(Group *group, const Progress *sender)
+void follower_realign(Group *group, const Peer *peer, const Progress *sender)
 {
   for (guint i = 0; i < sender->logs->len; i++) {
     const LogProgress *theirs = &g_array_index(sender->logs, LogProgress, i);
     Log *log = group_find_log(group, theirs->log);
-    if (log == NULL || log->own || log->state == LOG_READ_ONLY)
+    /* Others may hold less of a log than its sender does, that says nothing. */
+    if (log == NULL || log->own || log->state == LOG_READ_ONLY ||
+        !routing_sends(peer->id, group->self, log->id, group->own->id.incarnation))
       continue;
     guint64 expected = reorder_expected(log->reorder);
     if (theirs->first_available <= expected || log->given > log->applied)
@@ -283,6 +288,7 @@ void follower_realign(Group *group, const Progress *sender)
       g_autofree char *why = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
                                              " are gone at the sender: a snapshot is needed",
                                              expected, theirs->first_available - 1);
+      log->blocked = TRUE;
       log_set_state(group, log, LOG_STOPPED, why);
       continue;
     }

@@ -150,8 +150,10 @@ void group_add_log(Group *group, const GroupLog *found)
     group_observe(group, MAX(found->last_hlc, found->applied_hlc));
     follower_init_log(group, log);
   }
-  if (found->stopped != NULL)
-    log_set_state(group, log, LOG_STOPPED, found->stopped);
+  if (found->stopped == NULL)
+    return;
+  log->blocked = TRUE;
+  log_set_state(group, log, log->own ? LOG_READ_ONLY : LOG_STOPPED, found->stopped);
 }
 
 void group_start(Group *group, gint64 now_us)
@@ -220,6 +222,10 @@ gboolean group_is_congested(const Group *group)
 void group_apply(Group *group, Log *log, EntryRun *run)
 {
   guint64 last = entry_run_last_index(run);
+  if (log->blocked) {
+    entry_run_unref(run); /* it is kept in the WAL, and nothing is applied behind a hole (P2) */
+    return;
+  }
   if (last <= log->given) {
     /* Refetched for the WAL only: the store has it. */
     group->entries_duplicate += entry_run_count(run);
@@ -330,10 +336,10 @@ gint64 group_deadline_us(const Group *group)
 
 void group_tick(Group *group, gint64 now_us)
 {
+  reads_tick(group, now_us);
   if (group->stopped)
     return;
   leader_tick(group, now_us);
-  reads_tick(group, now_us);
   dispatcher_tick(group, now_us);
 }
 
@@ -401,7 +407,7 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
   peer->window = handshake->max_pending_batch;
   group->window = MAX(group->window, peer->window);
   group_observe(group, handshake->hlc);
-  follower_realign(group, handshake->progress);
+  follower_realign(group, peer, handshake->progress);
   dispatcher_learn(group, peer, handshake->progress);
   dispatcher_wake(group, peer, now_us);
   out_reply->progress = group_progress(group);

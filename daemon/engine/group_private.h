@@ -29,7 +29,8 @@ typedef struct Log {
   gboolean own; /* the log that this node writes now */
   LogState state;
   char *message;
-  guint64 written; /* `received` of LogProgress: in the WAL file */
+  gboolean blocked; /* nothing can be applied: a part is missing, or the store refused it */
+  guint64 written;  /* `received` of LogProgress: in the WAL file */
   guint64 durable;
   guint64 applied, applied_hlc;
   guint64 given; /* last index given to the store */
@@ -44,7 +45,7 @@ typedef struct Log {
   Reorder *reorder;      /* of EntryRun */
   GPtrArray *to_write;   /* EntryRun, in order */
   gboolean reset_wanted; /* drop the WAL of this log before writing on */
-  gboolean sync_wanted;  /* at the next work */
+  guint64 sync_index;    /* to be synced up to here without waiting for sync_due_us */
   gint64 sync_due_us;    /* G_MAXINT64: nothing unsynced */
   GQueue calls;          /* SyncCall */
 } Log;
@@ -169,7 +170,7 @@ void follower_answer_all(Group *group);
 void follower_stop(Group *group);
 /* What the peer still has of its logs: a log that this node lost a part of, but has applied beyond
  * what the peer kept, goes on behind what is applied. */
-void follower_realign(Group *group, const Progress *sender);
+void follower_realign(Group *group, const Peer *peer, const Progress *sender);
 
 /* reads.c */
 void reads_check(Group *group);

@@ -13,6 +13,8 @@ static void answer(Group *group, GroupWrite *write, SynclogStatus status, const 
 gboolean group_write(Group *group, GroupWrite *write, GError **error)
 {
   g_assert(write->size > 0 && write->size <= LIMIT_ENTRY_SIZE);
+  if (group->stopped)
+    return fail(error, SYNCLOG_NOT_READY, "the node stops");
   if (group->refuse != SYNCLOG_OK) {
     group->writes_refused++;
     return fail(error, group->refuse, "%s", group->refuse_message);

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "rpc/wire.h"
 
 #include "sl_admin_types.h"
 #include "sl_client_types.h"
@@ -247,6 +248,14 @@ static gint32 read_binary(ThriftProtocol *protocol, gpointer *data, guint32 *siz
     return refuse(error, "size of a binary");
   *data = g_memdup2(bytes, *size);
   return 4 + (gint32)*size;
+}
+
+gint32 flat_skip(ThriftProtocol *protocol, ThriftType type, GError **error)
+{
+  FlatProtocol *flat = flat_of(protocol);
+  gsize before = flat->in.at;
+  wire_skip(&flat->in, (guint8)type, flat->depth);
+  return flat->in.failed ? refuse(error, "an unknown field") : (gint32)(flat->in.at - before);
 }
 
 static gint least_size_of(ThriftProtocol *protocol, ThriftType type, GError **error)

@@ -29,6 +29,9 @@ void flat_begin_write(FlatProtocol *flat);
 /* What was written, borrowed until the next begin. */
 const guint8 *flat_written(const FlatProtocol *flat, gsize *out_size);
 
+/* Skips a value of that type; called by the generated code (scripts/fixgen). */
+gint32 flat_skip(ThriftProtocol *protocol, ThriftType type, GError **error);
+
 /* A protocol of the calling thread's own, for code that runs on many threads. */
 FlatProtocol *flat_protocol_of_thread(void);
 

@@ -131,6 +131,32 @@ START_TEST(lost_batch_holds_the_five_behind_it)
 }
 END_TEST
 
+/* What waits from the channel that was lost does not push out what comes on the new one. */
+START_TEST(leftovers_do_not_close_the_window)
+{
+  for (guint32 seed = 1; seed <= 30; seed++) {
+    g_autoptr(FakeCluster) cluster = fake_cluster_new(2, seed);
+    cluster->options.max_requests_per_batch = 10;
+    cluster->delay_max_us = 5000;
+    fake_start_all(cluster);
+    fake_run_for(cluster, 500000);
+    Watch w = {.lose_first = 1, .times = 1};
+    set_watch(cluster, &w);
+    /* The lost one is short, so the batches are cut elsewhere the second time. */
+    write_many(cluster, 1, 1);
+    fake_run_for(cluster, 3000);
+    write_many(cluster, 1, 299);
+    fake_run_for(cluster, 100000);
+    fake_reset_channel(cluster, 1, 2);
+    guint64 all = 300;
+    gint64 took_us = fake_run_until(cluster, has_applied, &all, 10 * G_USEC_PER_SEC);
+    ck_assert_uint_eq(cluster->nodes[2].out_of_window, 0);
+    /* One wait before connecting, two round trips, then about six windows. */
+    ck_assert_int_le(took_us, 100000 + 25 * 2 * cluster->delay_max_us);
+  }
+}
+END_TEST
+
 START_TEST(out_of_window_sets_the_cursor_back)
 {
   g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 4);
@@ -463,6 +489,7 @@ int main(void)
   const TTest *const tests[] = {every_batch_comes_twice,
                                 batches_overtake_each_other,
                                 lost_batch_holds_the_five_behind_it,
+                                leftovers_do_not_close_the_window,
                                 out_of_window_sets_the_cursor_back,
                                 out_of_window_goes_back_behind_what_was_acknowledged,
                                 restarted_peer_gets_the_first_entry_at_once,
