@@ -321,6 +321,7 @@ static void retry_later(Group *group, Peer *peer, Sender *sender, const SyncRepl
 {
   peer->batches_retried += sync_window_in_flight(sender->window);
   forget_in_flight_of(peer, sender->log->id);
+  sender->trouble_until = MAX(sender->trouble_until, sync_window_next(sender->window) - 1);
   guint64 acked = sync_window_acked(sender->window);
   if (reply->status == SYNCLOG_OUT_OF_WINDOW && reply->expected_index > 0)
     acked = reply->expected_index - 1;
@@ -351,10 +352,11 @@ void group_on_sync_reply(Group *group, guint32 id, guint64 cookie, const SyncRep
     retry_later(group, peer, sender, reply, now_us);
     return;
   }
-  if (sender->backoff.failures > 0)
-    set_message(peer, NULL);
-  backoff_reset(&sender->backoff);
   sync_window_ack(sender->window, in_flight.first_index);
+  if (sender->backoff.failures > 0 && sync_window_acked(sender->window) >= sender->trouble_until) {
+    set_message(peer, NULL);
+    backoff_reset(&sender->backoff);
+  }
   LogProgress *theirs = progress_put(peer->progress, in_flight.log);
   theirs->received = MAX(theirs->received, reply->received);
   theirs->durable = MAX(theirs->durable, reply->durable);

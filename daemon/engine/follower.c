@@ -103,7 +103,9 @@ static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gbool
 {
   guint64 first = entry_run_first_index(run), last = entry_run_last_index(run);
   guint count = entry_run_count(run);
-  if (first > reorder_expected(log->reorder) && reorder_waiting(log->reorder) >= group->window) {
+  /* Twice the window: what a lost channel left behind may wait beside what the new one brings. */
+  if (first > reorder_expected(log->reorder) &&
+      reorder_waiting(log->reorder) >= 2 * group->window) {
     entry_run_unref(run);
     reply_progress(group, call, log, SYNCLOG_OUT_OF_WINDOW, "the batch is beyond the window");
     return;

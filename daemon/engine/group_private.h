@@ -56,6 +56,7 @@ typedef struct Sender {
   SyncWindow *window;
   gboolean reading;       /* a read_log is under way */
   gint64 paused_until_us; /* 0: not paused */
+  guint64 trouble_until;  /* the last failure is overcome when this index is acknowledged */
   Backoff backoff;
 } Sender;
 
