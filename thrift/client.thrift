@@ -18,7 +18,7 @@ enum TAck {
 
 struct TWriteReq {
   1: required i32 consensusGroupId
-  2: required types.TWrite write
+  2: required types.TWrite content
   /** Default LOCAL. */
   3: optional TAck ack
   /** How long to wait for `ack`; default and limit are the server's configuration. */

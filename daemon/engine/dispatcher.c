@@ -3,7 +3,12 @@
 
 #include "core/routing.h"
 
-enum { READ_AGAIN_US = 20 * 1000 };
+enum {
+  READ_AGAIN_US = 20 * 1000,
+  HANGING_US = 200 * 1000, /* a connection that takes longer is tried again when the peer calls */
+};
+
+static void close_channel(Group *group, Peer *peer, const char *why);
 
 static void pump(Group *group, Peer *peer, gint64 now_us);
 
@@ -76,9 +81,10 @@ static void back_off(Group *group, Peer *peer, gint64 now_us)
   group->ports.work(group->ports.ctx);
 }
 
-static void start_connecting(Group *group, Peer *peer)
+static void start_connecting(Group *group, Peer *peer, gint64 now_us)
 {
   peer->state = PEER_CONNECTING;
+  peer->connecting_since_us = now_us;
   group->ports.connect(group->ports.ctx, peer->id);
 }
 
@@ -87,7 +93,25 @@ void dispatcher_wake(Group *group, Peer *peer, gint64 now_us)
   if (peer->state != PEER_BACKOFF || peer->closing || !group->started || group->stopped)
     return;
   peer->retry_at_us = now_us;
-  start_connecting(group, peer);
+  peer->hailed = FALSE;
+  start_connecting(group, peer, now_us);
+}
+
+/*
+ * The peer introduced itself anew: it was restarted, or its channel was lost. Ours may be a
+ * leftover that nobody answers, so it is tried at once, and if it turns out dead there is no wait
+ * before the next.
+ */
+void dispatcher_hail(Group *group, Peer *peer, gint64 now_us)
+{
+  peer->hailed = TRUE;
+  if (peer->state == PEER_READY)
+    peer->heartbeat_at_us = now_us;
+  else if (peer->state == PEER_CONNECTING && now_us - peer->connecting_since_us > HANGING_US)
+    close_channel(group, peer, "connecting again: the peer is there");
+  else
+    dispatcher_wake(group, peer, now_us);
+  group->ports.work(group->ports.ctx);
 }
 
 void group_on_connected(Group *group, guint32 id, gint64 now_us)
@@ -125,6 +149,8 @@ void group_on_closed(Group *group, guint32 id, const char *why, gint64 now_us)
   }
   peer->closing = FALSE;
   back_off(group, peer, now_us);
+  if (peer->hailed)
+    dispatcher_wake(group, peer, now_us);
 }
 
 static void close_channel(Group *group, Peer *peer, const char *why)
@@ -230,6 +256,11 @@ static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
   if (sender->paused_until_us > now_us)
     return;
   sender->paused_until_us = 0;
+  /* What the peer told meanwhile counts: it may be deleted here already. */
+  const LogProgress *theirs = progress_find(peer->progress, log->id);
+  if (theirs != NULL && !sender->reading && sync_window_in_flight(sender->window) == 0 &&
+      theirs->durable > sync_window_acked(sender->window))
+    sync_window_reset(sender->window, theirs->durable);
   while (!sender->reading && sync_window_has_room(sender->window)) {
     guint64 next = sync_window_next(sender->window);
     if (next > log->durable)
@@ -396,7 +427,7 @@ void dispatcher_tick(Group *group, gint64 now_us)
   for (guint i = 0; i < group->peers->len; i++) {
     Peer *peer = group->peers->pdata[i];
     if (peer->state == PEER_BACKOFF && peer->retry_at_us <= now_us && group->started)
-      start_connecting(group, peer);
+      start_connecting(group, peer, now_us);
     if (peer->state != PEER_READY)
       continue;
     if (peer->heartbeat_at_us <= now_us)

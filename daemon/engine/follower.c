@@ -239,15 +239,15 @@ void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_ru
     log->written = entry_run_last_index(run);
     group_apply(group, log, entry_run_ref(run));
   }
-  if (error != NULL) {
-    mirror_failed(group, log, error);
-    return;
-  }
-  if (work->sync) {
+  if (work->sync && error == NULL) {
     log->durable = log->written;
     log->sync_due_us = G_MAXINT64;
   } else if (log->written > log->durable && log->sync_due_us == G_MAXINT64) {
     log->sync_due_us = now_us + group->options.mirror_sync_interval_ms * 1000;
+  }
+  if (error != NULL) {
+    mirror_failed(group, log, error);
+    return;
   }
   follower_answer(group, log);
 }
@@ -266,7 +266,8 @@ gboolean group_mirrors_synced(const Group *group)
 {
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
-    if (log->durable < log->applied && log->state != LOG_READ_ONLY)
+    /* The store may be ahead of a log whose file was lost. */
+    if (log->durable < MIN(log->applied, log->written) && log->state != LOG_READ_ONLY)
       return FALSE;
   }
   return TRUE;

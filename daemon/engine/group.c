@@ -409,7 +409,7 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
   group_observe(group, handshake->hlc);
   follower_realign(group, peer, handshake->progress);
   dispatcher_learn(group, peer, handshake->progress);
-  dispatcher_wake(group, peer, now_us);
+  dispatcher_hail(group, peer, now_us);
   out_reply->progress = group_progress(group);
   out_reply->hlc = group->clock;
 }
@@ -425,6 +425,7 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
     return;
   }
   group_observe(group, heartbeat->hlc);
+  follower_realign(group, peer, heartbeat->progress);
   dispatcher_learn(group, peer, heartbeat->progress);
   dispatcher_wake(group, peer, now_us);
   out_reply->progress = group_progress(group);

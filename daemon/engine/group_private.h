@@ -78,6 +78,8 @@ typedef struct Peer {
   guint32 id;
   PeerState state;
   gint64 retry_at_us;
+  gint64 connecting_since_us;
+  gboolean hailed; /* it opened a channel to us since ours was begun: no wait if ours fails */
   Backoff backoff;
   gboolean refused; /* the last handshake was answered with a refusal */
   char *message;    /* why it is not READY, or why a log is not sent */
@@ -161,6 +163,7 @@ void dispatcher_learn(Group *group, Peer *peer, const Progress *progress);
 /* The peer opened a channel to us: it is worth trying at once. */
 void dispatcher_wake(Group *group, Peer *peer, gint64 now_us);
 void dispatcher_reconnect(Group *group, const char *why);
+void dispatcher_hail(Group *group, Peer *peer, gint64 now_us);
 void dispatcher_stop(Group *group);
 
 /* follower.c */

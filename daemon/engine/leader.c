@@ -19,7 +19,7 @@ gboolean group_write(Group *group, GroupWrite *write, GError **error)
     group->writes_refused++;
     return fail(error, group->refuse, "%s", group->refuse_message);
   }
-  if (group->own->state == LOG_READ_ONLY) {
+  if (group->own->state != LOG_OK) {
     group->writes_refused++;
     return fail(error, SYNCLOG_READ_ONLY, "%s", group->own->message);
   }
@@ -38,7 +38,8 @@ gboolean group_write(Group *group, GroupWrite *write, GError **error)
 
 void leader_take(Group *group, guint64 wall_ms, GPtrArray *writes)
 {
-  if (group->committing || group->queued->len == 0 || group_is_congested(group))
+  if (group->committing || group->queued->len == 0 || group_is_congested(group) ||
+      group->own->state != LOG_OK)
     return;
   guint count = 0;
   gsize bytes = 0;
@@ -78,6 +79,13 @@ void group_on_own_durable(Group *group, GPtrArray *writes, EntryRun *run, gint64
   g_assert(group->committing && entry_run_count(run) == writes->len);
   g_assert(entry_run_first_index(run) == own->durable + 1); /* P2: no hole in the own log */
   group->committing = FALSE;
+  if (group->incarnation_wanted) {
+    /* Found out meanwhile: a peer has other entries at these indices (P4). They are cut off. */
+    for (guint i = 0; i < writes->len; i++)
+      answer(group, writes->pdata[i], SYNCLOG_READ_ONLY, own->message);
+    group->next_index -= writes->len;
+    return;
+  }
   own->written = own->durable = entry_run_last_index(run);
   own->last_hlc = ((GroupWrite *)writes->pdata[writes->len - 1])->hlc;
   tail_push(own->tail, run);

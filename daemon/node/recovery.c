@@ -145,7 +145,7 @@ static void add_store_only(GArray *progress, GArray *logs)
 }
 
 /* Whether the node can't prove that it holds its whole last log. */
-static gboolean needs_incarnation(const Identity *identity, const GArray *logs,
+static gboolean needs_incarnation(const Identity *identity, const GArray *found,
                                   gboolean own_damaged, const char **out_why)
 {
   *out_why = NULL;
@@ -156,8 +156,8 @@ static gboolean needs_incarnation(const Identity *identity, const GArray *logs,
   else if (!identity->clean)
     *out_why = "the last stop was not clean and not every write was synced";
   gboolean present = FALSE;
-  for (guint i = 0; i < logs->len; i++) {
-    LogId log = g_array_index(logs, GroupLog, i).log;
+  for (guint i = 0; i < found->len; i++) {
+    LogId log = g_array_index(found, FoundLog, i).log;
     present |= log.origin == identity->node_id && log.incarnation == identity->incarnation;
   }
   if (*out_why == NULL && !present)
@@ -192,7 +192,7 @@ gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 pa
   }
   add_store_only(progress, result);
   const char *why;
-  if (needs_incarnation(identity, result, own_damaged, &why)) {
+  if (needs_incarnation(identity, found, own_damaged, &why)) {
     if (why != NULL)
       g_warning("a new incarnation begins: %s", why);
     if (!identity_begin_incarnation(identity, now_us, error))

@@ -31,6 +31,8 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
   replica->logs = log_set_open(wal_directory, replica->options.wal_segment_size, error);
   if (replica->logs == NULL)
     return FALSE;
+  if (!replica_has_room(replica, 0, error))
+    return FALSE;
   g_autofree char *store_directory = NULL;
   StoreOptions options = replica_store_options(replica, &store_directory);
   replica->store = store_rocks_new(&options, error);
@@ -69,6 +71,8 @@ static void free_disk(Replica *replica)
   g_array_unref(replica->options.peers);
   g_free((char *)replica->options.directory);
   g_free(replica->fatal);
+  g_free(replica->own_broken);
+  g_free(replica->throttled);
   g_rw_lock_clear(&replica->store_lock);
   g_mutex_clear(&replica->mutex);
   g_mutex_clear(&replica->apply_mutex);
@@ -136,7 +140,7 @@ void replica_drain(Replica *replica, gint64 timeout_ms)
   gint64 until_us = clock_mono_us(replica->clock) + timeout_ms * 1000;
   g_mutex_lock(&replica->mutex);
   replica->draining = TRUE;
-  group_refuse_writes(replica->group, SYNCLOG_NOT_READY, "the node stops");
+  replica_update_refusal(replica);
   while (!group_is_drained(replica->group))
     if (!g_cond_wait_until(&replica->progress_cond, &replica->mutex, until_us))
       break;
@@ -170,7 +174,8 @@ static void make_durable(Replica *replica)
       return;
     }
   }
-  if (replica->store == NULL || !store_persist(replica->store, TRUE, &error) ||
+  if (replica->store == NULL || !replica_has_room(replica, 0, &error) ||
+      !store_persist(replica->store, TRUE, &error) ||
       !identity_set_clean(replica->identity, TRUE, &error))
     g_warning("stopping: %s", error != NULL ? error->message : "the store is not open");
 }
@@ -180,7 +185,6 @@ void replica_stop(Replica *replica)
   stop_threads(replica);
   g_mutex_lock(&replica->mutex);
   replica->stopped = TRUE;
-  group_refuse_writes(replica->group, SYNCLOG_NOT_READY, "the node stops");
   group_stop(replica->group);
   g_mutex_unlock(&replica->mutex);
   replica_free_links(replica);
@@ -274,19 +278,18 @@ static void update_throttle(Replica *replica, guint64 bytes)
   guint64 threshold = replica->options.throttle_threshold;
   gboolean over = bytes > threshold;
   gboolean under = bytes < threshold / 100 * THROTTLE_RELEASE_PERCENT;
-  if (replica->draining || (replica->throttled ? !under : !over))
+  if (replica->throttled != NULL ? !under : !over)
     return;
-  replica->throttled = over;
-  if (!over) {
-    g_message("the WAL is below throttle_threshold again: writes are taken");
-    group_accept_writes(replica->group);
-    return;
-  }
-  g_autofree char *why = g_strdup_printf("the WAL holds %" G_GUINT64_FORMAT
+  g_clear_pointer(&replica->throttled, g_free);
+  if (over) {
+    replica->throttled = g_strdup_printf("the WAL holds %" G_GUINT64_FORMAT
                                          " bytes, throttle_threshold is %" G_GUINT64_FORMAT,
                                          bytes, threshold);
-  g_critical("%s: writes are refused", why);
-  group_refuse_writes(replica->group, SYNCLOG_OVERLOADED, why);
+    g_critical("%s: writes are refused", replica->throttled);
+  } else {
+    g_message("the WAL is below throttle_threshold again: writes are taken");
+  }
+  replica_update_refusal(replica);
 }
 
 void replica_housekeeping(Replica *replica)
@@ -306,7 +309,15 @@ void replica_housekeeping(Replica *replica)
     group_on_store_durable(replica->group, p->log, p->applied);
   }
   update_throttle(replica, bytes);
+  gboolean store_full = replica->store_full;
   g_mutex_unlock(&replica->mutex);
+  if (!store_full)
+    return;
+  /* The apply thread looks whether there is room again. */
+  g_mutex_lock(&replica->apply_mutex);
+  replica->persist_wanted = TRUE;
+  g_cond_signal(&replica->apply_cond);
+  g_mutex_unlock(&replica->apply_mutex);
 }
 
 gboolean replica_is_alive(Replica *replica)
@@ -323,8 +334,24 @@ void replica_set_fatal(Replica *replica, const char *why)
   if (replica->fatal != NULL)
     return;
   replica->fatal = g_strdup(why);
-  g_critical("the store failed, the process must be restarted: %s", why);
-  group_refuse_writes(replica->group, SYNCLOG_READ_ONLY, why);
+  g_critical("the node can't go on, the process must be restarted: %s", why);
+  replica_update_refusal(replica);
+}
+
+void replica_update_refusal(Replica *replica)
+{
+  if (replica->fatal != NULL)
+    group_refuse_writes(replica->group, SYNCLOG_READ_ONLY, replica->fatal);
+  else if (replica->draining)
+    group_refuse_writes(replica->group, SYNCLOG_NOT_READY, "the node stops");
+  else if (replica->own_broken != NULL)
+    group_refuse_writes(replica->group, SYNCLOG_READ_ONLY, replica->own_broken);
+  else if (replica->store_full)
+    group_refuse_writes(replica->group, SYNCLOG_NO_SPACE, "the store's disk is full");
+  else if (replica->throttled != NULL)
+    group_refuse_writes(replica->group, SYNCLOG_OVERLOADED, replica->throttled);
+  else
+    group_accept_writes(replica->group);
 }
 
 char *replica_fatal(Replica *replica)

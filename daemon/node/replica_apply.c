@@ -2,10 +2,16 @@
 #include "node/recovery.h"
 #include "node/replica_private.h"
 
+#include <errno.h>
+#include <sys/statvfs.h>
+
 enum {
   APPLY_ENTRIES = 8192,            /* per store batch */
   FULL_DISK_RETRY_US = 500 * 1000, /* between tries while the disk is full */
   PERSIST_WAIT_US = 5 * G_USEC_PER_SEC,
+  SPARE_ROOM = 8 << 20, /* bytes of disk that persisting leaves free */
+  /* With a full disk so many memtables are filled before applying waits. */
+  MAX_MEMTABLES = 8,
 };
 
 StoreOptions replica_store_options(Replica *replica, char **out_directory)
@@ -17,25 +23,43 @@ StoreOptions replica_store_options(Replica *replica, char **out_directory)
                         .block_cache_size = replica->options.block_cache_size};
 }
 
-/* Waits for runs and takes as many as make one batch; NULL when it is time to stop and none are
- * left. */
-static GPtrArray *take_runs(Replica *replica)
+gboolean replica_has_room(Replica *replica, guint64 bytes, GError **error)
+{
+  struct statvfs disk;
+  if (statvfs(replica->options.directory, &disk) != 0)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", replica->options.directory);
+  guint64 room = (guint64)disk.f_bavail * disk.f_frsize;
+  guint64 needed = bytes * 2 + SPARE_ROOM;
+  if (room >= needed)
+    return TRUE;
+  return fail_errno(error, SYNCLOG_NO_SPACE, ENOSPC,
+                    "%s: the store needs %" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT
+                    " are free",
+                    replica->options.directory, needed, room);
+}
+
+/*
+ * Waits for runs and takes as many as make one batch: none when it is only to persist. FALSE when
+ * it is time to stop and none are left.
+ */
+static gboolean take_runs(Replica *replica, GPtrArray **out_runs)
 {
   GPtrArray *runs = g_ptr_array_new_with_free_func((GDestroyNotify)entry_run_unref);
   guint entries = 0;
   g_mutex_lock(&replica->apply_mutex);
-  while (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop)
+  while (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop &&
+         !replica->persist_wanted)
     g_cond_wait(&replica->apply_cond, &replica->apply_mutex);
+  gboolean go_on = !g_queue_is_empty(&replica->apply_queue) || !replica->apply_stop;
+  replica->persist_wanted = FALSE;
   while (!g_queue_is_empty(&replica->apply_queue) && entries < APPLY_ENTRIES) {
     EntryRun *run = g_queue_pop_head(&replica->apply_queue);
     entries += entry_run_count(run);
     g_ptr_array_add(runs, run);
   }
   g_mutex_unlock(&replica->apply_mutex);
-  if (runs->len > 0)
-    return runs;
-  g_ptr_array_unref(runs);
-  return NULL;
+  *out_runs = runs;
+  return go_on;
 }
 
 /* Adds the entries of the runs with their decoded forms, which the caller frees. */
@@ -115,19 +139,48 @@ static gboolean pause_unless_stopping(Replica *replica, gint64 pause_us)
   return !stopping;
 }
 
-/* Tries again until the disk has room. FALSE: another error, or the node stops. */
-static gboolean wait_for_space(Replica *replica, GError **error)
+static void set_store_full(Replica *replica, gboolean full)
 {
   g_mutex_lock(&replica->mutex);
-  group_refuse_writes(replica->group, SYNCLOG_NO_SPACE, "the store's disk is full");
+  if (replica->store_full != full) {
+    replica->store_full = full;
+    if (full)
+      g_critical("the store's disk is full: writes are refused");
+    else
+      g_message("the store's disk has room again");
+    replica_update_refusal(replica);
+  }
   g_mutex_unlock(&replica->mutex);
-  g_critical("the store's disk is full: nothing is applied until there is room");
+}
+
+static gboolean persist_now(Replica *replica, GError **error)
+{
+  g_rw_lock_reader_lock(&replica->store_lock);
+  gboolean persisted = store_persist(replica->store, FALSE, error);
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  return persisted;
+}
+
+/*
+ * Waits until the disk has room and persists. FALSE: another error, or the node stops. Should the
+ * database refuse all since it met the full disk itself, it is opened again.
+ */
+static gboolean wait_for_space(Replica *replica, GError **error)
+{
+  set_store_full(replica, TRUE);
   g_autoptr(GArray) before = store_progress(replica->store, FALSE, error);
   if (before == NULL)
     return FALSE;
   for (;;) {
     if (!pause_unless_stopping(replica, FULL_DISK_RETRY_US))
       return fail(error, SYNCLOG_NO_SPACE, "the disk is full");
+    StoreStats stats = {0};
+    if (replica->store != NULL)
+      store_stats(replica->store, &stats);
+    if (!replica_has_room(replica, stats.unpersisted_bytes, NULL))
+      continue;
+    if (replica->store != NULL && persist_now(replica, NULL))
+      break;
     g_autoptr(GError) local = NULL;
     g_rw_lock_writer_lock(&replica->store_lock);
     gboolean opened = reopen_store(replica, before, &local);
@@ -139,11 +192,7 @@ static gboolean wait_for_space(Replica *replica, GError **error)
       return FALSE;
     }
   }
-  g_message("the store's disk has room again");
-  g_mutex_lock(&replica->mutex);
-  if (!replica->draining && !replica->throttled)
-    group_accept_writes(replica->group);
-  g_mutex_unlock(&replica->mutex);
+  set_store_full(replica, FALSE);
   return TRUE;
 }
 
@@ -181,13 +230,9 @@ static void publish_applied(Replica *replica, GPtrArray *runs)
 }
 
 /* Before the store writes to disk, all logs are synced: a log is never shorter than the store (P4).
- */
-static gboolean persist(Replica *replica, GError **error)
+ * FALSE when the disk is too slow for that, or the node stops. */
+static gboolean sync_logs(Replica *replica)
 {
-  StoreStats stats;
-  store_stats(replica->store, &stats);
-  if (stats.unpersisted_bytes < replica->options.memtable_size)
-    return TRUE;
   gint64 until_us = g_get_monotonic_time() + PERSIST_WAIT_US;
   g_mutex_lock(&replica->mutex);
   group_sync_mirrors(replica->group);
@@ -196,14 +241,29 @@ static gboolean persist(Replica *replica, GError **error)
     if (!g_cond_wait_until(&replica->progress_cond, &replica->mutex, until_us))
       break;
   g_mutex_unlock(&replica->mutex);
-  if (!synced)
-    return TRUE; /* the disk is slow or the node stops: at the next batch */
-  g_autoptr(GError) local = NULL;
-  g_rw_lock_reader_lock(&replica->store_lock);
-  gboolean persisted = store_persist(replica->store, FALSE, &local);
-  g_rw_lock_reader_unlock(&replica->store_lock);
-  if (persisted)
+  return synced;
+}
+
+/* Persists when enough has gathered. */
+static gboolean persist(Replica *replica, GError **error)
+{
+  StoreStats stats;
+  store_stats(replica->store, &stats);
+  if (stats.unpersisted_bytes < replica->options.memtable_size && !replica->store_full)
     return TRUE;
+  if (!replica_has_room(replica, stats.unpersisted_bytes, NULL)) {
+    /* What was acknowledged is applied all the same, as far as memory allows. */
+    set_store_full(replica, TRUE);
+    return stats.unpersisted_bytes < replica->options.memtable_size * MAX_MEMTABLES ||
+           wait_for_space(replica, error);
+  }
+  if (!sync_logs(replica))
+    return TRUE; /* at the next batch */
+  g_autoptr(GError) local = NULL;
+  if (persist_now(replica, &local)) {
+    set_store_full(replica, FALSE);
+    return TRUE;
+  }
   if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NO_SPACE))
     return wait_for_space(replica, error);
   g_propagate_error(error, g_steal_pointer(&local));
@@ -212,6 +272,8 @@ static gboolean persist(Replica *replica, GError **error)
 
 static gboolean apply_runs(Replica *replica, GPtrArray *runs, GError **error)
 {
+  if (runs->len == 0)
+    return persist(replica, error);
   GArray *entries = g_array_new(FALSE, FALSE, sizeof(StoreEntry));
   gboolean applied =
       collect(replica, runs, entries, error) && apply_entries(replica, entries, error);
@@ -226,8 +288,8 @@ gpointer replica_apply_thread(gpointer data)
 {
   Replica *replica = data;
   for (;;) {
-    g_autoptr(GPtrArray) runs = take_runs(replica);
-    if (runs == NULL)
+    g_autoptr(GPtrArray) runs = NULL;
+    if (!take_runs(replica, &runs))
       return NULL;
     g_autoptr(GError) error = NULL;
     if (apply_runs(replica, runs, &error))

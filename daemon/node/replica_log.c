@@ -117,7 +117,9 @@ static void sync_own(Replica *replica)
       wal_sync(replica->own_wal, &error))
     return;
   g_mutex_lock(&replica->mutex);
-  group_refuse_writes(replica->group, SYNCLOG_READ_ONLY, error->message);
+  if (replica->own_broken == NULL)
+    replica->own_broken = g_strdup(error->message);
+  replica_update_refusal(replica);
   g_mutex_unlock(&replica->mutex);
 }
 
@@ -125,9 +127,13 @@ static void sync_own(Replica *replica)
 static void begin_incarnation(Replica *replica)
 {
   g_autoptr(GError) error = NULL;
+  g_autoptr(Progress) progress = group_progress(replica->group);
+  guint64 durable = progress_find(progress, wal_log(replica->own_wal))->durable;
   Wal *wal = NULL;
   g_mutex_unlock(&replica->mutex);
-  if (identity_begin_incarnation(replica->identity, (guint64)g_get_real_time(), &error)) {
+  if ((wal_last_index(replica->own_wal) <= durable ||
+       wal_cut(replica->own_wal, durable + 1, &error)) &&
+      identity_begin_incarnation(replica->identity, (guint64)g_get_real_time(), &error)) {
     LogId own = {replica->identity->node_id, replica->identity->incarnation};
     wal = log_set_get(replica->logs, own, &error);
   }

@@ -51,15 +51,18 @@ struct Replica {
   gboolean own_sync_wanted; /* a reader waits for unsynced entries (wal_sync other than group) */
   gint64 log_turned_us;     /* when the log thread last began to wait or work */
   GCond progress_cond;      /* broadcast when something became durable or was applied */
-  gboolean throttled;
   gboolean draining;
   gboolean stopped;
-  char *fatal;
+  char *fatal;         /* why the process must end, or NULL */
+  char *own_broken;    /* why the own log can't be synced any more, or NULL */
+  gboolean store_full; /* the store's disk has no room to persist */
+  char *throttled;     /* why writes are throttled, or NULL */
 
   GMutex apply_mutex; /* guards the apply queue */
   GCond apply_cond;
   GQueue apply_queue; /* EntryRun */
   gboolean apply_stop;
+  gboolean persist_wanted; /* although nothing is to be applied */
 
   GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
   Store *store;
@@ -87,7 +90,13 @@ gpointer replica_log_thread(gpointer data);
 
 /* replica_apply.c */
 gpointer replica_apply_thread(gpointer data);
+/* Whether the disk has room to persist so many bytes; NO_SPACE otherwise. The package's RocksDB
+ * ends the process when a file can't be written, so it is not let try. */
+gboolean replica_has_room(Replica *replica, guint64 bytes, GError **error);
 StoreOptions replica_store_options(Replica *replica, char **out_directory);
+
+/* Refuses or takes writes, by what the fields above say. Caller holds `mutex`. */
+void replica_update_refusal(Replica *replica);
 
 /* Records a failure that ends the process. Caller holds `mutex`. */
 void replica_set_fatal(Replica *replica, const char *why);

@@ -6,13 +6,11 @@
 #include "rpc/flat.h"
 #include "rpc/frame.h"
 #include "rpc/hot_codec.h"
+#include "rpc/lookup.h"
 #include "rpc/loops_private.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/dns.h>
-#include <event2/util.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -20,10 +18,14 @@
 
 enum {
   REFERENCE_SIZE = 2048, /* below it a copy is cheaper than a reference */
-  MAX_WRITE = 1 << 20,   /* bytes per writev */
+  MAX_WRITE = 1 << 20,   /* bytes per system call */
+  WRITE_PIECES = 64,     /* pieces of memory per system call */
   MIN_CHECK_MS = 20,     /* between looks at deadlines */
   MAX_CHECK_MS = 1000,
 };
+
+/* Bytes waiting to be sent. The engine's window keeps it far below this; see channel.h. */
+static const gsize MAX_OUTPUT = (gsize)LIMIT_PENDING_BATCHES * LIMIT_ENTRY_SIZE;
 
 typedef enum { IDLE, LOOKING_UP, CONNECTING, CONNECTED } State;
 typedef enum { HANDSHAKE, HEARTBEAT, SYNC } Kind;
@@ -48,15 +50,16 @@ struct RpcChannel {
   gboolean freed; /* rpc_channel_free has been called: no callbacks any more */
 
   State state;
-  struct evdns_base *dns;
-  struct evdns_getaddrinfo_request *lookup;
+  Lookup *lookup;                       /* may outlast the attempt that began it */
+  struct addrinfo *addresses, *untried; /* while connecting: all, and those not tried yet */
+  gint64 address_timeout_us;            /* for each of them */
   int fd;
   struct event *readable, *writable, *timer;
   struct evbuffer *out;
   FrameBudget *budget;
   FramePool pool;
   FrameReader reader;
-  gint64 begun_us; /* when connecting began */
+  gint64 begun_us; /* when looking up, or connecting to the current address, began */
   gint32 next_seqid;
   GArray *pending; /* Pending, oldest first */
 };
@@ -117,21 +120,26 @@ RpcChannel *rpc_channel_new(RpcLoop *loop, const RpcChannelOptions *options,
   return channel;
 }
 
-/* Ends the connection without telling. */
-static void drop(RpcChannel *channel)
+static void drop_socket(RpcChannel *channel)
 {
-  if (channel->lookup != NULL)
-    evdns_getaddrinfo_cancel(g_steal_pointer(&channel->lookup));
   g_clear_pointer(&channel->readable, event_free);
   g_clear_pointer(&channel->writable, event_free);
-  g_clear_pointer(&channel->timer, event_free);
   g_clear_pointer(&channel->out, evbuffer_free);
-  if (channel->fd >= 0) {
-    close(channel->fd);
-    channel->fd = -1;
-    frame_reader_clear(&channel->reader);
-    frame_pool_clear(&channel->pool);
-  }
+  if (channel->fd < 0)
+    return;
+  close(channel->fd);
+  channel->fd = -1;
+  frame_reader_clear(&channel->reader);
+  frame_pool_clear(&channel->pool);
+}
+
+/* Ends the connection without telling. A lookup goes on: the next attempt takes its result. */
+static void drop(RpcChannel *channel)
+{
+  drop_socket(channel);
+  g_clear_pointer(&channel->timer, event_free);
+  g_clear_pointer(&channel->addresses, freeaddrinfo);
+  channel->untried = NULL;
   g_array_set_size(channel->pending, 0);
   channel->state = IDLE;
 }
@@ -142,8 +150,7 @@ static void finish(gpointer data)
   channel->freed = TRUE;
   rpc_loop_remove_hook(channel->loop, flush, channel);
   drop(channel);
-  if (channel->dns != NULL)
-    evdns_base_free(g_steal_pointer(&channel->dns), 0);
+  g_clear_pointer(&channel->lookup, lookup_abandon);
 }
 
 void rpc_channel_free(RpcChannel *channel)
@@ -174,19 +181,30 @@ static void closed_with(RpcChannel *channel, SynclogStatus code, const char *mes
 static void on_readable(evutil_socket_t fd, short what, void *data);
 static void on_writable(evutil_socket_t fd, short what, void *data);
 
+static void try_next_address(RpcChannel *channel, int failure);
+
 static void on_timer(evutil_socket_t fd, short what, void *data)
 {
   (void)fd;
   (void)what;
   RpcChannel *channel = data;
   gint64 now_us = g_get_monotonic_time();
-  if (channel->state != CONNECTED) {
+  switch (channel->state) {
+  case IDLE:
+    break;
+  case LOOKING_UP:
     if (now_us - channel->begun_us > channel->connect_timeout_ms * 1000)
-      closed_with(channel, SYNCLOG_TIMEOUT, "connecting timed out");
-  } else if (channel->pending->len > 0 &&
-             now_us - g_array_index(channel->pending, Pending, 0).sent_us >
-                 channel->request_timeout_ms * 1000) {
-    closed_with(channel, SYNCLOG_TIMEOUT, "no answer in time");
+      closed_with(channel, SYNCLOG_TIMEOUT, "looking up the name timed out");
+    break;
+  case CONNECTING:
+    if (now_us - channel->begun_us > channel->address_timeout_us)
+      try_next_address(channel, ETIMEDOUT);
+    break;
+  case CONNECTED:
+    if (channel->pending->len > 0 && now_us - g_array_index(channel->pending, Pending, 0).sent_us >
+                                         channel->request_timeout_ms * 1000)
+      closed_with(channel, SYNCLOG_TIMEOUT, "no answer in time");
+    break;
   }
 }
 
@@ -208,72 +226,82 @@ static void set_options(RpcChannel *channel)
   setsockopt(channel->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
-static void connect_to(RpcChannel *channel, const struct sockaddr *address, socklen_t size)
+/* Begins to connect; FALSE with errno. */
+static gboolean connect_to(RpcChannel *channel, const struct addrinfo *address)
 {
-  channel->state = CONNECTING;
-  channel->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (channel->fd < 0) {
-    closed_with(channel, SYNCLOG_NOT_READY, g_strerror(errno));
-    return;
-  }
+  channel->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (channel->fd < 0)
+    return FALSE;
   frame_pool_init(&channel->pool, channel->budget);
   frame_reader_init(&channel->reader, channel->max_frame_size);
   set_options(channel);
-  if (connect(channel->fd, address, size) != 0 && errno != EINPROGRESS) {
-    closed_with(channel, SYNCLOG_NOT_READY, g_strerror(errno));
-    return;
-  }
+  if (connect(channel->fd, address->ai_addr, address->ai_addrlen) != 0 && errno != EINPROGRESS)
+    return FALSE;
   struct event_base *base = rpc_loop_base(channel->loop);
   channel->readable = event_new(base, channel->fd, EV_READ | EV_PERSIST, on_readable, channel);
   channel->writable = event_new(base, channel->fd, EV_WRITE, on_writable, channel);
   channel->out = evbuffer_new();
+  channel->begun_us = g_get_monotonic_time();
   event_add(channel->writable, NULL);
+  return TRUE;
 }
 
-static void on_looked_up(int result, struct evutil_addrinfo *found, void *data)
+/* Goes on with the next address, or gives up with the errno of the last. */
+static void try_next_address(RpcChannel *channel, int failure)
+{
+  drop_socket(channel);
+  while (channel->untried != NULL) {
+    const struct addrinfo *address = channel->untried;
+    channel->untried = address->ai_next;
+    if (connect_to(channel, address))
+      return;
+    failure = errno;
+    drop_socket(channel);
+  }
+  if (failure == ETIMEDOUT)
+    closed_with(channel, SYNCLOG_TIMEOUT, "connecting timed out");
+  else
+    closed_with(channel, SYNCLOG_NOT_READY, g_strerror(failure));
+}
+
+/* Takes the addresses. */
+static void start_connecting(RpcChannel *channel, struct addrinfo *addresses)
+{
+  gint64 count = 0;
+  for (const struct addrinfo *each = addresses; each != NULL; each = each->ai_next)
+    count++;
+  channel->state = CONNECTING;
+  channel->addresses = addresses;
+  channel->untried = addresses;
+  channel->address_timeout_us = channel->connect_timeout_ms * 1000 / count;
+  try_next_address(channel, 0);
+}
+
+static void on_looked_up(gpointer data, struct addrinfo *found, const char *why)
 {
   RpcChannel *channel = data;
-  if (result == EVUTIL_EAI_CANCEL)
-    return;
   channel->lookup = NULL;
-  if (result != 0 || found == NULL)
-    closed_with(channel, SYNCLOG_NOT_READY,
-                result != 0 ? evutil_gai_strerror(result) : "no address");
+  if (channel->state != LOOKING_UP)
+    g_clear_pointer(&found, freeaddrinfo);
+  else if (found != NULL)
+    start_connecting(channel, found);
   else
-    connect_to(channel, found->ai_addr, found->ai_addrlen);
-  if (found != NULL)
-    evutil_freeaddrinfo(found);
+    closed_with(channel, SYNCLOG_NOT_READY, why);
 }
 
 static void do_connect(gpointer data)
 {
   RpcChannel *channel = data;
-  if (channel->freed || channel->state != IDLE) {
-    channel_unref(channel);
-    return;
-  }
-  channel->begun_us = g_get_monotonic_time();
-  channel->state = LOOKING_UP;
-  start_timer(channel);
-  struct evutil_addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                                  .ai_flags = EVUTIL_AI_NUMERICHOST | EVUTIL_AI_NUMERICSERV};
-  struct evutil_addrinfo *numeric = NULL;
-  if (evutil_getaddrinfo(channel->host, channel->port, &hints, &numeric) == 0) {
-    connect_to(channel, numeric->ai_addr, numeric->ai_addrlen);
-    evutil_freeaddrinfo(numeric);
-  } else {
-    /* A name. /etc/hosts and resolv.conf are read anew each time: containers come and go. */
-    if (channel->dns != NULL)
-      evdns_base_free(g_steal_pointer(&channel->dns), 0);
-    channel->dns =
-        evdns_base_new(rpc_loop_base(channel->loop),
-                       EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-    hints.ai_flags = EVUTIL_AI_NUMERICSERV;
-    if (channel->dns == NULL)
-      closed_with(channel, SYNCLOG_NOT_READY, "no name server");
-    else
-      channel->lookup = evdns_getaddrinfo(channel->dns, channel->host, channel->port, &hints,
-                                          on_looked_up, channel);
+  if (!channel->freed && channel->state == IDLE) {
+    channel->state = LOOKING_UP;
+    channel->begun_us = g_get_monotonic_time();
+    start_timer(channel);
+    struct addrinfo *numeric = lookup_numeric(channel->host, channel->port);
+    if (numeric != NULL)
+      start_connecting(channel, numeric);
+    else if (channel->lookup == NULL)
+      channel->lookup =
+          lookup_start(channel->loop, channel->host, channel->port, on_looked_up, channel);
   }
   channel_unref(channel);
 }
@@ -300,43 +328,73 @@ void rpc_channel_close(RpcChannel *channel)
 /* --- sending ------------------------------------------------------------------------------------
  */
 
+/* As much as the socket takes at once; -1 with errno. Unlike evbuffer_write without a signal when
+ * the peer is gone. */
+static gssize write_some(RpcChannel *channel)
+{
+  struct evbuffer_iovec pieces[WRITE_PIECES];
+  int count = evbuffer_peek(channel->out, MAX_WRITE, NULL, pieces, WRITE_PIECES);
+  struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (gsize)MIN(count, WRITE_PIECES)};
+  gssize n = sendmsg(channel->fd, &message, MSG_NOSIGNAL);
+  if (n > 0)
+    evbuffer_drain(channel->out, (gsize)n);
+  return n;
+}
+
 static void flush(gpointer data)
 {
   RpcChannel *channel = data;
-  if (channel->state != CONNECTED)
+  if (channel->state != CONNECTED || event_pending(channel->writable, EV_WRITE, NULL))
     return;
   while (evbuffer_get_length(channel->out) > 0) {
-    int written = evbuffer_write_atmost(channel->out, channel->fd, MAX_WRITE);
-    if (written < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (write_some(channel) >= 0 || errno == EINTR)
+      continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
       event_add(channel->writable, NULL);
-      return;
-    }
-    if (written < 0) {
+    else
       closed_with(channel, SYNCLOG_NOT_READY, g_strerror(errno));
-      return;
-    }
+    return;
   }
+}
+
+/* TCP connects a socket to itself when a local port that nobody listens on is tried from that very
+ * port. It would also keep the peer from listening there. */
+static gboolean is_connected_to_itself(int fd)
+{
+  struct sockaddr_storage here = {0}, there = {0};
+  socklen_t here_size = sizeof here, there_size = sizeof there;
+  return getsockname(fd, (struct sockaddr *)&here, &here_size) == 0 &&
+         getpeername(fd, (struct sockaddr *)&there, &there_size) == 0 && here_size == there_size &&
+         memcmp(&here, &there, here_size) == 0;
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *data)
 {
   (void)what;
   RpcChannel *channel = data;
-  if (channel->state == CONNECTED) {
-    flush(channel);
-    return;
-  }
+  if (channel->state == CONNECTED)
+    return; /* flush follows, at the end of the iteration */
   int failure = 0;
   socklen_t size = sizeof failure;
   if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) != 0)
     failure = errno;
+  if (failure == 0 && is_connected_to_itself(fd))
+    failure = ECONNREFUSED;
   if (failure != 0) {
-    closed_with(channel, SYNCLOG_NOT_READY, g_strerror(failure));
+    try_next_address(channel, failure);
     return;
   }
   channel->state = CONNECTED;
+  g_clear_pointer(&channel->addresses, freeaddrinfo);
+  channel->untried = NULL;
   event_add(channel->readable, NULL);
   channel->callbacks.on_connected(channel->ctx);
+}
+
+static void check_output(RpcChannel *channel)
+{
+  if (evbuffer_get_length(channel->out) > MAX_OUTPUT)
+    closed_with(channel, SYNCLOG_OVERLOADED, "too many bytes wait to be sent");
 }
 
 static gint32 note_pending(RpcChannel *channel, Kind kind, guint64 cookie)
@@ -366,6 +424,7 @@ static void send_struct(RpcChannel *channel, Kind kind, const char *method, Thri
   store_be32(length, (guint32)size);
   evbuffer_add(channel->out, length, sizeof length);
   evbuffer_add(channel->out, bytes, size);
+  check_output(channel);
 }
 
 /* What a posted request carries. */
@@ -459,6 +518,7 @@ static void do_sync(gpointer data)
       add_slice(channel, request->batch->slices->pdata[i]);
     size = hot_sync_request_suffix(around, sizeof around);
     evbuffer_add(channel->out, around, size);
+    check_output(channel);
   }
   request_free(request);
 }

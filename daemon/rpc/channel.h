@@ -24,7 +24,9 @@ typedef struct RpcChannelCallbacks {
 } RpcChannelCallbacks;
 
 typedef struct RpcChannelOptions {
-  const char *address;  /* "host:port"; looked up at each connect, without blocking a loop */
+  /* "host:port"; looked up at each connect, without blocking a loop. All addresses are tried, one
+   * after the other; each has its share of connect_timeout_ms. */
+  const char *address;
   gsize max_frame_size; /* of replies */
   gint64 connect_timeout_ms;
   gint64 request_timeout_ms; /* oldest unanswered request; then the connection is closed */
@@ -45,5 +47,8 @@ void rpc_channel_close(RpcChannel *channel);
 /* Requests; dropped silently while not connected (on_closed has told). */
 void rpc_channel_handshake(RpcChannel *channel, const Handshake *handshake);
 void rpc_channel_heartbeat(RpcChannel *channel, const Heartbeat *heartbeat);
-/* The records are sent from the runs without a copy where that is cheaper. Transfer full. */
+/* The records are sent from the runs without a copy where that is cheaper. Transfer full. What is
+ * queued is bounded by whoever sends (the window); should it come to more than
+ * LIMIT_PENDING_BATCHES entries of LIMIT_ENTRY_SIZE bytes, the connection is closed with
+ * OVERLOADED. */
 void rpc_channel_sync(RpcChannel *channel, guint64 cookie, SyncBatch *batch);

@@ -26,6 +26,18 @@ gboolean rocks_fail(GError **error, char *message, const char *what)
 /* --- opening ------------------------------------------------------------------------------------
  */
 
+/* The host says when to persist; closing must not, least of all on a full disk. The C API has no
+ * function for this option. */
+static rocksdb_options_t *without_flush_at_close(rocksdb_options_t *options)
+{
+  rocksdb_options_t *changed = rocksdb_options_create();
+  char *message = NULL;
+  rocksdb_get_options_from_string(options, "avoid_flush_during_shutdown=true", changed, &message);
+  g_assert(message == NULL);
+  rocksdb_options_destroy(options);
+  return changed;
+}
+
 static rocksdb_options_t *make_options(RocksStore *store)
 {
   rocksdb_options_t *options = rocksdb_options_create();
@@ -59,7 +71,7 @@ static rocksdb_options_t *make_options(RocksStore *store)
   rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
   rocksdb_options_set_block_based_table_factory(options, table);
   rocksdb_block_based_options_destroy(table);
-  return options;
+  return without_flush_at_close(options);
 }
 
 /* The store's own parameters; written when it is new, compared when it is not. */

@@ -393,6 +393,11 @@ const LogStatus *fake_log_status(const NodeStatus *status, LogId log)
   g_assert_not_reached();
 }
 
+gboolean fake_says(const char *message, const char *part)
+{
+  return message != NULL && strstr(message, part) != NULL;
+}
+
 /* --- the cluster --------------------------------------------------------------------------------
  */
 

@@ -187,3 +187,5 @@ NodeStatus *fake_status(FakeCluster *cluster, guint node);
 /* A peer's or log's part of it. */
 const PeerStatus *fake_peer_status(const NodeStatus *status, guint32 peer);
 const LogStatus *fake_log_status(const NodeStatus *status, LogId log);
+/* Whether there is a message and `part` is in it. */
+gboolean fake_says(const char *message, const char *part);

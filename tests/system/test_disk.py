@@ -157,6 +157,46 @@ def a_full_disk_of_the_store(case):
     expect_equal(check_everywhere(cluster, ledger)[:3], before[:3], "digest after a kill")
 
 
+@test(timeout=60)
+def a_start_on_a_full_disk(case):
+    """It may come up and refuse writes, or end with a clear error, but it loses nothing."""
+    folder = small_disk(case, 64)
+    cluster = case.cluster(2, dict(SMALL, **{"store.memtable_size": "64KiB"}), start=False)
+    node = cluster[1]
+    node.data_dir = node.config["node.data_dir"] = os.path.join(folder, "data")
+    cluster.start()
+    ledger = join_writers(start_writers(cluster, "before", count=40, payload="x" * 5000))
+    for kill in (True, False):
+        if kill:
+            node.kill()
+        else:
+            node.stop()
+        filler = fill(folder)
+        node.launch()
+        node.expect_death()
+        case.eventually("it answers or ends", lambda: not node.running or node.is_ready())
+        if node.running:
+            check_ledger(node, ledger)
+            case.note("after a %s it came up" % ("kill" if kill else "stop"))
+            os.unlink(filler)
+        else:
+            said = node.log_text().split("--- start")[-1].strip().splitlines()[-1]
+            expect("No space left" in said, "it ended with: %s", said)
+            case.note("after a %s it ended: %s" % ("kill" if kill else "stop", said[-150:]))
+            os.unlink(filler)
+            node.start()
+
+        def takes_writes():
+            try:
+                with node.client() as client:
+                    client.insert("again", 1, {"v": "1"})
+                return True
+            except (NoSpace, ReadOnly):
+                return False
+        case.eventually("writes are taken", takes_writes)
+        check_everywhere(cluster, ledger)
+
+
 @test(timeout=90)
 def a_full_disk_of_a_follower(case):
     """The others take writes; the full node catches up by itself when there is room again."""

@@ -160,7 +160,7 @@ START_TEST(broken_disk_makes_the_own_log_read_only)
   g_autoptr(NodeStatus) status = fake_status(cluster, 1);
   ck_assert_str_eq(status->state, "read-only");
   ck_assert_str_eq(fake_log_status(status, fake_own_log(cluster, 1))->state, "read-only");
-  ck_assert_ptr_nonnull(strstr(cluster->nodes[1].notes->str, "the disk says no"));
+  ck_assert(fake_says(cluster->nodes[1].notes->str, "the disk says no"));
   /* The others still write, and it still receives. */
   write_through(cluster, 2, 5);
 }
@@ -179,7 +179,7 @@ START_TEST(full_disk_of_a_follower_holds_only_it)
   ck_assert_uint_eq(fake_applied(cluster, 3, log), 50 * 41);
   ck_assert_uint_lt(fake_applied(cluster, 2, log), 50 * 41);
   g_autoptr(NodeStatus) status = fake_status(cluster, 1);
-  ck_assert_ptr_nonnull(strstr(fake_peer_status(status, 2)->message, "no space"));
+  ck_assert(fake_says(fake_peer_status(status, 2)->message, "no space"));
   cluster->nodes[2].disk_full = FALSE;
   fake_run_until_equal(cluster, 30 * G_USEC_PER_SEC);
 }
@@ -200,7 +200,7 @@ START_TEST(broken_mirror_is_read_only_and_told)
   g_autoptr(NodeStatus) status = fake_status(cluster, 2);
   ck_assert_str_eq(fake_log_status(status, log)->state, "read-only");
   g_autoptr(NodeStatus) sender = fake_status(cluster, 1);
-  ck_assert_ptr_nonnull(strstr(fake_peer_status(sender, 2)->message, "read-only"));
+  ck_assert(fake_says(fake_peer_status(sender, 2)->message, "read-only"));
   /* Its other logs go on; a restart brings this one back. */
   FakeWrite *write = fake_write(cluster, 2, ACK_ALL, G_USEC_PER_SEC);
   fake_run_for(cluster, 20000);
@@ -357,7 +357,7 @@ START_TEST(lost_tail_that_was_not_noticed_begins_a_new_incarnation)
   cut_log(cluster, 1, former, 60);
   fake_start(cluster, 1, FALSE);
   fake_run_for(cluster, 100000);
-  ck_assert_ptr_nonnull(strstr(cluster->nodes[1].notes->str, "its end was lost here"));
+  ck_assert(fake_says(cluster->nodes[1].notes->str, "its end was lost here"));
   LogId own = fake_own_log(cluster, 1);
   ck_assert_uint_ne(own.incarnation, former.incarnation);
   FakeWrite *write = fake_write(cluster, 1, ACK_ALL, 5 * G_USEC_PER_SEC);
@@ -446,7 +446,7 @@ START_TEST(deleted_part_that_is_needed_is_told)
   ck_assert_uint_eq(fake_applied(cluster, 2, log), 0); /* never with a hole */
   g_autoptr(NodeStatus) status = fake_status(cluster, 2);
   ck_assert_str_eq(fake_log_status(status, log)->state, "stopped");
-  ck_assert_ptr_nonnull(strstr(fake_log_status(status, log)->message, "snapshot"));
+  ck_assert(fake_says(fake_log_status(status, log)->message, "snapshot"));
   /* The rest of the cluster is not hurt. */
   FakeWrite *write = fake_write(cluster, 2, ACK_ALL, G_USEC_PER_SEC);
   fake_run_for(cluster, 20000);
@@ -471,7 +471,7 @@ START_TEST(store_without_its_past_stops_a_mirror)
   ck_assert_uint_eq(fake_applied(cluster, 2, log), 0);
   g_autoptr(NodeStatus) status = fake_status(cluster, 2);
   ck_assert_str_eq(fake_log_status(status, log)->state, "stopped");
-  ck_assert_ptr_nonnull(strstr(fake_log_status(status, log)->message, "neither"));
+  ck_assert(fake_says(fake_log_status(status, log)->message, "neither"));
   FakeWrite *write = fake_write(cluster, 2, ACK_ALL, G_USEC_PER_SEC);
   fake_run_for(cluster, 20000);
   ck_assert_int_eq(write->status, SYNCLOG_OK);

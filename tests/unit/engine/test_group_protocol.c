@@ -31,7 +31,7 @@ static SynclogStatus say(FakeCluster *cluster, const Handshake *handshake, const
   group_on_handshake(cluster->nodes[1].group, handshake, &reply, cluster->now_us);
   ck_assert_int_eq(reply.progress != NULL, reply.status == SYNCLOG_OK);
   if (part != NULL)
-    ck_assert_ptr_nonnull(strstr(reply.message, part));
+    ck_assert(fake_says(reply.message, part));
   ck_assert_uint_eq(reply.node_id, 1);
   SynclogStatus status = reply.status;
   handshake_reply_clear(&reply);
@@ -85,7 +85,7 @@ START_TEST(refused_peer_is_told_and_tried_again)
   g_autoptr(NodeStatus) status = fake_status(cluster, 1);
   const PeerStatus *peer = fake_peer_status(status, 2);
   ck_assert_str_eq(peer->state, "refused");
-  ck_assert_ptr_nonnull(strstr(peer->message, "other cluster"));
+  ck_assert(fake_says(peer->message, "other cluster"));
   ck_assert_uint_eq(peer->batches_sent, 0);
   fake_kill(cluster, 2);
   cluster->options.cluster_id = "test";
@@ -204,7 +204,7 @@ START_TEST(undecodable_entry_stops_its_log_visibly)
   ck_assert_uint_eq(fake_applied(cluster, 1, log), 5);
   g_autoptr(NodeStatus) status = fake_status(cluster, 1);
   ck_assert_str_eq(fake_log_status(status, log)->state, "stopped");
-  ck_assert_ptr_nonnull(strstr(fake_log_status(status, log)->message, "entry 6"));
+  ck_assert(fake_says(fake_log_status(status, log)->message, "entry 6"));
   /* What is behind is never let past it. */
   fake_inject(cluster, 1, log, 7, fake_true_run(cluster, log, 7, 20), NULL, FALSE);
   fake_inject(cluster, 1, log, 6, NULL, "what is this", FALSE);

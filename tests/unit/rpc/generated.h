@@ -29,9 +29,9 @@ static inline SlTWriteReq *generated_write(gint32 group, gint rows)
       g_ptr_array_add(row->measurements, g_strdup_printf("m%d", k));
       g_ptr_array_add(row->values, value);
     }
-    g_ptr_array_add(req->write->rows, row);
+    g_ptr_array_add(req->content->rows, row);
   }
-  req->write->__isset_rows = TRUE;
+  req->content->__isset_rows = TRUE;
   return req;
 }
 

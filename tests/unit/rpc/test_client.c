@@ -525,8 +525,8 @@ static gboolean answer_write(const Request *request)
   ck_assert_int_eq(req->consensusGroupId, 4);
   ck_assert_int_eq(req->ack, SL_T_ACK_MAJORITY);
   ck_assert_int_eq(req->timeoutMs, 1234);
-  ck_assert_uint_eq(req->write->rows->len, 1);
-  const SlTRow *row = req->write->rows->pdata[0];
+  ck_assert_uint_eq(req->content->rows->len, 1);
+  const SlTRow *row = req->content->rows->pdata[0];
   ck_assert_str_eq(row->device, "d");
   ck_assert_int_eq(row->timestamp, -5);
   ck_assert_uint_eq(row->measurements->len, 6);
@@ -541,7 +541,7 @@ static gboolean answer_write(const Request *request)
       ck_assert(value.float32 == 0.25f);
     value_clear(&value);
   }
-  const SlTTablet *tablet = req->write->tablets->pdata[0];
+  const SlTTablet *tablet = req->content->tablets->pdata[0];
   ck_assert_int_eq(tablet->rowCount, 2);
   ck_assert_uint_eq(tablet->timestamps->len, 16);
   ck_assert(memcmp(tablet->timestamps->data, "\x07\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff",
@@ -550,9 +550,9 @@ static gboolean answer_write(const Request *request)
   ck_assert_int_eq(column->type, SL_T_DATA_TYPE_INT32);
   ck_assert_uint_eq(column->values->len, 8);
   ck_assert(column->__isset_nulls && column->nulls->data[0] == 2);
-  const SlTDelete *all = req->write->deletes->pdata[0];
+  const SlTDelete *all = req->content->deletes->pdata[0];
   ck_assert(!all->__isset_measurements);
-  const SlTDelete *some = req->write->deletes->pdata[1];
+  const SlTDelete *some = req->content->deletes->pdata[1];
   ck_assert_uint_eq(some->measurements->len, 2);
   ck_assert_int_eq(some->endTime, G_MAXINT64);
 

@@ -20,7 +20,7 @@ START_TEST(write_as_the_generated_code_sends_it)
       req->timeoutMs = 250;
       req->__isset_timeoutMs = TRUE;
     }
-    g_autoptr(GBytes) content = generated_bytes(req->write);
+    g_autoptr(GBytes) content = generated_bytes(req->content);
     Message m = message_new();
     put_struct(&m.w, 1, req);
     put_stop(&m.w);
