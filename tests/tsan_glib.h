@@ -65,6 +65,14 @@ static inline gboolean tsan_pool_push(GThreadPool *pool, gpointer data, GError *
   return (g_thread_pool_push)(pool, data, error);
 }
 
+/* The library's own are functions that are not instrumented. */
+#undef g_atomic_ref_count_init
+#undef g_atomic_ref_count_inc
+#undef g_atomic_ref_count_dec
+#define g_atomic_ref_count_init(count) __atomic_store_n(count, 1, __ATOMIC_RELAXED)
+#define g_atomic_ref_count_inc(count) ((void)__atomic_fetch_add(count, 1, __ATOMIC_RELAXED))
+#define g_atomic_ref_count_dec(count) (__atomic_fetch_sub(count, 1, __ATOMIC_ACQ_REL) == 1)
+
 #define g_mutex_lock tsan_mutex_lock
 #define g_mutex_trylock tsan_mutex_trylock
 #define g_mutex_unlock tsan_mutex_unlock

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "scripts", "pyclient"))
 
 # pylint: disable=wrong-import-position
@@ -60,7 +61,8 @@ def sanitizer_environment():
         "G_SLICE": "always-malloc",
         "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:abort_on_error=0:handle_abort=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "TSAN_OPTIONS": "exitcode=99:second_deadlock_stack=1",
+        "TSAN_OPTIONS": "exitcode=99:second_deadlock_stack=1:suppressions=" +
+                        os.path.join(HERE, "tsan.supp"),
     })
     return environment
 

@@ -50,7 +50,7 @@ def each_node_at_random_moments(case):
 
 
 def _let_run(case, least, most):
-    threading.Event().wait(case.patience(case.random.uniform(least, most)))
+    threading.Event().wait(case.random.uniform(least, most))
 
 
 @test(timeout=60)

@@ -33,7 +33,7 @@ START_TEST(all_requests_reach_a_server)
   seen_wait(line.seen, &line.seen->heartbeats, 1);
   ck_assert_uint_eq(rig_count(rig, &rig->syncs), 300);
   ck_assert_uint_eq(rig_count(rig, &rig->bytes), 300 * (50 + RECORD_OVERHEAD_SIZE));
-  ck_assert_uint_eq(line.seen->closed, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->closed), 0);
   line_free(&line);
   ck_assert_int_eq(g_atomic_int_get(&released), 300);
   rig_free(rig);
@@ -176,7 +176,7 @@ START_TEST(refusals_are_replies)
   seen_wait(line.seen, &line.seen->handshakes, 1);
   ck_assert_int_eq(line.seen->handshake.status, SYNCLOG_WRONG_CLUSTER);
   ck_assert_str_eq(line.seen->handshake.message, "other cluster");
-  ck_assert_uint_eq(line.seen->closed, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->closed), 0);
   close(fd);
   line_free(&line);
 }
@@ -203,11 +203,11 @@ START_TEST(a_connection_ends_once)
     if (round % 2 == 0)
       close(fd);
   }
-  ck_assert_uint_eq(line.seen->connected, 20);
-  ck_assert_uint_eq(line.seen->syncs, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->connected), 20);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->syncs), 0);
   RpcChannel *channel = line.channel;
   rpc_channel_free(channel);
-  ck_assert_uint_eq(line.seen->closed, 20);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->closed), 20);
   ck_assert_int_eq(g_atomic_int_get(&released), 41);
   line_open(&line, "127.0.0.1", LONG_MS);
   line_free(&line);
@@ -250,7 +250,7 @@ START_TEST(closed_in_the_middle_of_a_reply)
     close(fd);
     seen_wait_closed(line.seen, 1 + cut / 5, SYNCLOG_NOT_READY);
   }
-  ck_assert_uint_eq(line.seen->syncs, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->syncs), 0);
   line_free(&line);
 }
 END_TEST
@@ -269,7 +269,7 @@ START_TEST(no_answer_in_time)
   peer_send_sync(fd, second.seqid, 2);
   seen_wait_closed(line.seen, 1, SYNCLOG_TIMEOUT);
   ck_assert_int_ge(g_get_monotonic_time() - begin, 200 * 1000);
-  ck_assert_uint_eq(line.seen->syncs, 1);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->syncs), 1);
   close(fd);
   line_free(&line);
 }
@@ -286,7 +286,7 @@ START_TEST(an_idle_connection_stays)
   ck_assert(recv(fd, &byte, 1, 0) < 0 && errno == EAGAIN);
   struct timeval patient = {30, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patient, sizeof patient);
-  ck_assert_uint_eq(line.seen->closed, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->closed), 0);
   send_small_sync(&line, 1, &released);
   g_auto(Answer) request = client_answer(fd);
   ck_assert_str_eq(request.name, "syncLog");
@@ -324,10 +324,10 @@ START_TEST(freed_in_the_middle_of_anything)
         send_small_sync(&line, i, &released);
     }
     rpc_channel_free(line.channel);
-    line.seen->connected = 0;
+    line.seen->connected = 0; /* no callback runs any more */
     line_open(&line, "127.0.0.1", LONG_MS);
   }
-  ck_assert_uint_eq(line.seen->closed, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->closed), 0);
   line_free(&line);
   ck_assert_int_eq(g_atomic_int_get(&released), sent);
 }

@@ -120,7 +120,7 @@ START_TEST(nobody_listens)
     rpc_channel_connect(line.channel);
     seen_wait_closed(line.seen, i, SYNCLOG_NOT_READY);
   }
-  ck_assert_uint_eq(line.seen->connected, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->connected), 0);
   ck_assert_ptr_nonnull(strstr(line.seen->closed_why, "127.0.0.1:"));
   line_free(&line);
 }
@@ -163,7 +163,7 @@ START_TEST(all_addresses_are_tried)
   set_port(2, closed_port());
   rpc_channel_connect(line.channel);
   seen_wait_closed(line.seen, 2, SYNCLOG_NOT_READY);
-  ck_assert_uint_eq(line.seen->connected, 1);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->connected), 1);
   line_free(&line);
 }
 END_TEST
@@ -274,7 +274,7 @@ START_TEST(not_connected_to_itself)
   line_open(&line, "127.0.0.1", LONG_MS);
   rpc_channel_connect(line.channel);
   seen_wait_closed(line.seen, 1, SYNCLOG_NOT_READY);
-  ck_assert_uint_eq(line.seen->connected, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->connected), 0);
   line_free(&line);
 }
 END_TEST

@@ -228,8 +228,8 @@ START_TEST(malformed_replies_cost_the_connection)
     ck_assert_msg(client_is_closed(fd), "%s", hostiles[i].name);
     close(fd);
   }
-  ck_assert_uint_eq(line.seen->handshakes, 0);
-  ck_assert_uint_eq(line.seen->syncs, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->handshakes), 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->syncs), 0);
   line_free(&line);
 }
 END_TEST
@@ -260,7 +260,7 @@ START_TEST(no_reply_is_taken_twice)
   peer_send_sync(fd, sync, 1);
   peer_send_sync(fd, sync, 2);
   seen_wait_closed(line.seen, 1, SYNCLOG_INVALID);
-  ck_assert_uint_eq(line.seen->syncs, 1);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->syncs), 1);
   close(fd);
   line_free(&line);
 }
@@ -281,7 +281,7 @@ START_TEST(a_reply_to_the_connection_before)
   ck_assert_int_gt(handshake_now, sync);
   peer_send_sync(fd, sync, 1);
   seen_wait_closed(line.seen, 2, SYNCLOG_INVALID);
-  ck_assert_uint_eq(line.seen->syncs, 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->syncs), 0);
   close(fd);
   line_free(&line);
 }
