@@ -50,15 +50,21 @@ void value_clear(Value *value)
   *value = (Value){.type = DATA_BOOLEAN};
 }
 
+/* Of no bytes too, where `bytes` may be NULL. */
+static char *dup_text(const void *bytes, gsize size)
+{
+  char *text = g_malloc(size + 1);
+  if (size > 0)
+    memcpy(text, bytes, size);
+  text[size] = '\0';
+  return text;
+}
+
 void value_copy(const Value *value, Value *out_value)
 {
   *out_value = *value;
-  if (value->type != DATA_TEXT)
-    return;
-  out_value->text.bytes = g_malloc(value->text.size + 1);
-  if (value->text.size > 0)
-    memcpy(out_value->text.bytes, value->text.bytes, value->text.size);
-  out_value->text.bytes[value->text.size] = '\0';
+  if (value->type == DATA_TEXT)
+    out_value->text.bytes = dup_text(value->text.bytes, value->text.size);
 }
 
 void value_unpack(DataType type, const guint8 *packed, gsize size, Value *out_value)
@@ -85,7 +91,7 @@ void value_unpack(DataType type, const guint8 *packed, gsize size, Value *out_va
     memcpy(&out_value->float64, &bits64, sizeof bits64);
     return;
   case DATA_TEXT:
-    out_value->text.bytes = g_strndup((const char *)packed, size);
+    out_value->text.bytes = dup_text(packed, size);
     out_value->text.size = size;
     return;
   }

@@ -8,6 +8,9 @@
 #include "rpc/hot_codec.h"
 #include "rpc/server_private.h"
 
+/* Of one list of a request that generated code decodes: logs, tokens, names of measurements. */
+enum { MAX_ELEMENTS = 65536 };
+
 typedef struct Method {
   const char *name;
   RpcServices services;
@@ -61,6 +64,7 @@ static gboolean decode(RpcCall *call, GType type, gpointer *out_req)
   gpointer req = type != 0 ? g_object_new(type, NULL) : NULL;
   g_autoptr(GError) error = NULL;
   flat_begin_read(flat, call->frame.bytes + call->args_at, call->frame.size - call->args_at);
+  flat_limit_elements(flat, MAX_ELEMENTS);
   gboolean ok = read_args((ThriftProtocol *)flat, req, &error);
   if (ok && flat_left(flat) > 0)
     ok = fail(&error, SYNCLOG_INVALID, "malformed arguments: bytes behind them");

@@ -18,6 +18,7 @@ struct _FlatProtocol {
   ThriftProtocol parent;
   ByteReader in;
   GByteArray *out;
+  guint32 most_elements;
   guint depth;
   guint64 seen[LIMIT_THRIFT_DEPTH + 1]; /* field ids of the open structs, a bit each */
 };
@@ -151,7 +152,8 @@ static gint32 begin_elements(FlatProtocol *flat, guint least, guint32 count, gin
 {
   if (flat->in.failed)
     return refuse(error, "it ends too early");
-  if (least == 0 || count > G_MAXINT32 || (guint64)count * least > byte_reader_left(&flat->in))
+  if (least == 0 || count > flat->most_elements ||
+      (guint64)count * least > byte_reader_left(&flat->in))
     return refuse(error, "size of a container");
   return enter(flat, error) ? taken : -1;
 }
@@ -470,8 +472,14 @@ FlatProtocol *flat_protocol_new(void)
 void flat_begin_read(FlatProtocol *flat, const guint8 *bytes, gsize size)
 {
   flat->in = byte_reader(bytes, size);
+  flat->most_elements = G_MAXINT32;
   flat->depth = 0;
   flat->seen[0] = 0;
+}
+
+void flat_limit_elements(FlatProtocol *flat, guint32 most)
+{
+  flat->most_elements = most;
 }
 
 gsize flat_left(const FlatProtocol *flat)

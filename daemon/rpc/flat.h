@@ -20,6 +20,10 @@ FlatProtocol *flat_protocol_new(void);
 /* The bytes must stay until the reading is done. */
 void flat_begin_read(FlatProtocol *flat, const guint8 *bytes, gsize size);
 
+/* From now on, until the next begin, refuses lists and maps of more elements: an element can take
+ * many times the memory that it takes in the frame. */
+void flat_limit_elements(FlatProtocol *flat, guint32 most);
+
 /* Bytes behind what was read. */
 gsize flat_left(const FlatProtocol *flat);
 

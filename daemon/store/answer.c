@@ -13,7 +13,8 @@
 
 enum {
   PAGE_VERSION = 1,
-  PAGE_SIZE = 10, /* version, direction, time of the last row */
+  PAGE_SIZE = 10,    /* version, direction, time of the last row */
+  COLUMN_BYTES = 64, /* of a column without values, on the wire */
 };
 
 struct Answer {
@@ -22,7 +23,7 @@ struct Answer {
   GPtrArray *cells; /* GArray of Cell per column */
   guint *at;        /* position in each */
   gsize bytes;
-  gboolean full, more;
+  gboolean full; /* there is at least one more row */
 };
 
 gboolean answer_resume(const Query *query, gint64 *start_time, gint64 *end_time, GError **error)
@@ -49,6 +50,7 @@ gboolean answer_resume(const Query *query, gint64 *start_time, gint64 *end_time,
 
 Answer *answer_new(const Query *query, const GArray *columns, Table *table)
 {
+  g_assert(query->limit > 0);
   Answer *answer = g_new0(Answer, 1);
   answer->query = query;
   answer->table = table;
@@ -57,6 +59,7 @@ Answer *answer_new(const Query *query, const GArray *columns, Table *table)
   for (guint i = 0; i < columns->len; i++) {
     const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
     g_ptr_array_add(table->columns, column_new(column->name, column->type));
+    answer->bytes += COLUMN_BYTES + strlen(column->name);
     g_ptr_array_add(answer->cells, g_array_new(FALSE, FALSE, sizeof(Cell)));
   }
   return answer;
@@ -104,20 +107,32 @@ static gboolean next_time(const Answer *answer, gint64 *out)
   return found;
 }
 
+/* On the wire, with the bits for missing values rounded up. */
+static gsize row_bytes(const Answer *answer, gint64 time)
+{
+  gsize bytes = sizeof time;
+  for (guint i = 0; i < answer->cells->len; i++) {
+    const Column *column = answer->table->columns->pdata[i];
+    const Cell *cell = peek(answer, i);
+    gsize size = data_type_size(column->type);
+    if (column->type == DATA_TEXT)
+      size = 4 + (cell != NULL && cell->time == time ? cell->size : 0);
+    bytes += size + 1;
+  }
+  return bytes;
+}
+
 static void take_row(Answer *answer, gint64 time)
 {
   g_array_append_val(answer->table->timestamps, time);
-  answer->bytes += sizeof time;
   for (guint i = 0; i < answer->cells->len; i++) {
     Column *column = answer->table->columns->pdata[i];
     const Cell *cell = peek(answer, i);
     if (cell == NULL || cell->time != time) {
       column_append_null(column);
-      answer->bytes += MAX(data_type_size(column->type), 4);
       continue;
     }
     column_append(column, cell->value, cell->size);
-    answer->bytes += cell->size + 4;
     answer->at[i]++;
   }
 }
@@ -127,26 +142,33 @@ void answer_take_rows(Answer *answer)
   memset(answer->at, 0, answer->cells->len * sizeof answer->at[0]);
   gint64 time = 0;
   while (next_time(answer, &time)) {
+    gsize bytes = row_bytes(answer, time);
     if (answer->table->timestamps->len >= answer->query->limit ||
-        answer->bytes >= LIMIT_QUERY_BYTES) {
-      answer->full = answer->more = TRUE;
+        answer->bytes + bytes > LIMIT_QUERY_BYTES) {
+      answer->full = TRUE;
       return;
     }
+    answer->bytes += bytes;
     take_row(answer, time);
   }
 }
 
-void answer_finish(Answer *answer)
+gboolean answer_finish(Answer *answer, GError **error)
 {
   Table *table = answer->table;
+  if (answer->bytes > LIMIT_QUERY_BYTES || (answer->full && table->timestamps->len == 0))
+    return fail(error, SYNCLOG_TOO_LARGE,
+                "one row has more than the %d bytes that are sent: ask for fewer measurements",
+                LIMIT_QUERY_BYTES);
   for (guint i = 0; i < table->columns->len; i++)
     column_finish(table->columns->pdata[i]);
-  if (!answer->more)
-    return;
+  if (!answer->full)
+    return TRUE;
   guint8 page[PAGE_SIZE] = {PAGE_VERSION, answer->query->descending ? 1 : 0};
   store_be64(page + 2,
              (guint64)g_array_index(table->timestamps, gint64, table->timestamps->len - 1));
   table->next_page = g_bytes_new(page, sizeof page);
+  return TRUE;
 }
 
 /* --- aggregates ---------------------------------------------------------------------------------
@@ -219,15 +241,31 @@ static gint64 window_start(const AggregateQuery *query, gint64 time)
   return (gint64)((guint64)query->start_time + distance / query->window * query->window);
 }
 
+/* On the wire, about. */
+static gsize window_bytes(const Window *window)
+{
+  enum { WINDOW_BYTES = 200 };
+  gsize bytes = WINDOW_BYTES;
+  if (window->first.type == DATA_TEXT)
+    bytes += window->first.text.size + window->last.text.size;
+  return bytes;
+}
+
 void answer_aggregate(const AggregateQuery *query, const GArray *cells, Aggregate *aggregate)
 {
+  g_assert(query->limit > 0);
+  gsize bytes = 0; /* of the windows before the last */
+  for (guint i = 0; i + 1 < aggregate->windows->len; i++)
+    bytes += window_bytes(&g_array_index(aggregate->windows, Window, i));
   for (guint i = 0; i < cells->len; i++) {
     const Cell *cell = &g_array_index(cells, Cell, i);
     gint64 start = window_start(query, cell->time);
     guint count = aggregate->windows->len;
     Window *window = count > 0 ? &g_array_index(aggregate->windows, Window, count - 1) : NULL;
     if (window == NULL || window->start_time != start) {
-      if (count == query->limit) {
+      if (window != NULL)
+        bytes += window_bytes(window);
+      if (count == query->limit || bytes > LIMIT_QUERY_BYTES) {
         aggregate->more = TRUE;
         aggregate->next_start_time = start;
         return;

@@ -29,16 +29,17 @@ GArray *answer_cells(Answer *answer, guint i);
  * order. */
 void answer_take_rows(Answer *answer);
 
-/* Completes the table, with a next page if there is more. */
-void answer_finish(Answer *answer);
+/* Completes the table, with a next page if there is more. TOO_LARGE when not even one row fits. */
+gboolean answer_finish(Answer *answer, GError **error);
 
 /* --- aggregates ---------------------------------------------------------------------------------
  */
 
 /*
  * Adds ascending cells to their windows, window k being [start + k × length, start + (k + 1) ×
- * length). sum and avg are NaN when a value is; min and max leave NaN out unless there is nothing
- * else. Sets `more` when another window would pass the limit.
+ * length). Values are added to the sum in the order of time; sum and avg are NaN when a value is.
+ * min and max leave NaN out unless there is nothing else; of 0 and -0 the first holds. Sets `more`
+ * when another window would pass the limit, or the windows' texts LIMIT_QUERY_BYTES.
  */
 void answer_aggregate(const AggregateQuery *query, const GArray *cells, Aggregate *aggregate);
 void answer_aggregate_finish(Aggregate *aggregate);

@@ -4,6 +4,20 @@
 #include "base/error.h"
 #include "base/limits.h"
 
+/* Whether the values' bytes are as many as they must be, and each text lies inside. */
+static gboolean is_sound(DataType type, const guint8 *values, gsize size, guint rows)
+{
+  if (type != DATA_TEXT)
+    return size == rows * data_type_size(type);
+  gsize table = ((gsize)rows + 1) * 4;
+  if (size < table || load_le32(values) != 0 || load_le32(values + (gsize)rows * 4) != size - table)
+    return FALSE;
+  for (guint row = 0; row < rows; row++)
+    if (load_le32(values + (gsize)row * 4) > load_le32(values + ((gsize)row + 1) * 4))
+      return FALSE;
+  return TRUE;
+}
+
 gboolean block_open(const guint8 *bytes, gsize size, Block *out, GError **error)
 {
   if (size < BLOCK_HEAD_SIZE || bytes[0] != BLOCK_VERSION)
@@ -22,12 +36,15 @@ gboolean block_open(const guint8 *bytes, gsize size, Block *out, GError **error)
   gsize at = 0;
   for (guint i = 0; i < column_count; i++) {
     const guint8 *entry = out->columns + (gsize)i * BLOCK_COLUMN_SIZE;
-    gsize needed = (entry[5] != 0 ? ((gsize)rows + 7) / 8 : 0) + load_le32(entry + 6);
-    if (data_type_name(entry[4]) == NULL || needed > out->data_size - at)
+    gsize nulls = entry[5] != 0 ? ((gsize)rows + 7) / 8 : 0;
+    gsize values = load_le32(entry + 6);
+    if (data_type_name(entry[4]) == NULL || nulls + values > out->data_size - at ||
+        !is_sound((DataType)entry[4], out->data + at + nulls, values, rows))
       return fail(error, SYNCLOG_CORRUPT, "store: column %u of a block is damaged", i);
-    at += needed;
+    at += nulls + values;
   }
-  return TRUE;
+  return at == out->data_size ||
+         fail(error, SYNCLOG_CORRUPT, "store: %zu bytes too many in a block", out->data_size - at);
 }
 
 gboolean block_next_column(const Block *block, guint *cursor, gsize *data_at, BlockColumn *out)

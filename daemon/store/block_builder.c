@@ -12,14 +12,25 @@ static guint8 *extend(GByteArray *array, gsize size)
   return array->data + at;
 }
 
+/* Notes the columns of a part, which all its blocks share. Gives the place of the first. */
+static guint note_columns(Decoded *decoded, const BuilderColumn *columns, guint count)
+{
+  guint first = decoded->columns->len;
+  for (guint i = 0; i < count; i++) {
+    DecodedColumn noted = {.measurement = columns[i].measurement, .type = columns[i].type};
+    g_array_append_val(decoded->columns, noted);
+  }
+  return first;
+}
+
 static DecodedBlock *begin_block(Decoded *decoded, Slice device, guint32 ordinal, gint64 partition,
-                                 guint rows, guint column_count)
+                                 guint rows, guint first_column, guint column_count)
 {
   DecodedBlock block = {.device = device,
                         .ordinal = ordinal,
                         .partition = partition,
                         .value_at = decoded->values->len,
-                        .first_column = decoded->columns->len,
+                        .first_column = first_column,
                         .column_count = column_count};
   guint8 *head = extend(decoded->values, BLOCK_HEAD_SIZE + column_count * BLOCK_COLUMN_SIZE);
   head[0] = BLOCK_VERSION;
@@ -31,25 +42,22 @@ static DecodedBlock *begin_block(Decoded *decoded, Slice device, guint32 ordinal
   return &g_array_index(decoded->blocks, DecodedBlock, decoded->blocks->len - 1);
 }
 
-/* Fills the i-th column's entry; its data is what was appended since data_at. */
-static void note_column(Decoded *decoded, gsize block_at, guint i, const BuilderColumn *column,
+static void fill_column(Decoded *decoded, gsize block_at, guint i, const BuilderColumn *column,
                         gboolean has_nulls, gsize size)
 {
-  gsize at = block_at + BLOCK_HEAD_SIZE + (gsize)i * BLOCK_COLUMN_SIZE;
-  guint8 *entry = decoded->values->data + at;
+  guint8 *entry = decoded->values->data + block_at + BLOCK_HEAD_SIZE + (gsize)i * BLOCK_COLUMN_SIZE;
   store_le32(entry, 0); /* the store's name id comes here */
   entry[4] = (guint8)column->type;
   entry[5] = has_nulls;
   store_le32(entry + 6, (guint32)size);
-  DecodedColumn noted = {.measurement = column->measurement, .type = column->type, .id_at = at};
-  g_array_append_val(decoded->columns, noted);
 }
 
 void builder_add_row(Decoded *decoded, Slice device, guint32 ordinal, gint64 time,
                      guint64 partition_interval, const BuilderColumn *columns, guint count)
 {
-  DecodedBlock *block =
-      begin_block(decoded, device, ordinal, partition_of(time, partition_interval), 1, count);
+  guint first_column = note_columns(decoded, columns, count);
+  DecodedBlock *block = begin_block(decoded, device, ordinal,
+                                    partition_of(time, partition_interval), 1, first_column, count);
   block->min_time = block->max_time = time;
   gsize block_at = block->value_at;
   store_le64(extend(decoded->values, 8), (guint64)time);
@@ -65,7 +73,7 @@ void builder_add_row(Decoded *decoded, Slice device, guint32 ordinal, gint64 tim
     } else {
       g_byte_array_append(decoded->values, column->inline_value, (guint)size);
     }
-    note_column(decoded, block_at, i, column, FALSE, size);
+    fill_column(decoded, block_at, i, column, FALSE, size);
   }
   block->value_size = decoded->values->len - block_at;
   decoded->points += count;
@@ -170,9 +178,9 @@ static gsize put_values(Decoded *decoded, const BuilderColumn *column, const Row
 /* One block of rows order[0 .. rows) that lie in one partition. */
 static void add_block(Decoded *decoded, Slice device, guint32 ordinal, gint64 partition,
                       const RowOrder *order, guint rows, guint all_rows,
-                      const BuilderColumn *columns, guint count)
+                      const BuilderColumn *columns, guint first_column, guint count)
 {
-  DecodedBlock *block = begin_block(decoded, device, ordinal, partition, rows, count);
+  DecodedBlock *block = begin_block(decoded, device, ordinal, partition, rows, first_column, count);
   block->min_time = order[0].time;
   block->max_time = order[rows - 1].time;
   gsize block_at = block->value_at;
@@ -183,7 +191,7 @@ static void add_block(Decoded *decoded, Slice device, guint32 ordinal, gint64 pa
     guint64 present;
     gboolean has_nulls = put_nulls(decoded, &columns[i], order, rows, &present);
     gsize size = put_values(decoded, &columns[i], order, rows, all_rows);
-    note_column(decoded, block_at, i, &columns[i], has_nulls, size);
+    fill_column(decoded, block_at, i, &columns[i], has_nulls, size);
     decoded->points += present;
   }
   block->value_size = decoded->values->len - block_at;
@@ -195,13 +203,110 @@ void builder_add_tablet(Decoded *decoded, Slice device, guint32 ordinal, const g
                         guint count)
 {
   g_autofree RowOrder *order = sort_rows(times, rows);
+  guint first_column = note_columns(decoded, columns, count);
   for (guint begin = 0; begin < rows;) {
     gint64 partition = partition_of(order[begin].time, partition_interval);
     guint end = begin + 1;
     while (end < rows && partition_of(order[end].time, partition_interval) == partition)
       end++;
     add_block(decoded, device, ordinal, partition, order + begin, end - begin, rows, columns,
-              count);
+              first_column, count);
     begin = end;
   }
+}
+
+/* --- rows that go together ----------------------------------------------------------------------
+ */
+
+static gboolean same_slice(Slice a, Slice b)
+{
+  return a.size == b.size && memcmp(a.bytes, b.bytes, a.size) == 0;
+}
+
+gboolean row_run_takes(const RowRun *run, Slice device, const BuilderColumn *columns, guint count)
+{
+  if (run->rows == 0 || run->columns->len != count || !same_slice(run->device, device))
+    return FALSE;
+  for (guint i = 0; i < count; i++) {
+    const BuilderColumn *column = &g_array_index(run->columns, BuilderColumn, i);
+    if (column->type != columns[i].type || !same_slice(column->measurement, columns[i].measurement))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean has_text(const BuilderColumn *columns, guint count)
+{
+  for (guint i = 0; i < count; i++)
+    if (columns[i].type == DATA_TEXT)
+      return TRUE;
+  return FALSE;
+}
+
+static void begin_run(RowRun *run, Slice device, guint32 ordinal, const BuilderColumn *columns,
+                      guint count)
+{
+  if (run->columns == NULL) {
+    run->columns = g_array_new(FALSE, FALSE, sizeof(BuilderColumn));
+    run->times = g_byte_array_new();
+    run->cells = g_byte_array_new();
+  }
+  g_array_set_size(run->columns, 0);
+  g_byte_array_set_size(run->times, 0);
+  g_byte_array_set_size(run->cells, 0);
+  g_array_append_vals(run->columns, columns, count);
+  run->device = device;
+  run->ordinal = ordinal;
+}
+
+void row_run_add(RowRun *run, Decoded *decoded, Slice device, guint32 ordinal, gint64 time,
+                 guint64 partition_interval, const BuilderColumn *columns, guint count)
+{
+  if (!row_run_takes(run, device, columns, count)) {
+    row_run_flush(run, decoded, partition_interval);
+    if (has_text(columns, count)) {
+      builder_add_row(decoded, device, ordinal, time, partition_interval, columns, count);
+      return;
+    }
+    begin_run(run, device, ordinal, columns, count);
+  }
+  store_le64(extend(run->times, 8), (guint64)time);
+  guint8 *cells = extend(run->cells, (gsize)count * 8);
+  for (guint i = 0; i < count; i++)
+    memcpy(cells + (gsize)i * 8, columns[i].inline_value, 8);
+  run->rows++;
+}
+
+void row_run_flush(RowRun *run, Decoded *decoded, guint64 partition_interval)
+{
+  guint rows = run->rows;
+  if (rows == 0)
+    return;
+  guint count = run->columns->len;
+  run->rows = 0;
+  if (rows == 1) {
+    builder_add_row(decoded, run->device, run->ordinal, (gint64)load_le64(run->times->data),
+                    partition_interval, (const BuilderColumn *)(void *)run->columns->data, count);
+    return;
+  }
+  g_autofree guint8 *packed = g_malloc((gsize)rows * count * 8);
+  guint8 *out = packed;
+  for (guint i = 0; i < count; i++) {
+    BuilderColumn *column = &g_array_index(run->columns, BuilderColumn, i);
+    gsize width = data_type_size(column->type);
+    column->values = out;
+    column->values_size = rows * width;
+    const guint8 *cell = run->cells->data + (gsize)i * 8;
+    for (guint row = 0; row < rows; row++, cell += (gsize)count * 8, out += width)
+      memcpy(out, cell, width);
+  }
+  builder_add_tablet(decoded, run->device, run->ordinal, run->times->data, rows, partition_interval,
+                     (const BuilderColumn *)(void *)run->columns->data, count);
+}
+
+void row_run_clear(RowRun *run)
+{
+  g_clear_pointer(&run->columns, g_array_unref);
+  g_clear_pointer(&run->times, g_byte_array_unref);
+  g_clear_pointer(&run->cells, g_byte_array_unref);
 }

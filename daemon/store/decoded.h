@@ -15,17 +15,16 @@ typedef struct Slice {
 typedef struct DecodedColumn {
   Slice measurement;
   DataType type;
-  gsize id_at; /* where the block wants the local name id: offset in Decoded.values */
-  guint32 id;  /* set by the store, see ids_of */
+  guint32 id; /* set by the store, see ids_of */
 } DecodedColumn;
 
 typedef struct DecodedBlock {
   Slice device;
-  guint32 device_id;
-  guint32 ordinal; /* position in the write */
+  guint32 device_id; /* set by the store, see ids_of */
+  guint32 ordinal;   /* of the part in the write */
   gint64 partition;
   gint64 min_time, max_time;
-  gsize value_at, value_size; /* the encoded block in Decoded.values */
+  gsize value_at, value_size; /* the encoded block in Decoded.values; its name ids are still 0 */
   guint first_column, column_count;
 } DecodedBlock;
 
@@ -46,6 +45,14 @@ struct Decoded {
   guint64 points, rows;
   guint64 ids_of; /* which opening of a store the ids are of; 0: not resolved */
 };
+
+/* Whether block i is of the same part of the write as the one before, and so shares its device and
+ * its columns. */
+static inline gboolean decoded_block_continues(const Decoded *decoded, guint i)
+{
+  const DecodedBlock *blocks = (const DecodedBlock *)(const void *)decoded->blocks->data;
+  return i > 0 && blocks[i].first_column == blocks[i - 1].first_column;
+}
 
 /* floor(time / interval), also for negative times. */
 static inline gint64 partition_of(gint64 time, guint64 interval)

@@ -108,6 +108,44 @@ static gboolean collect(Partition *partition, guint32 measurement, DataType type
   return sorted;
 }
 
+/*
+ * Those of the list that can hide any of the sorted candidates. Of the ones that cover them all
+ * only the newest is kept: a device that is cleared from time to time has many of these. Borrowed.
+ */
+static GPtrArray *relevant_tombstones(const GPtrArray *list, guint32 measurement,
+                                      const GArray *candidates)
+{
+  if (list == NULL || candidates->len == 0)
+    return NULL;
+  gint64 first = g_array_index(candidates, Candidate, 0).time;
+  gint64 last = g_array_index(candidates, Candidate, candidates->len - 1).time;
+  GPtrArray *relevant = g_ptr_array_new();
+  const Tombstone *newest = NULL;
+  for (guint i = 0; i < list->len; i++) {
+    const Tombstone *one = list->pdata[i];
+    if (one->end_time < first || one->start_time > last || !tombstone_names(one, measurement))
+      continue;
+    if (one->start_time > first || one->end_time < last)
+      g_ptr_array_add(relevant, (gpointer)one);
+    else if (newest == NULL || version_compare(&newest->version, &one->version) < 0)
+      newest = one;
+  }
+  if (newest != NULL)
+    g_ptr_array_add(relevant, (gpointer)newest);
+  return relevant;
+}
+
+static gboolean is_hidden(const GPtrArray *relevant, gint64 time, const Version *version)
+{
+  for (guint i = 0; relevant != NULL && i < relevant->len; i++) {
+    const Tombstone *one = relevant->pdata[i];
+    if (one->start_time <= time && time <= one->end_time &&
+        version_compare(&one->version, version) > 0)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 void partition_cells(Partition *partition, guint32 measurement, DataType type, gint64 start_time,
                      gint64 end_time, const GPtrArray *tombstones, GArray *cells)
 {
@@ -117,13 +155,15 @@ void partition_cells(Partition *partition, guint32 measurement, DataType type, g
   guint count = partition->candidates->len;
   if (!sorted)
     qsort(candidates, count, sizeof *candidates, compare_candidates);
+  g_autoptr(GPtrArray) relevant =
+      relevant_tombstones(tombstones, measurement, partition->candidates);
   for (guint i = 0; i < count; i++) {
     const Candidate *candidate = &candidates[i];
     if (i + 1 < count && candidates[i + 1].time == candidate->time)
       continue; /* a later version follows */
     const PartitionBlock *from =
         &g_array_index(partition->blocks, PartitionBlock, candidate->block);
-    if (tombstones_hide(tombstones, measurement, candidate->time, &from->version))
+    if (is_hidden(relevant, candidate->time, &from->version))
       continue;
     Cell cell = {.time = candidate->time};
     cell.value =

@@ -1,5 +1,6 @@
 #include "store/rocks_private.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum {
@@ -41,6 +42,9 @@ static rocksdb_options_t *without_flush_at_close(rocksdb_options_t *options)
 static rocksdb_options_t *make_options(RocksStore *store)
 {
   rocksdb_options_t *options = rocksdb_options_create();
+  store->env = rocksdb_create_default_env();
+  rocksdb_env_lower_thread_pool_cpu_priority(store->env);
+  rocksdb_options_set_env(options, store->env);
   rocksdb_options_set_create_if_missing(options, 1);
   rocksdb_options_set_paranoid_checks(options, 1);
   rocksdb_options_set_max_background_jobs(options, 2);
@@ -109,8 +113,11 @@ static gboolean check_meta(RocksStore *store, GError **error)
   return TRUE;
 }
 
-static void load_tombstone(RocksStore *store, const guint8 *key, const guint8 *value, gsize size)
+static gboolean load_tombstone(RocksStore *store, const guint8 *key, const guint8 *value,
+                               gsize size)
 {
+  if (size < 16 || size % 4 != 0)
+    return FALSE;
   Tombstone tombstone = {.version = key_read_version(key + 5),
                          .start_time = (gint64)load_be64(value),
                          .end_time = (gint64)load_be64(value + 8),
@@ -120,24 +127,32 @@ static void load_tombstone(RocksStore *store, const guint8 *key, const guint8 *v
   for (guint i = 0; i < tombstone.measurement_count; i++)
     tombstone.measurements[i] = load_be32(value + 16 + i * 4);
   tombstones_add(store->tombstones, load_be32(key + 1), &tombstone);
+  return TRUE;
 }
 
-static void load_record(RocksStore *store, const guint8 *key, gsize key_size, const guint8 *value,
-                        gsize size)
+/* FALSE when the record is not as it was written. */
+static gboolean load_record(RocksStore *store, const guint8 *key, gsize key_size,
+                            const guint8 *value, gsize size)
 {
-  if (key[0] == KEY_NAME && key_size == NAME_KEY_SIZE) {
-    schema_load_name(store->schema, load_be32(key + 1), (const char *)value, size);
-  } else if (key[0] == KEY_SCHEMA && key_size == SCHEMA_KEY_SIZE && size == 16) {
+  if (key[0] == KEY_NAME)
+    return key_size == NAME_KEY_SIZE &&
+           schema_load_name(store->schema, load_be32(key + 1), (const char *)value, size);
+  if (key[0] == KEY_TOMBSTONE)
+    return key_size == TOMBSTONE_KEY_SIZE && load_tombstone(store, key, value, size);
+  if (size != 16)
+    return FALSE;
+  if (key[0] == KEY_SCHEMA) {
     Version version = key_read_version(value);
-    schema_load_type(store->schema, load_be32(key + 1), load_be32(key + 5), (DataType)key[9],
-                     &version);
-  } else if (key[0] == KEY_TOMBSTONE && key_size == TOMBSTONE_KEY_SIZE && size >= 16) {
-    load_tombstone(store, key, value, size);
-  } else if (key[0] == KEY_APPLIED && key_size == APPLIED_KEY_SIZE && size == 16) {
-    StoreProgress progress = {
-        {load_be32(key + 1), load_be64(key + 5)}, load_be64(value), load_be64(value + 8)};
-    g_array_append_val(store->progress, progress);
+    return key_size == SCHEMA_KEY_SIZE &&
+           schema_load_type(store->schema, load_be32(key + 1), load_be32(key + 5), (DataType)key[9],
+                            &version);
   }
+  if (key_size != APPLIED_KEY_SIZE)
+    return FALSE;
+  StoreProgress progress = {
+      {load_be32(key + 1), load_be64(key + 5)}, load_be64(value), load_be64(value + 8)};
+  g_array_append_val(store->progress, progress); /* keys come in the order of ids */
+  return TRUE;
 }
 
 /* Reads all small records of one kind into memory. */
@@ -147,18 +162,22 @@ static gboolean load_kind(RocksStore *store, char kind, GError **error)
   rocksdb_readoptions_t *options = rocksdb_readoptions_create();
   rocksdb_readoptions_set_iterate_upper_bound(options, &end, 1);
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, options);
-  for (rocksdb_iter_seek(iterator, &kind, 1); rocksdb_iter_valid(iterator);
+  gboolean sound = TRUE;
+  for (rocksdb_iter_seek(iterator, &kind, 1); sound && rocksdb_iter_valid(iterator);
        rocksdb_iter_next(iterator)) {
     size_t key_size, size;
     const char *key = rocksdb_iter_key(iterator, &key_size);
     const char *value = rocksdb_iter_value(iterator, &size);
-    load_record(store, (const guint8 *)key, key_size, (const guint8 *)value, size);
+    sound = load_record(store, (const guint8 *)key, key_size, (const guint8 *)value, size);
   }
   char *message = NULL;
   rocksdb_iter_get_error(iterator, &message);
   rocksdb_iter_destroy(iterator);
   rocksdb_readoptions_destroy(options);
-  return message == NULL || rocks_fail(error, message, "reading");
+  if (message != NULL)
+    return rocks_fail(error, message, "reading");
+  return sound || fail(error, SYNCLOG_CORRUPT, "%s: a record of kind '%c' is damaged",
+                       store->options.directory, kind);
 }
 
 static gboolean load(RocksStore *store, GError **error)
@@ -177,6 +196,7 @@ static void rocks_close(Store *parent)
   if (store->db != NULL)
     rocksdb_close(store->db);
   rocksdb_options_destroy(store->db_options);
+  rocksdb_env_destroy(store->env);
   rocksdb_cache_destroy(store->cache);
   rocksdb_writeoptions_destroy(store->write_options);
   rocksdb_readoptions_destroy(store->persisted_options);
@@ -190,16 +210,6 @@ static void rocks_close(Store *parent)
 
 /* --- writing ------------------------------------------------------------------------------------
  */
-
-static StoreProgress *find_progress(RocksStore *store, LogId log)
-{
-  for (guint i = 0; i < store->progress->len; i++) {
-    StoreProgress *progress = &g_array_index(store->progress, StoreProgress, i);
-    if (log_id_equal(progress->log, log))
-      return progress;
-  }
-  return NULL;
-}
 
 /* What one apply collects before it is published. */
 typedef struct Batch {
@@ -236,11 +246,9 @@ static void put_type(gpointer ctx, guint32 device, guint32 measurement, DataType
 static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock *block)
 {
   Decoded *decoded = entry->decoded;
-  for (guint i = 0; i < block->column_count; i++) {
-    const DecodedColumn *column =
-        &g_array_index(decoded->columns, DecodedColumn, block->first_column + i);
-    store_le32(decoded->values->data + column->id_at, column->id);
-  }
+  guint8 *place = decoded->values->data + block->value_at + BLOCK_HEAD_SIZE;
+  for (guint i = 0; i < block->column_count; i++, place += BLOCK_COLUMN_SIZE)
+    store_le32(place, g_array_index(decoded->columns, DecodedColumn, block->first_column + i).id);
   Version version = {entry->hlc, entry->log.origin, block->ordinal};
   guint8 key[BLOCK_KEY_SIZE];
   key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
@@ -290,20 +298,23 @@ static void put_delete(Batch *batch, const StoreEntry *entry, const DecodedDelet
   g_array_append_val(batch->devices, device);
 }
 
+/* The log's place in the sorted progress; a new one begins at 0. */
 static StoreProgress *put_progress(GArray *all, LogId log)
 {
-  guint at = 0;
-  for (; at < all->len; at++) {
-    StoreProgress *progress = &g_array_index(all, StoreProgress, at);
-    int order = log_id_compare(&progress->log, &log);
+  guint low = 0, high = all->len;
+  while (low < high) {
+    guint middle = low + (high - low) / 2;
+    int order = log_id_compare(&g_array_index(all, StoreProgress, middle).log, &log);
     if (order == 0)
-      return progress;
-    if (order > 0)
-      break;
+      return &g_array_index(all, StoreProgress, middle);
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle;
   }
   StoreProgress fresh = {.log = log};
-  g_array_insert_val(all, at, fresh);
-  return &g_array_index(all, StoreProgress, at);
+  g_array_insert_val(all, low, fresh);
+  return &g_array_index(all, StoreProgress, low);
 }
 
 static void add_entry(Batch *batch, const StoreEntry *entry)
@@ -325,11 +336,16 @@ static void add_entry(Batch *batch, const StoreEntry *entry)
 
 static void put_all_progress(Batch *batch)
 {
-  for (guint i = 0; i < batch->progress->len; i++) {
+  /* Both are sorted, and all logs of the old one are in the new one. */
+  const GArray *old = batch->store->progress;
+  for (guint i = 0, k = 0; i < batch->progress->len; i++) {
     const StoreProgress *progress = &g_array_index(batch->progress, StoreProgress, i);
-    const StoreProgress *before = find_progress(batch->store, progress->log);
-    if (before != NULL && before->applied == progress->applied)
-      continue;
+    const StoreProgress *before = k < old->len ? &g_array_index(old, StoreProgress, k) : NULL;
+    if (before != NULL && log_id_equal(before->log, progress->log)) {
+      k++;
+      if (before->applied == progress->applied)
+        continue;
+    }
     guint8 key[APPLIED_KEY_SIZE], value[16];
     key_applied(key, progress->log);
     store_be64(value, progress->applied);
@@ -494,8 +510,12 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
   g_rw_lock_init(&store->publish_lock);
   char *message = NULL;
-  store->db = rocksdb_open(store->db_options, options->directory, &message);
-  gboolean opened = message == NULL || rocks_fail(error, message, "opening");
+  gboolean opened = g_mkdir_with_parents(options->directory, 0755) == 0 ||
+                    fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", options->directory);
+  if (opened) {
+    store->db = rocksdb_open(store->db_options, options->directory, &message);
+    opened = message == NULL || rocks_fail(error, message, "opening");
+  }
   if (opened && check_meta(store, error) && load(store, error))
     return &store->parent;
   rocks_close(&store->parent);

@@ -13,6 +13,7 @@ typedef struct RocksStore {
   rocksdb_t *db;
   rocksdb_options_t *db_options;
   rocksdb_cache_t *cache;
+  rocksdb_env_t *env;
   rocksdb_writeoptions_t *write_options;
   rocksdb_readoptions_t *persisted_options; /* reads what survives a crash */
   Schema *schema;
@@ -32,7 +33,7 @@ typedef struct RocksView {
   rocksdb_readoptions_t *read_options;
 } RocksView;
 
-/* device 0: no tombstones are taken. */
+/* out_tombstones: those of the device in the range, NULL when there are none. Transfer full. */
 void rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
                      RocksView *out_view, GPtrArray **out_tombstones);
 void rocks_view_close(RocksView *view);

@@ -2,6 +2,8 @@
 #include "store/answer.h"
 #include "store/rocks_private.h"
 
+#include "base/limits.h"
+
 #include <string.h>
 #include <xxhash.h>
 
@@ -15,9 +17,11 @@ typedef struct Walk {
   gboolean descending, begun, ended;
   gint64 partition_index; /* of the partition loaded last */
   Partition *partition;
-  GPtrArray *tombstones; /* may be NULL */
+  GPtrArray *tombstones;             /* may be NULL */
+  guint8 lower[1 + 4], upper[1 + 4]; /* bounds of the device's blocks */
 } Walk;
 
+/* *walk stays where it is until walk_close. */
 static void walk_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
                       gboolean descending, Walk *walk)
 {
@@ -30,6 +34,13 @@ static void walk_open(RocksStore *store, guint32 device, gint64 start_time, gint
                  .descending = descending,
                  .partition = partition_new()};
   rocks_view_open(store, device, start_time, end_time, &walk->view, &walk->tombstones);
+  walk->lower[0] = walk->upper[0] = KEY_BLOCK;
+  store_be32(walk->lower + 1, device);
+  store_be32(walk->upper + 1, device + 1);
+  rocksdb_readoptions_set_iterate_lower_bound(walk->view.read_options, (const char *)walk->lower,
+                                              sizeof walk->lower);
+  rocksdb_readoptions_set_iterate_upper_bound(walk->view.read_options, (const char *)walk->upper,
+                                              sizeof walk->upper);
   walk->iterator = rocksdb_create_iterator(store->db, walk->view.read_options);
 }
 
@@ -146,10 +157,11 @@ Table *rocks_query(Store *parent, const Query *query, GError **error)
   guint32 device = schema_find(store->schema, query->device);
   if (device == 0)
     return g_steal_pointer(&table);
-  g_autoptr(GArray) columns = schema_columns(store->schema, device, query->measurements);
-  g_autoptr(Answer) answer = answer_new(query, columns, table);
   Walk walk;
   walk_open(store, device, start_time, end_time, query->descending, &walk);
+  /* After the snapshot: what is in it has its columns in the schema. */
+  g_autoptr(GArray) columns = schema_columns(store->schema, device, query->measurements);
+  g_autoptr(Answer) answer = answer_new(query, columns, table);
   GError *local = NULL;
   while (!answer_is_full(answer) && walk_next(&walk, &local)) {
     for (guint i = 0; i < columns->len; i++) {
@@ -160,11 +172,10 @@ Table *rocks_query(Store *parent, const Query *query, GError **error)
     answer_take_rows(answer);
   }
   walk_close(&walk);
-  if (local != NULL) {
+  if (local != NULL || !answer_finish(answer, &local)) {
     g_propagate_error(error, local);
     return NULL;
   }
-  answer_finish(answer);
   return g_steal_pointer(&table);
 }
 
@@ -179,12 +190,13 @@ GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const 
   guint32 device = schema_find(store->schema, device_name);
   if (device == 0)
     return g_steal_pointer(&values);
+  Walk walk;
+  walk_open(store, device, G_MININT64, G_MAXINT64, TRUE, &walk);
   g_autoptr(GArray) columns = schema_columns(store->schema, device, measurements);
   g_autofree LastValue **found = g_new0(LastValue *, columns->len + 1);
   guint missing = columns->len;
   g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
-  Walk walk;
-  walk_open(store, device, G_MININT64, G_MAXINT64, TRUE, &walk);
+  gsize bytes = 0;
   GError *local = NULL;
   while (missing > 0 && walk_next(&walk, &local)) {
     for (guint i = 0; i < columns->len; i++) {
@@ -201,12 +213,16 @@ GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const 
       found[i]->timestamp = cell->time;
       value_unpack(column->type, cell->value, cell->size, &found[i]->value);
       missing--;
+      bytes += cell->size + strlen(column->name);
     }
   }
   walk_close(&walk);
   for (guint i = 0; i < columns->len; i++)
     if (found[i] != NULL)
       g_ptr_array_add(values, found[i]);
+  if (local == NULL && bytes > LIMIT_QUERY_BYTES)
+    fail(&local, SYNCLOG_TOO_LARGE, "the last values have %zu bytes, at most %d are sent", bytes,
+         LIMIT_QUERY_BYTES);
   if (local == NULL)
     return g_steal_pointer(&values);
   g_propagate_error(error, local);
@@ -223,16 +239,17 @@ Aggregate *rocks_aggregate(Store *parent, const AggregateQuery *query, GError **
   g_autoptr(Aggregate) aggregate = aggregate_new();
   aggregate->type = DATA_DOUBLE;
   guint32 device = schema_find(store->schema, query->device);
-  g_autoptr(GArray) columns = device != 0 ? schema_columns(store->schema, device, names) : NULL;
-  if (columns == NULL || columns->len == 0)
+  if (device == 0)
     return g_steal_pointer(&aggregate);
-  const SchemaColumn *column = &g_array_index(columns, SchemaColumn, 0);
-  aggregate->type = column->type;
-  g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
   Walk walk;
   walk_open(store, device, query->start_time, query->end_time, FALSE, &walk);
+  g_autoptr(GArray) columns = schema_columns(store->schema, device, names);
+  g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
+  const SchemaColumn *column = columns->len > 0 ? &g_array_index(columns, SchemaColumn, 0) : NULL;
+  if (column != NULL)
+    aggregate->type = column->type;
   GError *local = NULL;
-  while (!aggregate->more && walk_next(&walk, &local)) {
+  while (column != NULL && !aggregate->more && walk_next(&walk, &local)) {
     partition_cells(walk.partition, column->measurement, column->type, query->start_time,
                     query->end_time, walk.tombstones, cells);
     answer_aggregate(query, cells, aggregate);
@@ -248,23 +265,23 @@ Aggregate *rocks_aggregate(Store *parent, const AggregateQuery *query, GError **
 /* --- digest -------------------------------------------------------------------------------------
  */
 
-/* Adds the visible cells of the loaded partition. Gives how many there were. */
-static guint64 digest_partition(RocksStore *store, guint32 device, Partition *partition,
-                                const GPtrArray *tombstones, GArray *cells, StateDigest *digest)
+/* Adds the visible cells of the loaded partition. */
+static gboolean digest_partition(RocksStore *store, guint32 device, Partition *partition,
+                                 const GPtrArray *tombstones, GArray *cells, StateDigest *digest,
+                                 GError **error)
 {
-  guint64 count = 0;
+  const char *device_name = schema_name(store->schema, device);
   g_autoptr(GArray) columns = partition_columns(partition);
   for (guint i = 0; i < columns->len; i++) {
     guint64 id = g_array_index(columns, guint64, i);
+    const char *name = schema_name(store->schema, (guint32)(id >> 8));
     DataType type = (DataType)(id & 0xFF);
+    if (device_name == NULL || name == NULL)
+      return fail(error, SYNCLOG_CORRUPT, "store: a block has a name id that there is not");
     partition_cells(partition, (guint32)(id >> 8), type, G_MININT64, G_MAXINT64, tombstones, cells);
-    if (cells->len == 0)
-      continue;
-    answer_digest(schema_name(store->schema, device),
-                  schema_name(store->schema, (guint32)(id >> 8)), type, cells, digest);
-    count += cells->len;
+    answer_digest(device_name, name, type, cells, digest);
   }
-  return count;
+  return TRUE;
 }
 
 gboolean rocks_digest(Store *parent, StateDigest *out_digest, GArray **out_progress, GError **error)
@@ -292,11 +309,11 @@ gboolean rocks_digest(Store *parent, StateDigest *out_digest, GArray **out_progr
     if (size != BLOCK_KEY_SIZE || key[0] != KEY_BLOCK)
       break;
     guint32 device = load_be32(key + 1);
-    ok = rocks_load_partition(iterator, G_MININT64, G_MAXINT64, partition, error);
-    if (ok &&
-        digest_partition(store, device, partition, tombstone_set_of(tombstones, device), cells,
-                         out_digest) > 0 &&
-        device != counted_device) {
+    guint64 before = out_digest->cells;
+    ok = rocks_load_partition(iterator, G_MININT64, G_MAXINT64, partition, error) &&
+         digest_partition(store, device, partition, tombstone_set_of(tombstones, device), cells,
+                          out_digest, error);
+    if (out_digest->cells > before && device != counted_device) {
       counted_device = device;
       out_digest->devices++;
     }

@@ -1,5 +1,7 @@
 #include "store/schema.h"
 
+#include "base/limits.h"
+
 #include <string.h>
 #include <xxhash.h>
 
@@ -127,6 +129,12 @@ static Types *put_types(Schema *schema, guint32 device, guint32 measurement)
   return types;
 }
 
+/* NULL when there is none of that id. */
+static Name *name_of(Schema *schema, guint32 id)
+{
+  return id < schema->by_id->len ? schema->by_id->pdata[id] : NULL;
+}
+
 /* The measurement's type; 0 when nothing was applied. */
 static int valid_type(const Types *types)
 {
@@ -151,19 +159,27 @@ static void note_device(Schema *schema, Name *device, guint32 measurement)
   g_array_append_val(device->measurements, measurement);
 }
 
-void schema_load_name(Schema *schema, guint32 id, const char *bytes, gsize size)
+gboolean schema_load_name(Schema *schema, guint32 id, const char *bytes, gsize size)
 {
+  enum { MOST_NAMES = 1 << 30 }; /* a greater id is damage */
+  if (id == 0 || id > MOST_NAMES || size == 0 || size > LIMIT_NAME_SIZE)
+    return FALSE;
   add_name(schema, id, bytes, size)->on_disk = TRUE;
+  return TRUE;
 }
 
-void schema_load_type(Schema *schema, guint32 device, guint32 measurement, DataType type,
-                      const Version *version)
+gboolean schema_load_type(Schema *schema, guint32 device, guint32 measurement, DataType type,
+                          const Version *version)
 {
+  if (name_of(schema, device) == NULL || name_of(schema, measurement) == NULL ||
+      data_type_name((int)type) == NULL)
+    return FALSE;
   Types *types = put_types(schema, device, measurement);
   if (types->applied == 0)
     note_device(schema, schema->by_id->pdata[device], measurement);
   types->applied |= (guint8)(1u << type);
   types->oldest[type] = *version;
+  return TRUE;
 }
 
 /* --- writes -------------------------------------------------------------------------------------
@@ -174,6 +190,10 @@ static gboolean resolve_known(Schema *schema, Decoded *decoded)
 {
   for (guint i = 0; i < decoded->blocks->len; i++) {
     DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
+    if (decoded_block_continues(decoded, i)) {
+      block->device_id = (block - 1)->device_id;
+      continue;
+    }
     Name *name = find_name(schema, &block->device);
     if (name == NULL)
       return FALSE;
@@ -194,7 +214,8 @@ static void resolve_all(Schema *schema, Decoded *decoded)
 {
   for (guint i = 0; i < decoded->blocks->len; i++) {
     DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
-    block->device_id = put_name(schema, &block->device)->id;
+    block->device_id = decoded_block_continues(decoded, i) ? (block - 1)->device_id
+                                                           : put_name(schema, &block->device)->id;
   }
   for (guint i = 0; i < decoded->columns->len; i++) {
     DecodedColumn *column = &g_array_index(decoded->columns, DecodedColumn, i);
@@ -218,6 +239,8 @@ static TypeVerdict compare_types(Schema *schema, const Decoded *decoded, GError 
 {
   TypeVerdict verdict = TYPES_AGREE;
   for (guint i = 0; i < decoded->blocks->len; i++) {
+    if (decoded_block_continues(decoded, i))
+      continue;
     const DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
     for (guint k = 0; k < block->column_count; k++) {
       const DecodedColumn *column =
@@ -236,20 +259,30 @@ static TypeVerdict compare_types(Schema *schema, const Decoded *decoded, GError 
   return verdict;
 }
 
-/* Fixes the types of what has none. FALSE when the write does not even agree with itself. */
+/* Fixes the types of what has none. FALSE, and nothing is fixed, when the write does not even agree
+ * with itself. */
 static gboolean reserve_new(Schema *schema, Decoded *decoded, GError **error)
 {
+  g_autoptr(GPtrArray) fixed = g_ptr_array_new();
   for (guint i = 0; i < decoded->blocks->len; i++) {
+    if (decoded_block_continues(decoded, i))
+      continue;
     const DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
     for (guint k = 0; k < block->column_count; k++) {
       const DecodedColumn *column =
           &g_array_index(decoded->columns, DecodedColumn, block->first_column + k);
       Types *types = put_types(schema, block->device_id, column->id);
-      if (wanted_type(types) == 0)
-        types->reserved = (guint8)column->type;
+      if (wanted_type(types) != 0)
+        continue;
+      types->reserved = (guint8)column->type;
+      g_ptr_array_add(fixed, types);
     }
   }
-  return compare_types(schema, decoded, error) != TYPES_DIFFER;
+  if (compare_types(schema, decoded, error) != TYPES_DIFFER)
+    return TRUE;
+  for (guint i = 0; i < fixed->len; i++)
+    ((Types *)fixed->pdata[i])->reserved = 0;
+  return FALSE;
 }
 
 gboolean schema_reserve(Schema *schema, Decoded *decoded, GError **error)
@@ -297,6 +330,8 @@ static void apply_column(Schema *schema, Name *device, const DecodedColumn *colu
 static gboolean is_known(Schema *schema, const Decoded *decoded, guint64 hlc, guint32 origin)
 {
   for (guint i = 0; i < decoded->blocks->len; i++) {
+    if (decoded_block_continues(decoded, i))
+      continue;
     const DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
     Version version = {hlc, origin, block->ordinal};
     for (guint k = 0; k < block->column_count; k++) {
@@ -323,6 +358,8 @@ void schema_apply(Schema *schema, Decoded *decoded, guint64 hlc, guint32 origin,
   g_rw_lock_writer_lock(&schema->lock);
   resolve_all(schema, decoded);
   for (guint i = 0; i < decoded->blocks->len; i++) {
+    if (decoded_block_continues(decoded, i))
+      continue;
     const DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
     Name *device = schema->by_id->pdata[block->device_id];
     sink_name(device, sink);
@@ -359,9 +396,9 @@ guint32 schema_find(Schema *schema, const char *text)
 const char *schema_name(Schema *schema, guint32 id)
 {
   g_rw_lock_reader_lock(&schema->lock);
-  const Name *name = schema->by_id->pdata[id];
+  const Name *name = name_of(schema, id);
   g_rw_lock_reader_unlock(&schema->lock);
-  return name->bytes;
+  return name != NULL ? name->bytes : NULL;
 }
 
 static int compare_columns(gconstpointer a, gconstpointer b)

@@ -38,10 +38,10 @@ Schema *schema_new(void);
 void schema_free(Schema *schema);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Schema, schema_free)
 
-/* While opening: what is on disk. */
-void schema_load_name(Schema *schema, guint32 id, const char *bytes, gsize size);
-void schema_load_type(Schema *schema, guint32 device, guint32 measurement, DataType type,
-                      const Version *version);
+/* While opening: what is on disk, names before types. FALSE when it can't be right. */
+gboolean schema_load_name(Schema *schema, guint32 id, const char *bytes, gsize size);
+gboolean schema_load_type(Schema *schema, guint32 device, guint32 measurement, DataType type,
+                          const Version *version);
 
 /* See store_reserve(). Resolves the write's ids on the way. */
 gboolean schema_reserve(Schema *schema, Decoded *decoded, GError **error);
@@ -69,5 +69,5 @@ GArray *schema_columns(Schema *schema, guint32 device, const char *const *measur
 GPtrArray *schema_devices(Schema *schema, const char *prefix, const char *after, guint limit,
                           gboolean *out_more);
 
-/* The name of an id; lives as long as the schema. */
+/* The name of an id, NULL when there is none of it; lives as long as the schema. */
 const char *schema_name(Schema *schema, guint32 id);

@@ -12,8 +12,8 @@
  * kept and shown as a column of their own, marked as conflicting; see TQueryReply.
  *
  * Threads: one thread applies and persists. decode, reserve, reads and digest may run on any number
- * of threads at the same time as apply. After an error of apply or persist other than NO_SPACE the
- * store must be closed; nothing is ever skipped.
+ * of threads at the same time as apply. After an error of apply or persist the store must be
+ * closed; after NO_SPACE a new one can be opened when there is room. Nothing is ever skipped.
  *
  * Implementations: store_rocks_new (RocksDB), store_mem_new (plain memory, the reference in tests).
  */
@@ -72,7 +72,9 @@ typedef struct StoreOptions {
   const char *directory;      /* created if absent */
   guint64 partition_interval; /* units of time per partition; fixed when the store is created, a
                                  different value later is INVALID */
-  gsize memtable_size;        /* bytes; persist is advised from here on */
+  gsize memtable_size;        /* bytes: the host calls persist when unpersisted_bytes exceeds this.
+                                 At 32 times as much the store writes out by itself, synced logs
+                                 or not: a guard against a host that does not. */
   gsize block_cache_size;     /* bytes */
 } StoreOptions;
 

@@ -85,7 +85,7 @@ const GPtrArray *tombstone_set_of(const TombstoneSet *set, guint32 device)
   return g_hash_table_lookup(set->by_device, GUINT_TO_POINTER(device));
 }
 
-static gboolean names(const Tombstone *tombstone, guint32 measurement)
+gboolean tombstone_names(const Tombstone *tombstone, guint32 measurement)
 {
   if (tombstone->measurements == NULL)
     return TRUE;
@@ -98,16 +98,4 @@ static gboolean names(const Tombstone *tombstone, guint32 measurement)
       high = middle;
   }
   return low < tombstone->measurement_count && tombstone->measurements[low] == measurement;
-}
-
-gboolean tombstones_hide(const GPtrArray *list, guint32 measurement, gint64 time,
-                         const Version *version)
-{
-  for (guint i = 0; list != NULL && i < list->len; i++) {
-    const Tombstone *one = list->pdata[i];
-    if (one->start_time <= time && time <= one->end_time &&
-        version_compare(&one->version, version) > 0 && names(one, measurement))
-      return TRUE;
-  }
-  return FALSE;
 }

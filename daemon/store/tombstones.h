@@ -34,6 +34,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TombstoneSet, tombstone_set_free)
 /* Borrowed; NULL when the device has none. */
 const GPtrArray *tombstone_set_of(const TombstoneSet *set, guint32 device);
 
-/* Whether a cell of that version is hidden by one of the list (may be NULL). */
-gboolean tombstones_hide(const GPtrArray *list, guint32 measurement, gint64 time,
-                         const Version *version);
+/* Whether it is about that measurement. */
+gboolean tombstone_names(const Tombstone *tombstone, guint32 measurement);

@@ -25,7 +25,9 @@ typedef struct Parser {
   Decoded *decoded;
   guint64 partition_interval;
   guint32 ordinal;
+  guint part_count;   /* of the list under way */
   GArray *row_values; /* BuilderColumn of the row or tablet under way */
+  RowRun run;
 } Parser;
 
 static gboolean cut_short(const Parser *p, GError **error)
@@ -76,6 +78,15 @@ static gboolean read_bytes(Parser *p, const guint8 **out, gsize *out_size, GErro
   return *out != NULL || cut_short(p, error);
 }
 
+/* In valid UTF-8: U+0000 to U+001F and U+007F to U+009F. */
+static gboolean has_control(const guint8 *bytes, gsize size)
+{
+  for (gsize i = 0; i < size; i++)
+    if (bytes[i] < 0x20 || bytes[i] == 0x7F || (bytes[i] == 0xC2 && bytes[i + 1] < 0xA0))
+      return TRUE;
+  return FALSE;
+}
+
 static gboolean read_name(Parser *p, const char *what, Slice *out, GError **error)
 {
   const guint8 *bytes;
@@ -87,10 +98,7 @@ static gboolean read_name(Parser *p, const char *what, Slice *out, GError **erro
   if (size > LIMIT_NAME_SIZE)
     return fail(error, SYNCLOG_TOO_LARGE, "%s: the name has %zu bytes, at most %d are taken", what,
                 size, LIMIT_NAME_SIZE);
-  gboolean plain = g_utf8_validate_len((const char *)bytes, size, NULL);
-  for (gsize i = 0; plain && i < size; i++)
-    plain = bytes[i] >= 0x20 && bytes[i] != 0x7F;
-  if (!plain)
+  if (!g_utf8_validate_len((const char *)bytes, size, NULL) || has_control(bytes, size))
     return fail(error, SYNCLOG_INVALID, "%s: the name is no UTF-8 or has control characters in it",
                 what);
   *out = (Slice){(const char *)bytes, (guint)size};
@@ -184,8 +192,8 @@ static gboolean read_value(Parser *p, BuilderColumn *column, GError **error)
   guint seen = 0, id, fields = 0;
   guint8 type;
   GError *local = NULL;
-  for (; next_field(p, &seen, &type, &id, &local); fields++)
-    if (fields > 0 || !read_value_field(p, id, type, column, &local))
+  while (next_field(p, &seen, &type, &id, &local))
+    if (++fields > 1 || !read_value_field(p, id, type, column, &local))
       break;
   if (local == NULL && fields != 1)
     fail(&local, SYNCLOG_INVALID, "a value must have exactly one field");
@@ -253,12 +261,20 @@ static gboolean read_row(Parser *p, GError **error)
     fail(&local, SYNCLOG_INVALID, "device, timestamp, measurements and values are required");
   if (local == NULL && p->row_values->len == 0)
     fail(&local, SYNCLOG_INVALID, "a row needs at least one value");
-  if (local != NULL || !check_names(p, &local)) {
+  const BuilderColumn *columns = (const BuilderColumn *)(void *)p->row_values->data;
+  guint count = p->row_values->len;
+  /* What goes with the row before has passed the check with it. */
+  if (local == NULL && !row_run_takes(&p->run, device, columns, count))
+    check_names(p, &local);
+  if (local != NULL) {
     g_propagate_error(error, local);
     return FALSE;
   }
-  builder_add_row(p->decoded, device, p->ordinal++, time, p->partition_interval,
-                  (BuilderColumn *)(void *)p->row_values->data, p->row_values->len);
+  guint32 ordinal = p->ordinal++;
+  if (p->part_count == 1)
+    builder_add_row(p->decoded, device, ordinal, time, p->partition_interval, columns, count);
+  else
+    row_run_add(&p->run, p->decoded, device, ordinal, time, p->partition_interval, columns, count);
   return TRUE;
 }
 
@@ -426,11 +442,14 @@ static gboolean read_parts(Parser *p, const char *what, gboolean (*read_one)(Par
                            GError **error)
 {
   guint count;
-  if (!read_list(p, WIRE_STRUCT, 1, LIMIT_WRITE_PARTS, &count, error))
+  /* The limit is that of all parts of the write together. */
+  if (!read_list(p, WIRE_STRUCT, 1, LIMIT_WRITE_PARTS - p->ordinal, &count, error))
     return fail_prefix(error, "%s: ", what);
+  p->part_count = count;
   for (guint i = 0; i < count; i++)
     if (!read_one(p, error))
       return fail_prefix(error, "%s[%u].", what, i);
+  row_run_flush(&p->run, p->decoded, p->partition_interval);
   return TRUE;
 }
 
@@ -445,7 +464,7 @@ static gboolean read_write(Parser *p, GError **error)
   GError *local = NULL;
   gboolean ok = TRUE;
   while (ok && next_field(p, &seen, &type, &id, &local)) {
-    if (seen >> (id + 1) != 0)
+    if ((guint64)seen >> (id + 1) != 0)
       ok = fail(&local, SYNCLOG_INVALID, "deletes, rows and tablets must come in this order");
     else if (id == 1 && type == WIRE_LIST)
       ok = read_parts(p, "deletes", read_delete, &local);
@@ -470,6 +489,11 @@ static gboolean read_write(Parser *p, GError **error)
 
 Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval, GError **error)
 {
+  if (size > LIMIT_ENTRY_SIZE) {
+    fail(error, SYNCLOG_TOO_LARGE, "a write of %zu bytes, at most %d are taken", size,
+         LIMIT_ENTRY_SIZE);
+    return NULL;
+  }
   g_autoptr(Decoded) decoded = g_new0(Decoded, 1);
   decoded->copy = g_memdup2(data, size);
   decoded->values = g_byte_array_sized_new((guint)size);
@@ -482,7 +506,9 @@ Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval
                    .decoded = decoded,
                    .partition_interval = partition_interval,
                    .row_values = row_values};
-  if (!read_write(&parser, error))
+  gboolean valid = read_write(&parser, error);
+  row_run_clear(&parser.run);
+  if (!valid)
     return NULL;
   return g_steal_pointer(&decoded);
 }

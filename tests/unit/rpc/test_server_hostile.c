@@ -295,6 +295,32 @@ static void too_many_tokens(ByteWriter *w)
   put_query(w, bytes, inner.at);
 }
 
+/* A query with so many names of measurements. */
+static void put_names(ByteWriter *w, guint count)
+{
+  gsize size = sizeof GOOD_QUERY - 1 + 8 + count * 4 + 1;
+  put_header(w, 3 + size + 1, "query");
+  wire_put_field(w, WIRE_STRUCT, 1);
+  byte_writer_put(w, GOOD_QUERY, sizeof GOOD_QUERY - 1);
+  wire_put_field(w, WIRE_LIST, 3);
+  byte_writer_u8(w, WIRE_STRING);
+  byte_writer_be32(w, count);
+  for (guint i = 0; i < count; i++)
+    byte_writer_be32(w, 0);
+  put_stop(w);
+  put_stop(w);
+}
+
+static void most_names(ByteWriter *w)
+{
+  put_names(w, 65536);
+}
+
+static void too_many_names(ByteWriter *w)
+{
+  put_names(w, 65537);
+}
+
 static const Hostile hostiles[] = {
     {"empty frame", CLOSES, empty_frame},
     {"one byte", CLOSES, one_byte},
@@ -335,6 +361,8 @@ static const Hostile hostiles[] = {
     {"unknown field", STAYS, other_unknown_field},
     {"negative group", STAYS, negative_group},
     {"too many tokens", STAYS, too_many_tokens},
+    {"as many names as there may be", STAYS, most_names},
+    {"too many names", EXCEPTION, too_many_names},
 };
 
 /* Sends the frame, `step` bytes at a time, behind a good request and before another. */
