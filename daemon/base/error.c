@@ -40,6 +40,18 @@ gboolean synclog_status_retryable(int code)
   return FALSE;
 }
 
+gint32 synclog_status_retry_after_ms(int code)
+{
+  switch (code) {
+  case SYNCLOG_OVERLOADED:
+    return 100; /* a queue is emptied quickly */
+  case SYNCLOG_NO_SPACE:
+  case SYNCLOG_NOT_READY:
+    return 1000;
+  }
+  return 0;
+}
+
 gboolean fail(GError **error, SynclogStatus code, const char *format, ...)
 {
   va_list args;

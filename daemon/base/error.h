@@ -50,6 +50,9 @@ const char *synclog_status_name(int code);
 /* Whether the same request can succeed later. */
 gboolean synclog_status_retryable(int code);
 
+/* How long to wait before a retry, as a hint; 0: none. */
+gint32 synclog_status_retry_after_ms(int code);
+
 /* Sets *error and returns FALSE, so that a caller can `return fail(error, …)`. */
 gboolean fail(GError **error, SynclogStatus code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

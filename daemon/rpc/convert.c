@@ -14,6 +14,8 @@ void convert_status_to_thrift(int code, const char *message, SlTStatus *out)
 {
   out->code = (SlTStatusCode)code;
   out->retryable = synclog_status_retryable(code);
+  out->retryAfterMs = synclog_status_retry_after_ms(code);
+  out->__isset_retryAfterMs = out->retryAfterMs > 0;
   if (code == SYNCLOG_OK)
     return;
   out->message = g_strdup(message != NULL ? message : synclog_status_text(code));

@@ -250,6 +250,9 @@ static void put_status(ByteWriter *w, guint16 id, SynclogStatus status, const ch
   if (message != NULL)
     wire_put_string(w, 2, message, strlen(message));
   wire_put_bool(w, 3, synclog_status_retryable(status));
+  gint32 after_ms = synclog_status_retry_after_ms(status);
+  if (after_ms > 0)
+    wire_put_i32(w, 4, (guint32)after_ms);
   byte_writer_u8(w, WIRE_STOP);
 }
 

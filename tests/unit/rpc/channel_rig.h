@@ -12,16 +12,6 @@
 
 static const LogId the_log = {2, 1234567};
 
-#ifdef __SANITIZE_THREAD__
-/* The reference count of a run is GLib's, in a library that is not instrumented: the sanitizer does
- * not see that the last one to let go comes after all others. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-  return "race:entry_run_unref\n";
-}
-#endif
-
 typedef struct Seen {
   GMutex lock;
   GCond cond;
@@ -172,13 +162,13 @@ static inline int peer_accept(const Line *line)
   return fd;
 }
 
-static inline void line_open(Line *line, const char *host, gint64 timeout_ms)
+static inline void line_open(Line *line, const char *host, gint64 connect_ms, gint64 request_ms)
 {
   g_autofree char *address = g_strdup_printf("%s:%u", host, line->port);
   RpcChannelOptions options = {.address = address,
                                .max_frame_size = 1024 * 1024,
-                               .connect_timeout_ms = timeout_ms,
-                               .request_timeout_ms = timeout_ms};
+                               .connect_timeout_ms = connect_ms,
+                               .request_timeout_ms = request_ms};
   static const RpcChannelCallbacks callbacks = {seen_connected, seen_closed, seen_handshake,
                                                 seen_sync, seen_heartbeat};
   line->channel = rpc_channel_new(rpc_loops_get(line->loops, 0), &options, &callbacks, line->seen);
@@ -189,7 +179,7 @@ static inline Line line_new(gint64 timeout_ms)
 {
   Line line = {.loops = rpc_loops_new(1, 1), .seen = seen_new()};
   line.listener = peer_listen(128, &line.port);
-  line_open(&line, "127.0.0.1", timeout_ms);
+  line_open(&line, "127.0.0.1", timeout_ms, timeout_ms);
   return line;
 }
 

@@ -11,7 +11,7 @@ START_TEST(all_requests_reach_a_server)
   Rig *rig = rig_new(&options, 1);
   Line line = {.loops = rpc_loops_new(1, 1), .seen = seen_new(), .listener = -1};
   line.port = rpc_server_port(rig->server);
-  line_open(&line, "127.0.0.1", LONG_MS);
+  line_open(&line, "127.0.0.1", LONG_MS, LONG_MS);
   rpc_channel_connect(line.channel);
   seen_wait(line.seen, &line.seen->connected, 1);
 
@@ -209,7 +209,7 @@ START_TEST(a_connection_ends_once)
   rpc_channel_free(channel);
   ck_assert_uint_eq(seen_count(line.seen, &line.seen->closed), 20);
   ck_assert_int_eq(g_atomic_int_get(&released), 41);
-  line_open(&line, "127.0.0.1", LONG_MS);
+  line_open(&line, "127.0.0.1", LONG_MS, LONG_MS);
   line_free(&line);
 }
 END_TEST
@@ -231,6 +231,67 @@ START_TEST(a_peer_that_goes_away_while_it_is_sent_to)
     seen_wait_closed(line.seen, round, SYNCLOG_NOT_READY);
   }
   entry_run_unref(run);
+  line_free(&line);
+  ck_assert_int_eq(g_atomic_int_get(&released), 1);
+}
+END_TEST
+
+/* Holds a loop until the test lets it go on. */
+typedef struct Gate {
+  GMutex lock;
+  GCond cond;
+  gboolean entered, open;
+} Gate;
+
+static void gate_task(gpointer data)
+{
+  Gate *gate = data;
+  g_mutex_lock(&gate->lock);
+  gate->entered = TRUE;
+  g_cond_broadcast(&gate->cond);
+  while (!gate->open)
+    g_cond_wait(&gate->cond, &gate->lock);
+  g_mutex_unlock(&gate->lock);
+}
+
+static void gate_wait_entered(Gate *gate)
+{
+  g_mutex_lock(&gate->lock);
+  while (!gate->entered)
+    g_cond_wait(&gate->cond, &gate->lock);
+  g_mutex_unlock(&gate->lock);
+}
+
+static void gate_open(Gate *gate)
+{
+  g_mutex_lock(&gate->lock);
+  gate->open = TRUE;
+  g_cond_broadcast(&gate->cond);
+  g_mutex_unlock(&gate->lock);
+}
+
+START_TEST(writing_to_a_peer_that_is_gone)
+{
+  Line line = line_new(LONG_MS);
+  RpcLoop *loop = rpc_loops_get(line.loops, 0);
+  Gate first = {0}, second = {0};
+  gint released = 0;
+  int fd = line_connect(&line);
+  rpc_loop_post(loop, gate_task, &first);
+  gate_wait_entered(&first);
+  /* These two run together, with no look at the socket between them. */
+  rpc_loop_post(loop, gate_task, &second);
+  send_small_sync(&line, 1, &released);
+  gate_open(&first);
+  gate_wait_entered(&second);
+  /* The end of the stream, then a reset: the next write is the one that would raise a signal. */
+  shutdown(fd, SHUT_WR);
+  struct linger hard = {1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  close(fd);
+  gate_open(&second);
+  seen_wait_closed(line.seen, 1, SYNCLOG_NOT_READY);
+  ck_assert_ptr_nonnull(strstr(line.seen->closed_why, g_strerror(EPIPE)));
   line_free(&line);
   ck_assert_int_eq(g_atomic_int_get(&released), 1);
 }
@@ -325,7 +386,7 @@ START_TEST(freed_in_the_middle_of_anything)
     }
     rpc_channel_free(line.channel);
     line.seen->connected = 0; /* no callback runs any more */
-    line_open(&line, "127.0.0.1", LONG_MS);
+    line_open(&line, "127.0.0.1", LONG_MS, LONG_MS);
   }
   ck_assert_uint_eq(seen_count(line.seen, &line.seen->closed), 0);
   line_free(&line);
@@ -336,12 +397,19 @@ END_TEST
 int main(void)
 {
   const TTest *const tests[] = {
-      all_requests_reach_a_server,     records_are_sent_as_they_are,
-      replies_may_come_in_any_order,   a_slow_peer_gets_all_of_it,
-      replies_arrive_byte_by_byte,     refusals_are_replies,
-      a_connection_ends_once,          a_peer_that_goes_away_while_it_is_sent_to,
-      closed_in_the_middle_of_a_reply, no_answer_in_time,
-      an_idle_connection_stays,        what_waits_to_be_sent_is_bounded,
+      all_requests_reach_a_server,
+      records_are_sent_as_they_are,
+      replies_may_come_in_any_order,
+      a_slow_peer_gets_all_of_it,
+      replies_arrive_byte_by_byte,
+      refusals_are_replies,
+      a_connection_ends_once,
+      a_peer_that_goes_away_while_it_is_sent_to,
+      closed_in_the_middle_of_a_reply,
+      writing_to_a_peer_that_is_gone,
+      no_answer_in_time,
+      an_idle_connection_stays,
+      what_waits_to_be_sent_is_bounded,
       freed_in_the_middle_of_anything,
   };
   return RUN_SUITE("channel", tests);

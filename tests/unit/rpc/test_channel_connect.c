@@ -103,11 +103,11 @@ static guint16 closed_port(void)
 }
 
 /* A channel to "peer", with the test's listener as the peer. */
-static Line named_line(gint64 timeout_ms)
+static Line named_line(gint64 connect_ms)
 {
   Line line = {.loops = rpc_loops_new(1, 1), .seen = seen_new()};
   line.listener = peer_listen(16, &line.port);
-  line_open(&line, "peer", timeout_ms);
+  line_open(&line, "peer", connect_ms, LONG_MS);
   return line;
 }
 
@@ -115,7 +115,7 @@ START_TEST(nobody_listens)
 {
   Line line = {.loops = rpc_loops_new(1, 1), .seen = seen_new(), .listener = -1};
   line.port = closed_port();
-  line_open(&line, "127.0.0.1", LONG_MS);
+  line_open(&line, "127.0.0.1", LONG_MS, LONG_MS);
   for (guint i = 1; i <= 5; i++) {
     rpc_channel_connect(line.channel);
     seen_wait_closed(line.seen, i, SYNCLOG_NOT_READY);
@@ -271,7 +271,7 @@ START_TEST(not_connected_to_itself)
   own_port = closed_port();
   Line line = {.loops = rpc_loops_new(1, 1), .seen = seen_new(), .listener = -1};
   line.port = own_port;
-  line_open(&line, "127.0.0.1", LONG_MS);
+  line_open(&line, "127.0.0.1", LONG_MS, LONG_MS);
   rpc_channel_connect(line.channel);
   seen_wait_closed(line.seen, 1, SYNCLOG_NOT_READY);
   ck_assert_uint_eq(seen_count(line.seen, &line.seen->connected), 0);
