@@ -20,7 +20,10 @@ enum TDataType {
   TEXT = 6
 }
 
-/** How the outcome of a request is to be read. 0 and 1 are success; all others changed nothing. */
+/**
+ * How the outcome of a request is to be read. 0 and 1 are success; all others changed nothing, but
+ * for READ_ONLY on a write: its entry may have reached the disk, and be found there after a restart.
+ */
 enum TStatusCode {
   /** Done as asked. */
   OK = 0,

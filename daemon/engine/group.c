@@ -525,6 +525,11 @@ void group_set_retry_waits(Group *group, guint64 basic_wait_ms, guint64 max_wait
     Peer *peer = group->peers->pdata[i];
     peer->backoff.basic_wait_ms = basic_wait_ms;
     peer->backoff.max_wait_ms = max_wait_ms;
+    for (guint k = 0; k < peer->senders->len; k++) {
+      Sender *sender = peer->senders->pdata[k];
+      sender->backoff.basic_wait_ms = basic_wait_ms;
+      sender->backoff.max_wait_ms = max_wait_ms;
+    }
   }
 }
 

@@ -19,6 +19,7 @@ enum {
   HEADER_TIMEOUT_MS = 30000,
   MAX_APPLY_BACKLOG = 64 << 20,
   MICROSECONDS_PER_SECOND = 1000000,
+  RECOVERY_MINUTES = 30,
 };
 
 typedef struct Node {
@@ -275,7 +276,9 @@ gboolean node_run(const Config *config, const char *config_path, GError **error)
   if (running == NULL)
     return FALSE;
   Node node = {.config_path = config_path, .config = running};
-  sd_notify(0, "STATUS=opening the logs and the store");
+  /* Applying what the store lacks may take longer than the unit's TimeoutStartSec. */
+  sd_notifyf(0, "STATUS=opening the logs and the store\nEXTEND_TIMEOUT_USEC=%" G_GINT64_FORMAT,
+             (gint64)RECOVERY_MINUTES * 60 * MICROSECONDS_PER_SECOND);
   gboolean opened = open_node(&node, error);
   if (opened)
     run_main_loop(&node);

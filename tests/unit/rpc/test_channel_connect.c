@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <poll.h>
 
 enum { LONG_MS = 60 * 1000 };
 
@@ -232,6 +233,23 @@ START_TEST(a_resolver_that_hangs)
 }
 END_TEST
 
+START_TEST(an_answer_that_nobody_waits_for)
+{
+  Line line = named_line(100);
+  set_port(0, line.port);
+  set_hanging(TRUE);
+  rpc_channel_connect(line.channel);
+  seen_wait_closed(line.seen, 1, SYNCLOG_TIMEOUT);
+  set_hanging(FALSE);
+  /* It begins no connection by itself. */
+  struct pollfd coming = {.fd = line.listener, .events = POLLIN};
+  ck_assert_int_eq(poll(&coming, 1, 200), 0);
+  ck_assert_uint_eq(seen_count(line.seen, &line.seen->connected), 0);
+  close(line_connect(&line));
+  line_free(&line);
+}
+END_TEST
+
 START_TEST(freed_while_the_resolver_hangs)
 {
   set_hanging(TRUE);
@@ -288,6 +306,7 @@ int main(void)
       all_addresses_are_tried,
       an_address_that_is_silent,
       a_resolver_that_hangs,
+      an_answer_that_nobody_waits_for,
       freed_while_the_resolver_hangs,
       freed_while_the_answer_is_on_its_way,
       not_connected_to_itself,

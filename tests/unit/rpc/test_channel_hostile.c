@@ -55,11 +55,11 @@ static Message reply_to_the_other(gint32 seqid, gint32 sync)
   return handshake_reply(sync, SYNCLOG_OK, TRUE);
 }
 
-static Message sync_for_handshake(gint32 seqid, gint32 sync)
+static Message other_method(gint32 seqid, gint32 sync)
 {
   (void)sync;
-  Message m = reply_begin(THRIFT_REPLY, "syncLog", seqid);
-  put_stop(&m.w);
+  Message m = handshake_reply(seqid, SYNCLOG_OK, TRUE);
+  memcpy(m.bytes + FRAME_LENGTH_SIZE + 8, "heartbeat", strlen("heartbeat"));
   return m;
 }
 
@@ -185,7 +185,7 @@ static const Hostile hostiles[] = {
     {"a sequence id that was not given", SYNCLOG_INVALID, other_seqid},
     {"a negative sequence id", SYNCLOG_INVALID, negative_seqid},
     {"the sequence id of another method", SYNCLOG_INVALID, reply_to_the_other},
-    {"another method", SYNCLOG_INVALID, sync_for_handshake},
+    {"another method", SYNCLOG_INVALID, other_method},
     {"a call", SYNCLOG_INVALID, a_call},
     {"an exception", SYNCLOG_INVALID, an_exception},
     {"an exception to syncLog", SYNCLOG_INTERNAL, an_exception_to_sync},
