@@ -31,8 +31,14 @@ static gboolean apply_run(Store *store, EntryRun *run, GPtrArray *decoded, guint
     Record record = entry_run_record(run, i);
     entries[i] = (StoreEntry){entry_run_log(run), record.index, record.hlc, decoded->pdata[i]};
   }
-  if (!store_apply(store, entries, decoded->len, error))
+  GError *local = NULL;
+  if (!store_apply(store, entries, decoded->len, &local)) {
+    /* Damage of the store is none of the log. */
+    if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT))
+      local->code = SYNCLOG_INTERNAL;
+    g_propagate_error(error, local);
     return FALSE;
+  }
   *out_applied = entries[decoded->len - 1].index;
   *out_hlc = entries[decoded->len - 1].hlc;
   return TRUE;

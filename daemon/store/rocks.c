@@ -18,8 +18,12 @@ static RocksStore *rocks_of(Store *store)
 
 gboolean rocks_fail(GError **error, char *message, const char *what)
 {
-  gboolean full = strstr(message, "No space left") != NULL || strstr(message, "NoSpace") != NULL;
-  fail(error, full ? SYNCLOG_NO_SPACE : SYNCLOG_INTERNAL, "store: %s: %s", what, message);
+  SynclogStatus code = SYNCLOG_INTERNAL;
+  if (strstr(message, "No space left") != NULL || strstr(message, "NoSpace") != NULL)
+    code = SYNCLOG_NO_SPACE;
+  else if (g_str_has_prefix(message, "Corruption"))
+    code = SYNCLOG_CORRUPT;
+  fail(error, code, "store: %s: %s", what, message);
   rocksdb_free(message);
   return FALSE;
 }
@@ -204,6 +208,7 @@ static void rocks_close(Store *parent)
   tombstones_free(store->tombstones);
   g_array_unref(store->progress);
   g_rw_lock_clear(&store->publish_lock);
+  g_clear_error(&store->failure);
   g_free((char *)store->options.directory);
   g_free(store);
 }
@@ -354,6 +359,20 @@ static void put_all_progress(Batch *batch)
   }
 }
 
+/*
+ * After a batch was lost the schema in memory has names and types that are not on disk, and would
+ * never write them: blocks would follow whose names nobody knows after a restart. So the failure
+ * stays until the store is opened anew.
+ */
+static gboolean check_usable(const RocksStore *store, GError **error)
+{
+  if (store->failure == NULL)
+    return TRUE;
+  if (error != NULL)
+    *error = g_error_copy(store->failure);
+  return FALSE;
+}
+
 /* Writes the batch and publishes what belongs to it in one step. */
 static gboolean publish(Batch *batch, GError **error)
 {
@@ -376,12 +395,15 @@ static gboolean publish(Batch *batch, GError **error)
   }
   for (guint i = 0; i < batch->tombstones->len; i++)
     g_free(g_array_index(batch->tombstones, Tombstone, i).measurements);
-  return rocks_fail(error, message, "writing");
+  rocks_fail(&store->failure, message, "writing");
+  return check_usable(store, error);
 }
 
 static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint count, GError **error)
 {
   RocksStore *store = rocks_of(parent);
+  if (!check_usable(store, error))
+    return FALSE;
   Batch batch = {.store = store,
                  .writes = rocksdb_writebatch_create(),
                  .progress = g_array_copy(store->progress),
@@ -407,6 +429,8 @@ static gboolean rocks_reserve(Store *store, const Decoded *decoded, GError **err
 static gboolean rocks_persist(Store *parent, gboolean wait, GError **error)
 {
   RocksStore *store = rocks_of(parent);
+  if (!check_usable(store, error))
+    return FALSE;
   rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
   rocksdb_flushoptions_set_wait(options, wait);
   char *message = NULL;

@@ -18,6 +18,7 @@ typedef struct RocksStore {
   rocksdb_readoptions_t *persisted_options; /* reads what survives a crash */
   Schema *schema;
   gint unpersisted_kib; /* atomic */
+  GError *failure;      /* of a batch; NULL while there was none. The applying thread's */
 
   /* Guards what is published together with a batch: the memtable's new content, tombstones,
    * progress. */

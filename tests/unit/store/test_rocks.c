@@ -262,6 +262,67 @@ START_TEST(p8_damaged_blocks_are_reported)
 }
 END_TEST
 
+/* P8: with the file, and where in it. */
+START_TEST(p8_damaged_files_are_reported)
+{
+  g_autofree char *directory = make_small_store();
+  g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
+  const char *name;
+  guint files = 0;
+  while ((name = g_dir_read_name(dir)) != NULL) {
+    if (!g_str_has_suffix(name, ".sst"))
+      continue;
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    g_autofree char *bytes = NULL;
+    gsize size;
+    ck_assert(g_file_get_contents(path, &bytes, &size, NULL));
+    bytes[20] ^= 1;
+    ck_assert(g_file_set_contents(path, bytes, (gssize)size, NULL));
+    files++;
+  }
+  ck_assert_uint_eq(files, 1);
+  check_open_fails(directory, INTERVAL, SYNCLOG_CORRUPT, ".sst offset 0");
+  remove_tree(directory);
+}
+END_TEST
+
+static gboolean apply_one(Store *store, guint64 index, GError **error)
+{
+  TestWrite write = {0};
+  g_autofree char *name = g_strdup_printf("m%" G_GUINT64_FORMAT, index);
+  tw_cell(&write, "d", (gint64)index, name, TW_INT32(1));
+  g_autoptr(GByteArray) bytes = tw_end(&write);
+  g_autoptr(Decoded) decoded = decode(bytes);
+  StoreEntry entry = {test_log, index, index, decoded};
+  return store_apply(store, &entry, 1, error);
+}
+
+/* P8: the directory goes away under the store, so that nothing can be written out. */
+START_TEST(p8_a_failure_stays)
+{
+  g_autofree char *directory = make_small_store();
+  Store *store = open_rocks(directory);
+  ck_assert(apply_one(store, 6, NULL));
+  remove_tree(directory);
+  g_autoptr(GError) error = NULL;
+  ck_assert(!store_persist(store, TRUE, &error));
+  ck_assert(strstr(error->message, "persisting") != NULL);
+  g_clear_error(&error);
+  ck_assert(!apply_one(store, 7, &error));
+  ck_assert(strstr(error->message, "writing") != NULL);
+  ck_assert_uint_eq(applied_of(store, test_log, FALSE), 6);
+  g_autofree char *first = g_strdup(error->message);
+  g_clear_error(&error);
+  ck_assert(!apply_one(store, 7, &error));
+  ck_assert_str_eq(error->message, first);
+  g_clear_error(&error);
+  ck_assert(!store_persist(store, FALSE, &error));
+  ck_assert_str_eq(error->message, first);
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
 /* --- large answers ------------------------------------------------------------------------------
  */
 
@@ -375,6 +436,8 @@ int main(void)
                                 parameters_are_checked,
                                 p8_damaged_records_are_reported,
                                 p8_damaged_blocks_are_reported,
+                                p8_damaged_files_are_reported,
+                                p8_a_failure_stays,
                                 p7_pages_are_bounded_in_bytes,
                                 p7_aggregates_are_bounded_in_bytes,
                                 p7_scattered_tablets_stay_small};

@@ -1,0 +1,89 @@
+/*
+ * What a single row costs from its bytes to the memtable. The figures are printed, for a person to
+ * compare; what is checked is that all rows arrived.
+ */
+#include "tools.h"
+
+#include <time.h>
+
+enum { ROWS = 200000, COLUMNS = 5, DEVICES = 20, ENTRIES_PER_APPLY = 64, START = 1000000 };
+
+static double cpu_seconds(void)
+{
+  struct timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Some writes that differ in device and time, each of one row. */
+static GPtrArray *make_writes(void)
+{
+  static const char *const names[COLUMNS] = {"temperature", "humidity", "pressure", "voltage",
+                                             "current"};
+  GPtrArray *writes = g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref);
+  for (guint i = 0; i < ROWS; i++) {
+    g_autofree char *device = g_strdup_printf("site.line.machine%u", i % DEVICES);
+    Value values[COLUMNS];
+    for (guint k = 0; k < COLUMNS; k++)
+      values[k] = TW_FLOAT64(20 + (double)((i + k) % 1000) / 100);
+    TestWrite write = {0};
+    tw_row(&write, device, START + (gint64)(i / DEVICES), COLUMNS, names, values);
+    g_ptr_array_add(writes, tw_end(&write));
+  }
+  return writes;
+}
+
+/* The steps of a node for its own writes, each timed over all entries of one apply. */
+static void run(Store *store, const GPtrArray *writes, double seconds[3])
+{
+  const LogId log = {1, 1};
+  for (guint begin = 0; begin < writes->len; begin += ENTRIES_PER_APPLY) {
+    StoreEntry entries[ENTRIES_PER_APPLY];
+    guint count = MIN(ENTRIES_PER_APPLY, writes->len - begin);
+    double at_0 = cpu_seconds();
+    for (guint i = 0; i < count; i++)
+      entries[i] =
+          (StoreEntry){log, begin + i + 1, begin + i + 1, decode(writes->pdata[begin + i])};
+    double at_1 = cpu_seconds();
+    for (guint i = 0; i < count; i++)
+      fast_assert(store_reserve(store, entries[i].decoded, NULL));
+    double at_2 = cpu_seconds();
+    fast_assert(store_apply(store, entries, count, NULL));
+    for (guint i = 0; i < count; i++)
+      store_decoded_free(entries[i].decoded);
+    seconds[0] += at_1 - at_0;
+    seconds[1] += at_2 - at_1;
+    seconds[2] += cpu_seconds() - at_2;
+  }
+}
+
+START_TEST(single_rows)
+{
+  g_autofree char *directory = make_directory();
+  StoreOptions options = {.directory = directory,
+                          .partition_interval = INTERVAL,
+                          .memtable_size = 32 << 20,
+                          .block_cache_size = 8 << 20};
+  Store *store = store_rocks_new(&options, NULL);
+  g_autoptr(GPtrArray) writes = make_writes();
+  double seconds[3] = {0};
+  run(store, writes, seconds);
+  double all = seconds[0] + seconds[1] + seconds[2];
+  printf(
+      "single rows of %d doubles: %.0f rows per CPU second; us per row: decode %.2f, reserve %.2f, "
+      "apply %.2f\n",
+      COLUMNS, ROWS / all, seconds[0] * 1e6 / ROWS, seconds[1] * 1e6 / ROWS,
+      seconds[2] * 1e6 / ROWS);
+  StateDigest digest = digest_of(store);
+  ck_assert_uint_eq(digest.cells, ROWS * COLUMNS);
+  ck_assert_uint_eq(digest.devices, DEVICES);
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {single_rows};
+  return RUN_SUITE("store speed", tests);
+}
