@@ -2,7 +2,9 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK(synclog - error - quark, synclog_error) // clang-format off
+/* clang-format off */
+G_DEFINE_QUARK(synclog-error-quark, synclog_error)
+/* clang-format on */
 
 const char *synclog_status_text(int code)
 {

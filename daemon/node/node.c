@@ -17,7 +17,7 @@ enum {
   HEALTHCHECK_MS = 2000,
   RETENTION_INTERVAL_MS = 1000,
   HEADER_TIMEOUT_MS = 30000,
-  MAX_APPLY_BACKLOG = 64 << 20,
+  MAX_APPLY_BACKLOG = 16 << 20, /* the decoded forms take as much again, and more */
   MICROSECONDS_PER_SECOND = 1000000,
   RECOVERY_MINUTES = 30,
 };

@@ -222,6 +222,8 @@ def mutated_frames(case):
         for _ in range(dice.choice((1, 1, 1, 2, 5))):
             content[dice.randrange(4, len(content))] = dice.choice(
                 (0, 1, 0x7f, 0x80, 0xff, dice.randrange(256)))
+        if content[7] == TMessageType.ONEWAY:
+            content[7] = TMessageType.CALL  # to a oneway message there is no answer to wait for
         raw.send(bytes(content))
         reply = raw.reply()
         if reply is None or reply[0] == TMessageType.EXCEPTION:
