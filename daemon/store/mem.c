@@ -124,14 +124,20 @@ static MemColumn *put_column(MemStore *store, const char *device, const char *me
   return column;
 }
 
+static MemCell *cell_new(gint64 time, const Version *version, const guint8 *value, gsize size)
+{
+  MemCell *cell = g_new0(MemCell, 1);
+  *cell = (MemCell){.time = time, .version = *version, .value = g_bytes_new(value, size)};
+  return cell;
+}
+
 static void put_cell(MemColumn *column, gint64 time, const Version *version, const guint8 *value,
                      gsize size)
 {
   const MemCell *old = g_tree_lookup(column->cells, &time);
   if (old != NULL && version_compare(&old->version, version) > 0)
     return;
-  MemCell *cell = g_new0(MemCell, 1);
-  *cell = (MemCell){.time = time, .version = *version, .value = g_bytes_new(value, size)};
+  MemCell *cell = cell_new(time, version, value, size);
   g_tree_replace(column->cells, &cell->time, cell);
 }
 

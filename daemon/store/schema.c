@@ -44,6 +44,12 @@ static gboolean name_equal(gconstpointer a, gconstpointer b)
   return x->size == y->size && memcmp(x->bytes, y->bytes, x->size) == 0;
 }
 
+/* Of two small ids: GLib's own for 64 bits would give most pairs one of a few values. */
+static guint pair_hash(gconstpointer key)
+{
+  return (guint)(*(const guint64 *)key * G_GUINT64_CONSTANT(0x9E3779B97F4A7C15) >> 32);
+}
+
 static int compare_names(gconstpointer a, gconstpointer b, gpointer data)
 {
   (void)data;
@@ -68,7 +74,7 @@ Schema *schema_new(void)
   schema->by_name = g_hash_table_new_full(name_hash, name_equal, g_free, NULL);
   schema->by_id = g_ptr_array_new_with_free_func(name_free);
   g_ptr_array_add(schema->by_id, NULL);
-  schema->types = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+  schema->types = g_hash_table_new_full(pair_hash, g_int64_equal, g_free, g_free);
   schema->devices = g_tree_new_full(compare_names, NULL, NULL, NULL);
   schema->generation = (guint64)g_atomic_int_add(&generations, 1) + 1;
   return schema;
@@ -445,8 +451,10 @@ GArray *schema_columns(Schema *schema, guint32 device, const char *const *measur
   return columns;
 }
 
-static Device *describe_device(Schema *schema, const Name *name)
+/* Adds to *bytes what it has on the wire, about. */
+static Device *describe_device(Schema *schema, const Name *name, gsize *bytes)
 {
+  enum { MEASUREMENT_BYTES = 32 };
   Device *device = g_new0(Device, 1);
   device->name = g_strdup(name->bytes);
   device->measurements = g_array_new(FALSE, FALSE, sizeof(Measurement));
@@ -455,7 +463,9 @@ static Device *describe_device(Schema *schema, const Name *name)
     const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
     Measurement measurement = {g_strdup(column->name), column->type, column->conflicting};
     g_array_append_val(device->measurements, measurement);
+    *bytes += strlen(column->name) + MEASUREMENT_BYTES;
   }
+  *bytes += name->size + MEASUREMENT_BYTES;
   return device;
 }
 
@@ -463,6 +473,7 @@ GPtrArray *schema_devices(Schema *schema, const char *prefix, const char *after,
                           gboolean *out_more)
 {
   GPtrArray *devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_free);
+  gsize bytes = 0;
   *out_more = FALSE;
   g_rw_lock_reader_lock(&schema->lock);
   GTreeNode *node;
@@ -475,11 +486,11 @@ GPtrArray *schema_devices(Schema *schema, const char *prefix, const char *after,
     const Name *name = g_tree_node_value(node);
     if (prefix != NULL && !g_str_has_prefix(name->bytes, prefix))
       break;
-    if (devices->len == limit) {
+    if (devices->len == limit || bytes > LIMIT_QUERY_BYTES) {
       *out_more = TRUE;
       break;
     }
-    g_ptr_array_add(devices, describe_device(schema, name));
+    g_ptr_array_add(devices, describe_device(schema, name, &bytes));
   }
   g_rw_lock_reader_unlock(&schema->lock);
   return devices;

@@ -158,8 +158,8 @@ static inline Aggregate *store_aggregate(Store *store, const AggregateQuery *que
   return store->ops->aggregate(store, query, error);
 }
 
-/* Device* sorted by name, at most `limit`, names beginning with `prefix` and behind `after` (both
- * may be NULL). Devices whose every cell was deleted are still listed. */
+/* Device* sorted by name, at most `limit` or LIMIT_QUERY_BYTES, names beginning with `prefix` and
+ * behind `after` (both may be NULL). Devices whose every cell was deleted are still listed. */
 static inline GPtrArray *store_series(Store *store, const char *prefix, const char *after,
                                       guint limit, gboolean *out_more, GError **error)
 {

@@ -68,25 +68,40 @@ static inline void put_row(GRand *random, TestWrite *write, const char *device)
   tw_row(write, device, random_time(random), count, names, values);
 }
 
+typedef struct RandomTablet {
+  gint64 times[12];
+  guint rows, count;
+  Column *columns[MEASUREMENTS];
+} RandomTablet;
+
+static inline void random_tablet_fill(GRand *random, RandomTablet *tablet)
+{
+  tablet->rows = (guint)g_rand_int_range(random, 1, G_N_ELEMENTS(tablet->times) + 1);
+  tablet->count = (guint)g_rand_int_range(random, 1, MEASUREMENTS + 1);
+  for (guint row = 0; row < tablet->rows; row++)
+    tablet->times[row] = random_time(random);
+  for (guint i = 0; i < tablet->count; i++) {
+    Column *column = tablet->columns[i] = column_new(measurements[i], random_type(random, i));
+    for (guint row = 0; row < tablet->rows; row++) {
+      Value value = random_value(random, column->type);
+      tw_append(column, g_rand_int_range(random, 0, 4) == 0 ? NULL : &value);
+    }
+    column_finish(column);
+  }
+}
+
+static inline void random_tablet_clear(RandomTablet *tablet)
+{
+  for (guint i = 0; i < tablet->count; i++)
+    column_free(tablet->columns[i]);
+}
+
 static inline void put_tablet(GRand *random, TestWrite *write, const char *device)
 {
-  gint64 at[12];
-  guint rows = (guint)g_rand_int_range(random, 1, G_N_ELEMENTS(at) + 1);
-  Column *columns[MEASUREMENTS];
-  guint count = (guint)g_rand_int_range(random, 1, MEASUREMENTS + 1);
-  for (guint row = 0; row < rows; row++)
-    at[row] = random_time(random);
-  for (guint i = 0; i < count; i++) {
-    columns[i] = column_new(measurements[i], random_type(random, i));
-    for (guint row = 0; row < rows; row++) {
-      Value value = random_value(random, columns[i]->type);
-      tw_append(columns[i], g_rand_int_range(random, 0, 4) == 0 ? NULL : &value);
-    }
-    column_finish(columns[i]);
-  }
-  tw_tablet(write, device, at, rows, columns, count);
-  for (guint i = 0; i < count; i++)
-    column_free(columns[i]);
+  RandomTablet tablet;
+  random_tablet_fill(random, &tablet);
+  tw_tablet(write, device, tablet.times, tablet.rows, tablet.columns, tablet.count);
+  random_tablet_clear(&tablet);
 }
 
 static inline void put_range(GRand *random, TestWrite *write, const char *device)

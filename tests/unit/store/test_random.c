@@ -122,11 +122,101 @@ START_TEST(p3_any_interleaving_gives_one_state)
 }
 END_TEST
 
+/* --- one write and its parts --------------------------------------------------------------------
+ */
+
+/* The parts of a write each alone, in the order in which they have effect. */
+typedef struct Parts {
+  TestWrite joined;
+  GPtrArray *singles; /* GByteArray: a write of one delete or one row */
+} Parts;
+
+static void keep_single(Parts *parts, TestWrite *single)
+{
+  g_ptr_array_add(parts->singles, tw_end(single));
+}
+
+/* Both get the same part: the encoded list elements are copied over. */
+static void add_part(Parts *parts, guint kind, TestWrite *single)
+{
+  const GByteArray *bytes = single->parts[kind].bytes;
+  tw_raw(tw_part(&parts->joined, kind), bytes->data, bytes->len);
+  keep_single(parts, single);
+}
+
+/* Row by row, what is missing left out. */
+static void add_tablet(Parts *parts, GRand *random)
+{
+  RandomTablet tablet;
+  random_tablet_fill(random, &tablet);
+  tw_tablet(&parts->joined, "d", tablet.times, tablet.rows, tablet.columns, tablet.count);
+  for (guint row = 0; row < tablet.rows; row++) {
+    const char *names[MEASUREMENTS];
+    Value values[MEASUREMENTS];
+    guint count = 0;
+    for (guint i = 0; i < tablet.count; i++) {
+      names[count] = measurements[i];
+      count += column_get(tablet.columns[i], row, &values[count]);
+    }
+    TestWrite single = {0};
+    if (count > 0) {
+      tw_row(&single, "d", tablet.times[row], count, names, values);
+      keep_single(parts, &single);
+    }
+    for (guint i = 0; i < count; i++)
+      value_clear(&values[i]);
+  }
+  random_tablet_clear(&tablet);
+}
+
+static Parts random_parts(GRand *random)
+{
+  Parts parts = {.singles = g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref)};
+  TestWrite single = {0};
+  for (gint32 n = g_rand_int_range(random, 0, 3); n > 0; n--) {
+    put_range(random, &single, "d");
+    add_part(&parts, 0, &single);
+  }
+  for (gint32 n = g_rand_int_range(random, 1, 12); n > 0; n--) {
+    const char *const names[] = {"a", "b"};
+    DataType type = g_rand_int_range(random, 0, 3) == 0 ? random_type(random, 0) : DATA_DOUBLE;
+    const Value values[] = {random_value(random, type), random_value(random, DATA_INT32)};
+    if (g_rand_int_range(random, 0, 4) == 0)
+      put_row(random, &single, "d");
+    else /* with the columns of the row before, mostly */
+      tw_row(&single, "d", random_time(random), 2, names, values);
+    add_part(&parts, 1, &single);
+  }
+  for (gint32 n = g_rand_int_range(random, 0, 3); n > 0; n--)
+    add_tablet(&parts, random);
+  return parts;
+}
+
+/* So the joining of rows, the sorting and the splitting change nothing. */
+START_TEST(a_write_is_its_parts_one_by_one)
+{
+  g_autoptr(GRand) random = g_rand_new_with_seed(20260401);
+  Store *joined = open_mem(), *split = open_mem();
+  guint64 index = 0;
+  for (guint64 i = 1; i <= 400; i++) {
+    Parts parts = random_parts(random);
+    apply_write(joined, logs[0], i, i * 1000, &parts.joined);
+    for (guint k = 0; k < parts.singles->len; k++)
+      apply_bytes(split, logs[0], ++index, i * 1000 + k, parts.singles->pdata[k]);
+    g_ptr_array_unref(parts.singles);
+    fast_assert_msg(same_digest(digest_of(joined), digest_of(split)), "write %u", (guint)i);
+  }
+  store_close(joined);
+  store_close(split);
+}
+END_TEST
+
 int main(void)
 {
   Suite *suite = suite_create("store random");
   TCase *cases = tcase_create("store random");
   tcase_set_timeout(cases, 120);
+  tcase_add_test(cases, a_write_is_its_parts_one_by_one);
   tcase_add_loop_test(cases, p3_any_interleaving_gives_one_state, 0, 12);
   suite_add_tcase(suite, cases);
   SRunner *runner = srunner_create(suite);

@@ -401,6 +401,39 @@ START_TEST(p7_aggregates_are_bounded_in_bytes)
 }
 END_TEST
 
+START_TEST(p7_series_are_bounded_in_bytes)
+{
+  enum { DEVICES = 240, MEASUREMENTS = 220 };
+  g_autofree char *directory = make_directory();
+  Store *store = open_rocks(directory);
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+  Value values[MEASUREMENTS];
+  for (guint i = 0; i < MEASUREMENTS; i++) {
+    g_ptr_array_add(names, g_strdup_printf("%0*u", LIMIT_NAME_SIZE, i));
+    values[i] = TW_INT32(1);
+  }
+  for (guint i = 0; i < DEVICES; i++) {
+    g_autofree char *device = g_strdup_printf("device %03u", i);
+    TestWrite write = {0};
+    tw_row(&write, device, 1, MEASUREMENTS, (const char *const *)names->pdata, values);
+    apply_write(store, test_log, 1 + i, 1 + i, &write);
+  }
+  g_autofree char *after = NULL;
+  guint devices = 0, pages = 0;
+  for (gboolean more = TRUE; more; pages++) {
+    g_autoptr(GPtrArray) page = store_series(store, NULL, after, 1000, &more, NULL);
+    ck_assert_uint_gt(page->len, 0);
+    devices += page->len;
+    g_free(after);
+    after = g_strdup(((Device *)page->pdata[page->len - 1])->name);
+  }
+  ck_assert_uint_eq(devices, DEVICES);
+  ck_assert_uint_eq(pages, 2);
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
 /* A write whose rows are all in partitions of their own, in as many columns as fit. */
 START_TEST(p7_scattered_tablets_stay_small)
 {
@@ -440,6 +473,7 @@ int main(void)
                                 p8_a_failure_stays,
                                 p7_pages_are_bounded_in_bytes,
                                 p7_aggregates_are_bounded_in_bytes,
+                                p7_series_are_bounded_in_bytes,
                                 p7_scattered_tablets_stay_small};
   return RUN_SUITE("store rocks", tests);
 }

@@ -361,22 +361,24 @@ START_TEST(joins_rows)
   static const char *const swapped[] = {"b", "a"};
   const Value values[] = {TW_FLOAT64(1), TW_FLOAT64(2)};
   const Value texts[] = {TW_FLOAT64(1), TW_TEXT("x")};
+  const Value others[] = {TW_FLOAT64(1), TW_INT64(2)};
   TestWrite write = {0};
   for (guint i = 0; i < 5; i++)
     tw_row(&write, "d", 10 - i, 2, names, values); /* 1 block, one column list */
   tw_row(&write, "d", 200, 2, names, values);      /* + 1 block */
   tw_row(&write, "e", 20, 2, names, values);       /* + 1 */
   tw_row(&write, "e", 20, 2, swapped, values);     /* + 1 */
+  tw_row(&write, "e", 20, 2, swapped, others);     /* + 1 */
   tw_row(&write, "e", 21, 2, names, texts);        /* + 1 */
   tw_row(&write, "e", 22, 2, names, texts);        /* + 1 */
   g_autoptr(GByteArray) bytes = tw_end(&write);
   g_autoptr(Decoded) decoded = decode(bytes);
-  ck_assert_uint_eq(decoded->blocks->len, 6);
-  ck_assert_uint_eq(decoded->columns->len, 10);
-  ck_assert_uint_eq(store_decoded_points(decoded), 20);
-  ck_assert_uint_eq(store_decoded_rows(decoded), 10);
-  static const guint32 ordinals[] = {0, 0, 6, 7, 8, 9};
-  for (guint i = 0; i < 6; i++)
+  ck_assert_uint_eq(decoded->blocks->len, 7);
+  ck_assert_uint_eq(decoded->columns->len, 12);
+  ck_assert_uint_eq(store_decoded_points(decoded), 22);
+  ck_assert_uint_eq(store_decoded_rows(decoded), 11);
+  static const guint32 ordinals[] = {0, 0, 6, 7, 8, 9, 10};
+  for (guint i = 0; i < 7; i++)
     ck_assert_uint_eq(g_array_index(decoded->blocks, DecodedBlock, i).ordinal, ordinals[i]);
 }
 END_TEST
