@@ -31,6 +31,7 @@ typedef struct Node {
   Service *service;
   RpcServer *clients, *peers;
   GMainLoop *main_loop;
+  guint reload_source;
   gboolean stopping;
   GError *failure;
 } Node;
@@ -120,6 +121,8 @@ static gboolean open_servers(Node *node, GError **error)
   return node->clients != NULL;
 }
 
+static void watch_signals(Node *node);
+
 static gboolean open_node(Node *node, GError **error)
 {
   const Config *config = node->config;
@@ -132,6 +135,7 @@ static gboolean open_node(Node *node, GError **error)
   if (!open_replica(node, error))
     return FALSE;
   node->service = service_new(node->replica, config);
+  watch_signals(node); /* before anybody can know that it runs */
   if (!open_servers(node, error))
     return FALSE;
   service_set_servers(node->service, node->clients, node->peers);
@@ -173,6 +177,7 @@ static void close_node(Node *node)
   g_clear_pointer(&node->service, service_free);
   g_clear_pointer(&node->loops, rpc_loops_free);
   g_clear_pointer(&node->identity, identity_free);
+  g_clear_pointer(&node->main_loop, g_main_loop_unref);
 }
 
 /* --- running ------------------------------------------------------------------------------------
@@ -246,16 +251,21 @@ static gboolean on_watchdog(gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-static void run_main_loop(Node *node)
+/* They take effect when the main loop runs. */
+static void watch_signals(Node *node)
 {
   node->main_loop = g_main_loop_new(NULL, FALSE);
-  guint sources[5] = {g_unix_signal_add(SIGHUP, on_reload_signal, node),
-                      g_timeout_add(1000, on_second, node)};
+  node->reload_source = g_unix_signal_add(SIGHUP, on_reload_signal, node);
   g_unix_signal_add(SIGTERM, on_stop_signal, node);
   g_unix_signal_add(SIGINT, on_stop_signal, node);
+}
+
+static void run_main_loop(Node *node)
+{
+  guint sources[] = {g_timeout_add(1000, on_second, node), 0};
   guint64 watchdog_us = 0;
   if (sd_watchdog_enabled(0, &watchdog_us) > 0 && watchdog_us > 0)
-    sources[2] = g_timeout_add((guint)(watchdog_us / 1000 / 3), on_watchdog, node);
+    sources[1] = g_timeout_add((guint)(watchdog_us / 1000 / 3), on_watchdog, node);
   sd_notifyf(0, "READY=1\nSTATUS=serving clients on %s, peers on %s", node->config->client_listen,
              node->config->replication_listen);
   g_message("node %u serves clients on %s, peers on %s", node->config->node_id,
@@ -265,7 +275,7 @@ static void run_main_loop(Node *node)
   for (guint i = 0; i < G_N_ELEMENTS(sources); i++)
     if (sources[i] != 0)
       g_clear_handle_id(&sources[i], g_source_remove);
-  g_clear_pointer(&node->main_loop, g_main_loop_unref);
+  g_clear_handle_id(&node->reload_source, g_source_remove);
 }
 
 gboolean node_run(const Config *config, const char *config_path, GError **error)

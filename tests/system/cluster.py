@@ -25,7 +25,7 @@ class Failed(AssertionError):
 # What no log of a daemon may hold.
 _ALARMS = re.compile(r"ERROR: AddressSanitizer|runtime error:|WARNING: ThreadSanitizer|"
                      r"ERROR: LeakSanitizer|ThreadSanitizer:DEADLYSIGNAL|GLib.*-CRITICAL|"
-                     r"GLib-GObject.*-WARNING|\bassertion failed\b|Bail out!")
+                     r"GLib-GObject.*-WARNING|\bassertion (failed|'.*' failed)|Bail out!")
 
 
 # --- ports ----------------------------------------------------------------------------------------

@@ -57,7 +57,9 @@ def is_closed(raw, timeout):
 @test
 def more_connections_than_allowed(case):
     node = case.cluster(1, {"client.max_connections": 20})[1]
-    taken = [Raw(node.address, case.patience(10)) for _ in range(20)]
+    counting = node.client()
+    case.eventually("nobody else is connected", lambda: counting.status().connections == 1)
+    taken = [Raw(node.address, case.patience(10)) for _ in range(19)]
     for raw in taken:
         raw.send(frame(header("info") + b"\x00"))
         expect(raw.reply() is not None, "a connection within the limit is closed")
@@ -77,6 +79,7 @@ def more_connections_than_allowed(case):
     case.eventually("there is room again", served)
     for raw in taken[5:]:
         raw.connection.close()
+    counting.close()
 
 
 @test

@@ -89,6 +89,20 @@ def a_stop_while_starting(case):
 
 
 @test
+def a_reload_right_after_the_start(case):
+    """From the moment on that it answers, no SIGHUP kills it, and a SIGTERM is a clean stop."""
+    node = case.node(node_id=1)
+    for number in range(case.scaled(10, least=5)):
+        node.launch()
+        case.eventually("it answers", node.is_ready, pause=0.0005)
+        if number % 2:
+            node.signal(signal.SIGHUP)
+            with node.client() as client:
+                client.insert("d", number, {"v": number})
+        node.stop()
+
+
+@test
 def sighup_reloads(case):
     node = case.cluster(1, {"log.level": "info"})[1]
 
