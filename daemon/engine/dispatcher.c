@@ -315,8 +315,13 @@ void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *
     group->ports.work(group->ports.ctx);
     return;
   }
-  if (read == NULL) {
-    /* Acknowledged, but not yet synced (wal_sync): it can be read in a moment. */
+  /* The WAL may be ahead: what was synced just now is not published yet, and not to be sent. */
+  guint64 durable = sender->log->durable;
+  guint count = read == NULL || entry_run_first_index(read) > durable
+                    ? 0
+                    : (guint)MIN(entry_run_count(read), durable - entry_run_first_index(read) + 1);
+  if (count == 0) {
+    /* Or it is behind: acknowledged, but not yet synced (wal_sync). It can be read in a moment. */
     sender->paused_until_us = now_us + READ_AGAIN_US;
     group->ports.work(group->ports.ctx);
     return;
@@ -324,8 +329,8 @@ void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *
   if (from == sync_window_next(sender->window) && sync_window_has_room(sender->window)) {
     g_autoptr(SyncBatch) batch = sync_batch_new(group->options.group, log);
     batch->from_wal = TRUE;
-    sync_batch_add(batch, read, 0, entry_run_count(read));
-    peer->entries_from_wal += entry_run_count(read);
+    sync_batch_add(batch, read, 0, count);
+    peer->entries_from_wal += count;
     send_batch(group, peer, sender, g_steal_pointer(&batch));
   }
   pump(group, peer, now_us);

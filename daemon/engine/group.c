@@ -80,6 +80,7 @@ Group *group_new(const GroupOptions *options, const GroupPorts *ports)
   group->reads = g_ptr_array_new();
   group->next_index = 1;
   group->next_cookie = 1;
+  group->refusal_noted_us = G_MININT64 / 2;
   const GArray *members = options->membership->members;
   for (guint i = 0; i < members->len; i++)
     if (g_array_index(members, guint32, i) != group->self)
@@ -398,6 +399,10 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
                                 .max_frame_size = group->options.max_frame_size};
   out_reply->status = judge(group, handshake, &out_reply->message);
   if (out_reply->status != SYNCLOG_OK) {
+    /* Any stranger can cause these: one a second is enough. */
+    if (now_us < group->refusal_noted_us + G_USEC_PER_SEC)
+      return;
+    group->refusal_noted_us = now_us;
     group_note(group, G_LOG_LEVEL_WARNING, "handshake of node %u refused: %s", handshake->node_id,
                out_reply->message != NULL ? out_reply->message : "the node stops");
     return;

@@ -127,6 +127,7 @@ struct Group {
 
   gsize apply_backlog; /* bytes at the store */
   gint64 retention_at_us;
+  gint64 refusal_noted_us; /* when a refused handshake was last told */
   guint64 next_cookie;
   GPtrArray *reads; /* ReadWait */
 

@@ -80,6 +80,7 @@ struct FakeNode {
   gboolean disk_broken; /* appends and syncs fail for good */
   gboolean reads_fail;
   gboolean reads_find_nothing;
+  gboolean reads_run_ahead; /* the WAL has a record more than the group was told of */
   gboolean apply_paused;
 
   /* What happened. */

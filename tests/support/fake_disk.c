@@ -89,6 +89,26 @@ static EntryRun *run_of_records(const FakeLog *log, guint64 from, guint64 to)
                        (GDestroyNotify)g_byte_array_unref);
 }
 
+/* The run and one record behind it, of a commit that is synced and not yet published. */
+static EntryRun *run_ahead(EntryRun *run)
+{
+  static const guint8 data[] = "synced a moment ago";
+  gsize size;
+  const guint8 *records = entry_run_bytes(run, &size);
+  LogId log = entry_run_log(run);
+  guint64 last = entry_run_last_index(run);
+  GByteArray *bytes = g_byte_array_new();
+  g_byte_array_append(bytes, records, (guint)size);
+  guint8 record[sizeof data + RECORD_OVERHEAD_SIZE];
+  size = record_write(record_seed(log), last + 1, 1, data, sizeof data, record);
+  g_byte_array_append(bytes, record, (guint)size);
+  EntryRun *longer =
+      entry_run_new(log, entry_run_first_index(run), entry_run_count(run) + 1, bytes->data,
+                    bytes->len, bytes, (GDestroyNotify)g_byte_array_unref);
+  entry_run_unref(run);
+  return longer;
+}
+
 /* P4: what an index means is said once. */
 static void check_truth(FakeCluster *cluster, LogId id, guint64 index, GBytes *record)
 {
@@ -319,6 +339,8 @@ static void on_read(FakeCluster *cluster, Event *event)
            bytes + g_bytes_get_size(record_of(log, to + 1)) <= job->max_bytes)
       bytes += g_bytes_get_size(record_of(log, ++to));
     run = run_of_records(log, job->from, to);
+    if (node->reads_run_ahead && to == log->durable)
+      run = run_ahead(run);
   }
   group_on_read(node->group, event->peer, job->log, job->from, run, error, cluster->now_us);
 }

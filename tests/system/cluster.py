@@ -206,18 +206,25 @@ class Node:
         self.wait_stopped(timeout)
 
     def kill(self):
-        """kill -9."""
+        """kill -9. That it was still there is checked: a crash must not pass for this kill."""
+        self.check_alive()
         self._may_be_dead = True
         self.process.kill()
         self.process.wait()
 
     def kill_quietly(self):
         if self.running:
+            self._may_be_dead = True
             self.signal(signal.SIGCONT)
-            self.kill()
+            self.process.kill()
+            self.process.wait()
 
     def pause(self):
+        """SIGSTOP, and waits until every thread has taken it."""
         self.signal(signal.SIGSTOP)
+        self.case.eventually("%s stands still" % self, lambda: all(
+            _thread_state(self.pid, thread) == "T"
+            for thread in os.listdir("/proc/%d/task" % self.pid)), pause=0.001)
 
     def resume(self):
         self.signal(signal.SIGCONT)
@@ -295,6 +302,11 @@ class Node:
         found = _ALARMS.search(self.log_text())
         if found:
             raise Failed("%s: its log says %r" % (self, found.group(0)))
+
+
+def _thread_state(pid, thread):
+    with open("/proc/%d/task/%s/stat" % (pid, thread), encoding="ascii") as file:
+        return file.read().rsplit(")", 1)[1].split()[0]
 
 
 def describe_exit(code):

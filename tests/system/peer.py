@@ -51,7 +51,7 @@ def hlc_now():
 def encode(struct_):
     """The binary encoding of a Thrift struct."""
     memory = TMemoryBuffer()
-    type(struct_).write(struct_, TBinaryProtocolAccelerated(memory))
+    struct_.write(TBinaryProtocolAccelerated(memory))
     return memory.getvalue()
 
 

@@ -1,5 +1,7 @@
 """Two leaders that can't see each other change the same data. All nodes choose the same outcome."""
 
+import time
+
 from case import expect, expect_equal, test
 from synclog_client import DataType, TWrite, TypeMismatch, make_row
 
@@ -16,14 +18,24 @@ def everywhere(cluster, device, wanted):
         expect_equal(rows(node, device), wanted, "%s: %s" % (node, device))
 
 
+def next_millisecond():
+    """Nodes that do not see each other order their writes by milliseconds: what a test calls later
+    must be so by their clocks."""
+    begin = int(time.time() * 1000)
+    while int(time.time() * 1000) < begin + 2:
+        pass
+
+
 def put(node, device, values):
     """One entry with the rows {timestamp: value}."""
+    next_millisecond()
     with node.client() as client:
         client.write(TWrite(rows=[make_row(device, at, {"v": value})
                                   for at, value in values.items()]))
 
 
 def remove(node, device, start, end):
+    next_millisecond()
     with node.client() as client:
         client.delete(device, start, end)
 
@@ -131,6 +143,7 @@ def deletes_of_some_measurements(case):
     cluster.cut(1)
     with cluster[2].client() as client:
         client.delete("d", 3, 6, measurements=["a"])
+    next_millisecond()
     with cluster[1].client() as client:
         client.insert("d", 4, {"a": 44})
         client.delete("d", 5, 8, measurements=["b"])
@@ -150,6 +163,7 @@ def two_types_of_one_measurement(case):
     cluster.cut(1)
     with cluster[1].client() as client:
         client.insert_rows("d", [(at, {"m": at + 0.5}) for at in range(5)])
+    next_millisecond()
     with cluster[2].client() as client:
         client.insert_rows("d", [(at, {"m": "text %d" % at}) for at in range(3, 8)])
     cluster.heal()

@@ -1,5 +1,6 @@
 """Disks that are full or fail. These need root, and say so where they can't run."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -31,10 +32,14 @@ def fill(folder, leave=0):
     path = os.path.join(folder, "filler")
     left = os.statvfs(folder)
     size = left.f_bavail * left.f_bsize - leave
-    with open(path, "wb") as file:
+    with open(path, "wb", buffering=0) as file:
         chunk = bytes(1 << 16)
-        while size > 0:
-            size -= file.write(chunk[:min(size, len(chunk))])
+        try:
+            while size > 0:
+                size -= file.write(chunk[:min(size, len(chunk))])
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
     return path
 
 

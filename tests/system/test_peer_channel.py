@@ -5,6 +5,8 @@ from case import expect, expect_equal, test
 from cluster import free_port
 from peer import Log, Peer, hlc_now, record
 from synclog_client import Status
+from synclog.peer.ttypes import THeartbeatReq
+from synclog.types.ttypes import TGroupProgress
 
 
 def lone_node(case, **config):
@@ -266,11 +268,14 @@ def clocks_that_go_wrong(case):
             peer.sync(log, 1, 5)
         except OSError:
             pass
-    with Peer(node, 3) as peer:
-        try:
-            peer.handshake(hlc=-1)
-        except OSError:
-            pass
+    far = hlc_now() + (1000 * 86400 * 1000 << 16)
+    for hlc in (-1, -2 ** 63, 2 ** 63 - 1, far):
+        with Peer(node, 3) as peer:
+            try:
+                peer.handshake(hlc=hlc)
+                peer.call("heartbeat", THeartbeatReq(3, TGroupProgress(0, []), hlc))
+            except OSError:
+                pass
     with node.client() as client:
         for i in range(3):
             client.insert("own", i, {"v": i})

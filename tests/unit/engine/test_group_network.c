@@ -396,6 +396,23 @@ START_TEST(unreadable_wal_is_told_and_tried_again)
 }
 END_TEST
 
+/* A read of the WAL may overtake the telling that its end is durable: that part is not sent yet. */
+START_TEST(read_beyond_what_is_durable_is_cut)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 21);
+  fake_start(cluster, 1, FALSE);
+  write_many(cluster, 1, 50);
+  fake_run_for(cluster, 10000);
+  fake_kill(cluster, 1);
+  fake_start(cluster, 1, FALSE); /* the tail is empty, the peer is served from the WAL */
+  cluster->nodes[1].reads_run_ahead = TRUE;
+  fake_start(cluster, 2, FALSE);
+  fake_run_until_equal(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_ge(cluster->nodes[1].reads, 1);
+  ck_assert_uint_eq(fake_written(cluster, 2, fake_own_log(cluster, 1)), 50);
+}
+END_TEST
+
 /* With a wal_sync weaker than group, what is acknowledged may not be readable for a moment. */
 START_TEST(empty_read_is_not_repeated_without_end)
 {
@@ -502,6 +519,7 @@ int main(void)
                                 tail_is_bounded_by_bytes_too,
                                 batches_are_bounded,
                                 no_batch_is_too_small_for_one_entry,
+                                read_beyond_what_is_durable_is_cut,
                                 unreadable_wal_is_told_and_tried_again,
                                 empty_read_is_not_repeated_without_end,
                                 both_sides_of_a_partition_go_on,
