@@ -1,7 +1,7 @@
 /*
  * What all fuzz targets share. A target is one file with fuzz_one() and fuzz_seeds(); what it finds
- * wrong it says by g_assert. Warnings of the code under test are swallowed, critical messages of GLib
- * end the run. One thread.
+ * wrong it says by g_assert. Warnings of the code under test are swallowed, critical messages of
+ * GLib end the run. One thread.
  */
 #pragma once
 

@@ -1,4 +1,5 @@
-/* The reorder queue as a sequence of operations, against a list that is searched from end to end. */
+/* The reorder queue as a sequence of operations, against a list that is searched from end to end.
+ */
 #include "core/reorder.h"
 #include "fuzz/fuzz.h"
 
@@ -74,8 +75,8 @@ static void run_push(Reorder *reorder, Model *model, FuzzInput *in)
   first = first > 8 ? first - 8 : 1;
   Item *item = g_new(Item, 1);
   *item = (Item){.first = first, .last = first + fuzz_u8(in) % 12};
+  ReorderVerdict wanted = push(model, item); /* before: the queue frees what it drops */
   ReorderVerdict verdict = reorder_push(reorder, item->first, item->last, item);
-  ReorderVerdict wanted = push(model, item);
   g_assert(verdict == wanted);
   if (verdict != REORDER_ACCEPTED)
     g_free(item);
@@ -123,9 +124,9 @@ void fuzz_one(const guint8 *bytes, gsize size)
 void fuzz_seeds(void)
 {
   static const guint8 in_order[] = {4, 0, 0, 8, 3, 0, 12, 3, 200, 200};
-  static const guint8 overlaps[] = {2,  3,  0,   20, 5, 0,  18, 9, 0,   12, 3,
-                                    0,  11, 11,  200, 0, 24, 1, 245, 9,  0, 30,
-                                    2,  0,  28,  2,  200, 250, 7, 0, 8, 0, 200};
+  static const guint8 overlaps[] = {2, 3,  0,  20,  5,   0,   18, 9,   0, 12, 3,
+                                    0, 11, 11, 200, 0,   24,  1,  245, 9, 0,  30,
+                                    2, 0,  28, 2,   200, 250, 7,  0,   8, 0,  200};
   fuzz_seed("in-order", in_order, sizeof in_order);
   fuzz_seed("overlaps", overlaps, sizeof overlaps);
 }
