@@ -139,6 +139,9 @@ void identity_free(Identity *identity)
 gboolean identity_begin_incarnation(Identity *identity, guint64 now_us, GError **error)
 {
   guint64 before = identity->incarnation;
+  if (before >= G_MAXINT64)
+    return fail(error, SYNCLOG_CORRUPT, "%s/" FILE_NAME ": no incarnation can follow the last one",
+                identity->directory);
   identity->incarnation = MAX(before + 1, now_us);
   if (save(identity, error))
     return TRUE;
