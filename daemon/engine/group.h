@@ -220,6 +220,12 @@ void group_on_read(Group *group, guint32 peer, LogId log, guint64 from, EntryRun
  */
 gboolean group_wait_applied(Group *group, gpointer read, const GArray *tokens, gint64 deadline_us);
 
+/*
+ * While the store is stuck (it can apply nothing, its disk being full) reads do not wait for what
+ * this node has acknowledged itself: old values are better than none. Tokens are waited for.
+ */
+void group_set_store_stuck(Group *group, gboolean stuck);
+
 /* This node's progress, transfer full. */
 Progress *group_progress(const Group *group);
 

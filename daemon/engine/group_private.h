@@ -129,7 +129,8 @@ struct Group {
   gint64 retention_at_us;
   gint64 refusal_noted_us; /* when a refused handshake was last told */
   guint64 next_cookie;
-  GPtrArray *reads; /* ReadWait */
+  GPtrArray *reads;     /* ReadWait */
+  gboolean store_stuck; /* reads do not wait for own entries */
 
   guint64 writes, writes_refused, entries_applied, entries_duplicate;
 };

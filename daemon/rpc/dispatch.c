@@ -510,7 +510,7 @@ void dispatch_frame(ServerLoop *part, RpcConn *conn, guint64 number, Frame *fram
   FrameHeader header;
   HeaderVerdict verdict = frame_header_parse(call->frame.bytes, call->frame.size, &header);
   if (verdict == HEADER_BROKEN) {
-    g_info("closing the connection of %s: no Thrift message", conn_address(conn));
+    conn_note_closing(conn, "no Thrift message");
     call->flags |= CONN_CLOSE;
     call_finish(call, NULL);
     return;
