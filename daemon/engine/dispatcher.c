@@ -36,13 +36,20 @@ static Sender *find_sender(const Peer *peer, LogId id)
   return NULL;
 }
 
-/* Senders for all logs that this peer is offered; the own log comes first, it is the busy one. */
+/* Whether this node is to send the log to the peer: unasked, or since the peer asked for it. */
+static gboolean is_for(const Group *group, const Peer *peer, LogId log)
+{
+  if (routing_sends(group->self, peer->id, log, peer->incarnation))
+    return TRUE;
+  return log.origin != peer->id && handover_is_wanted(peer, log);
+}
+
+/* Senders for all logs that this peer is to get; the own log comes first, it is the busy one. */
 static void make_senders(Group *group, Peer *peer)
 {
   for (guint i = 0; i < group->logs->len; i++) {
     Log *log = group->logs->pdata[i];
-    if (!routing_sends(group->self, peer->id, log->id, peer->incarnation) ||
-        find_sender(peer, log->id) != NULL)
+    if (find_sender(peer, log->id) != NULL || !is_for(group, peer, log->id))
       continue;
     const LogProgress *theirs = progress_find(peer->progress, log->id);
     Sender *sender = g_new0(Sender, 1);
@@ -53,6 +60,17 @@ static void make_senders(Group *group, Peer *peer)
                  group->options.max_retry_wait_ms,
                  group->options.random_seed ^ peer->id ^ log->id.incarnation);
     g_ptr_array_insert(peer->senders, log->own ? 0 : -1, sender);
+  }
+}
+
+/* Senders of logs that the peer asks for no more go as soon as nothing is under way. */
+static void drop_senders(const Group *group, Peer *peer)
+{
+  for (guint i = peer->senders->len; i > 0; i--) {
+    const Sender *sender = peer->senders->pdata[i - 1];
+    if (!sender->reading && sync_window_in_flight(sender->window) == 0 &&
+        !is_for(group, peer, sender->log->id))
+      g_ptr_array_remove_index(peer->senders, i - 1);
   }
 }
 
@@ -121,7 +139,7 @@ void group_on_connected(Group *group, guint32 id, gint64 now_us)
   if (peer == NULL || peer->state != PEER_CONNECTING || peer->closing)
     return;
   peer->state = PEER_HANDSHAKING;
-  g_autoptr(Progress) progress = group_progress(group);
+  g_autoptr(Progress) progress = handover_news(group, id);
   Handshake handshake = {.protocol_version = PROTOCOL_VERSION,
                          .cluster_id = (char *)group->options.cluster_id,
                          .node_id = group->self,
@@ -223,6 +241,8 @@ static void check_own_log(Group *group, const Peer *peer)
 void dispatcher_learn(Group *group, Peer *peer, const Progress *progress)
 {
   progress_merge(peer->progress, progress);
+  for (guint i = 0; i < progress->logs->len; i++)
+    group_put_log(group, g_array_index(progress->logs, LogProgress, i).log);
   check_own_log(group, peer);
   leader_check_acks(group);
 }
@@ -261,6 +281,8 @@ static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
   if (theirs != NULL && !sender->reading && sync_window_in_flight(sender->window) == 0 &&
       theirs->durable > sync_window_acked(sender->window))
     sync_window_reset(sender->window, theirs->durable);
+  if (!is_for(group, peer, log->id))
+    return;
   while (!sender->reading && sync_window_has_room(sender->window)) {
     guint64 next = sync_window_next(sender->window);
     if (next > log->durable)
@@ -288,6 +310,7 @@ static void pump(Group *group, Peer *peer, gint64 now_us)
 {
   if (peer->state != PEER_READY || group->stopped)
     return;
+  drop_senders(group, peer);
   make_senders(group, peer);
   for (guint i = 0; i < peer->senders->len; i++)
     pump_sender(group, peer, peer->senders->pdata[i], now_us);
@@ -421,7 +444,7 @@ void group_on_heartbeat_reply(Group *group, guint32 id, const HeartbeatReply *re
 static void send_heartbeat(Group *group, Peer *peer, gint64 now_us)
 {
   peer->heartbeat_at_us = now_us + group->options.heartbeat_interval_ms * 1000;
-  g_autoptr(Progress) progress = group_progress(group);
+  g_autoptr(Progress) progress = handover_news(group, peer->id);
   /* A promise may name no clock beyond the last durable entry: only that survives a crash. */
   Heartbeat heartbeat = {group->options.group, group->self, progress, group->own->last_hlc};
   group->ports.send_heartbeat(group->ports.ctx, peer->id, &heartbeat);

@@ -163,6 +163,7 @@ void group_start(Group *group, gint64 now_us)
   group->retention_at_us = now_us + group->options.retention_interval_ms * 1000;
   for (guint i = 0; i < group->peers->len; i++)
     ((Peer *)group->peers->pdata[i])->retry_at_us = now_us;
+  handover_start(group, now_us);
   dispatcher_tick(group, now_us);
 }
 
@@ -326,7 +327,7 @@ gint64 group_deadline_us(const Group *group)
   gint64 deadline_us = MIN(acks_deadline_us(group->acks), reads_deadline_us(group));
   deadline_us = MIN(deadline_us, dispatcher_deadline_us(group));
   if (group->started)
-    deadline_us = MIN(deadline_us, group->retention_at_us);
+    deadline_us = MIN(deadline_us, MIN(group->retention_at_us, group->supply_at_us));
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
     if (log->state != LOG_READ_ONLY)
@@ -341,6 +342,8 @@ void group_tick(Group *group, gint64 now_us)
   if (group->stopped)
     return;
   leader_tick(group, now_us);
+  if (group->started)
+    handover_tick(group, now_us);
   dispatcher_tick(group, now_us);
 }
 
@@ -408,6 +411,7 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
     return;
   }
   Peer *peer = group_find_peer(group, handshake->node_id);
+  peer->heard_at_us = now_us;
   peer->incarnation = handshake->incarnation;
   peer->window = handshake->max_pending_batch;
   group->window = MAX(group->window, peer->window);
@@ -415,7 +419,7 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
   follower_realign(group, peer, handshake->progress);
   dispatcher_learn(group, peer, handshake->progress);
   dispatcher_hail(group, peer, now_us);
-  out_reply->progress = group_progress(group);
+  out_reply->progress = handover_news(group, peer->id);
   out_reply->hlc = group->clock;
 }
 
@@ -429,11 +433,12 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
     out_reply->message = g_strdup_printf("node %u is not a member here", heartbeat->node_id);
     return;
   }
+  peer->heard_at_us = now_us;
   group_observe(group, heartbeat->hlc);
   follower_realign(group, peer, heartbeat->progress);
   dispatcher_learn(group, peer, heartbeat->progress);
   dispatcher_wake(group, peer, now_us);
-  out_reply->progress = group_progress(group);
+  out_reply->progress = handover_news(group, peer->id);
   out_reply->hlc = group->own->last_hlc;
 }
 

@@ -48,6 +48,7 @@ typedef struct Log {
   guint64 sync_index;    /* to be synced up to here without waiting for sync_due_us */
   gint64 sync_due_us;    /* G_MAXINT64: nothing unsynced */
   GQueue calls;          /* SyncCall */
+  guint32 supplier;      /* the peer that is asked to hand this log on; 0: none */
 } Log;
 
 /* A log on its way to one peer. */
@@ -88,6 +89,7 @@ typedef struct Peer {
   gboolean closing; /* disconnect was asked, group_on_closed has not come */
   gint64 heartbeat_at_us;
   gint64 answered_at_us; /* G_MININT64: never */
+  gint64 heard_at_us;    /* its last handshake or heartbeat on its channel to us, or our start */
   Progress *progress;    /* as last told by the peer */
   GPtrArray *senders;    /* Sender, sorted by log */
   GArray *in_flight;     /* InFlight, by cookie */
@@ -127,6 +129,7 @@ struct Group {
 
   gsize apply_backlog; /* bytes at the store */
   gint64 retention_at_us;
+  gint64 supply_at_us; /* when it is next looked who is to hand on what */
   gint64 refusal_noted_us; /* when a refused handshake was last told */
   guint64 next_cookie;
   GPtrArray *reads;     /* ReadWait */
@@ -177,6 +180,17 @@ void follower_stop(Group *group);
 /* What the peer still has of its logs: a log that this node lost a part of, but has applied beyond
  * what the peer kept, goes on behind what is applied. */
 void follower_realign(Group *group, const Peer *peer, const Progress *sender);
+
+/* handover.c */
+void handover_start(Group *group, gint64 now_us);
+/* Chooses again who is to hand on which log to this node. */
+void handover_tick(Group *group, gint64 now_us);
+/* Whether the peer's own channel to this node works. */
+gboolean handover_hears(const Group *group, const Peer *peer, gint64 now_us);
+/* Whether the peer asked for this log. */
+gboolean handover_is_wanted(const Peer *peer, LogId log);
+/* What this node tells to one peer: its progress and what it wants from it. Transfer full. */
+Progress *handover_news(const Group *group, guint32 peer);
 
 /* reads.c */
 void reads_check(Group *group);
