@@ -68,8 +68,8 @@ static void drop_senders(const Group *group, Peer *peer)
 {
   for (guint i = peer->senders->len; i > 0; i--) {
     const Sender *sender = peer->senders->pdata[i - 1];
-    if (!sender->reading && sync_window_in_flight(sender->window) == 0 &&
-        !is_for(group, peer, sender->log->id))
+    if (!sender->reading && sender->digest != DIGEST_CHECKING &&
+        sync_window_in_flight(sender->window) == 0 && !is_for(group, peer, sender->log->id))
       g_ptr_array_remove_index(peer->senders, i - 1);
   }
 }
@@ -227,7 +227,7 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
 static void check_own_log(Group *group, const Peer *peer)
 {
   const LogProgress *theirs = progress_find(peer->progress, group->own->id);
-  if (theirs == NULL || theirs->received < group->next_index || group->own->state == LOG_READ_ONLY)
+  if (theirs == NULL || theirs->received < group->next_index || group->own->state != LOG_OK)
     return;
   g_autofree char *why =
       g_strdup_printf("peer %u holds this log up to %" G_GUINT64_FORMAT
@@ -270,9 +270,33 @@ static void send_batch(Group *group, Peer *peer, Sender *sender, SyncBatch *batc
   group->ports.send_sync(group->ports.ctx, peer->id, in_flight.cookie, batch);
 }
 
+/*
+ * Before anything is sent the logs are compared at the end of what the peer has: nothing is put on
+ * top of other entries (P4). FALSE: not yet, or never.
+ */
+static gboolean is_no_fork(Group *group, const Peer *peer, Sender *sender)
+{
+  if (sender->digest != DIGEST_UNCHECKED)
+    return sender->digest == DIGEST_CHECKED;
+  const LogProgress *theirs = progress_find(peer->progress, sender->log->id);
+  if (theirs == NULL || theirs->digest_index == 0) {
+    sender->digest = DIGEST_CHECKED;
+    return TRUE;
+  }
+  if (theirs->digest_index > sender->log->durable)
+    return FALSE; /* and there is nothing to send */
+  sender->digest = DIGEST_CHECKING;
+  sender->digest_index = theirs->digest_index;
+  group->ports.check_digest(group->ports.ctx, peer->id, sender->log->id, theirs->digest_index,
+                            theirs->digest);
+  return FALSE;
+}
+
 static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
 {
   Log *log = sender->log;
+  if (!is_no_fork(group, peer, sender))
+    return;
   if (sender->paused_until_us > now_us)
     return;
   sender->paused_until_us = 0;
@@ -357,6 +381,29 @@ void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *
     send_batch(group, peer, sender, g_steal_pointer(&batch));
   }
   pump(group, peer, now_us);
+}
+
+void group_on_digest(Group *group, guint32 id, LogId log, DigestVerdict verdict, gint64 now_us)
+{
+  Peer *peer = group_find_peer(group, id);
+  Sender *sender = peer != NULL && peer->state == PEER_READY ? find_sender(peer, log) : NULL;
+  if (sender == NULL || sender->digest != DIGEST_CHECKING)
+    return; /* the channel was lost meanwhile */
+  sender->digest = verdict == DIGEST_DIFFERENT ? DIGEST_FORKED : DIGEST_CHECKED;
+  if (verdict != DIGEST_DIFFERENT) {
+    pump_sender(group, peer, sender, now_us);
+    return;
+  }
+  g_autofree char *why =
+      g_strdup_printf("a fork: peer %u has other entries up to %" G_GUINT64_FORMAT
+                      " of this log than this node; neither takes the other's",
+                      id, sender->digest_index);
+  set_message(peer, why);
+  log_set_state(group, sender->log, LOG_FORKED, why);
+  if (!sender->log->own)
+    return;
+  group->incarnation_wanted = TRUE;
+  group->ports.work(group->ports.ctx);
 }
 
 /* Takes the batch of `cookie` off the list; FALSE when it was forgotten. */

@@ -151,6 +151,9 @@ void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, E
   } else if (log->state == LOG_READ_ONLY) {
     status = SYNCLOG_READ_ONLY;
     refusal = log->message;
+  } else if (log->state == LOG_FORKED) {
+    status = SYNCLOG_CORRUPT;
+    refusal = log->message;
   }
   if (status != SYNCLOG_OK) {
     reply_progress(group, call, log, status, refusal);

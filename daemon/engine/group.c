@@ -203,7 +203,7 @@ void group_note(Group *group, GLogLevelFlags level, const char *format, ...)
 
 void log_set_state(Group *group, Log *log, LogState state, const char *message)
 {
-  static const char *const names[] = {"goes on", "is read-only", "is stopped"};
+  static const char *const names[] = {"goes on", "is read-only", "is stopped", "is forked"};
   if (log->state != state || g_strcmp0(log->message, message) != 0) {
     char text[LOG_ID_TEXT_SIZE];
     group_note(group, state == LOG_OK ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_CRITICAL, "log %s %s%s%s",
@@ -460,6 +460,8 @@ Progress *group_progress(const Group *group)
   Progress *progress = progress_new();
   for (guint i = 0; i < group->logs->len; i++) {
     LogProgress one = progress_of(group->logs->pdata[i]);
+    if (!group->ports.digest_at_end(group->ports.ctx, one.log, &one.digest_index, &one.digest))
+      one.digest_index = one.digest = 0;
     *progress_put(progress, one.log) = one;
   }
   return progress;
@@ -481,7 +483,7 @@ static const char *peer_state_name(const Peer *peer)
 
 static void add_log_status(const Log *log, GArray *logs)
 {
-  static const char *const names[] = {"ok", "read-only", "stopped"};
+  static const char *const names[] = {"ok", "read-only", "stopped", "forked"};
   LogStatus status = {.progress = progress_of(log),
                       .own = log->own,
                       .state = names[log->state],

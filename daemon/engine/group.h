@@ -211,6 +211,15 @@ void group_on_sync_reply(Group *group, guint32 peer, guint64 cookie, const SyncR
 void group_on_read(Group *group, guint32 peer, LogId log, guint64 from, EntryRun *run,
                    const char *error, gint64 now_us);
 
+typedef enum {
+  DIGEST_EQUAL,
+  DIGEST_DIFFERENT,
+  DIGEST_UNKNOWN, /* the log is not held so far back, or can't be read */
+} DigestVerdict;
+
+/* What check_digest found. A different one is a fork (P4): the log is not sent to that peer. */
+void group_on_digest(Group *group, guint32 peer, LogId log, DigestVerdict verdict, gint64 now_us);
+
 /* --- reads and status --------------------------------------------------------------------------
  */
 

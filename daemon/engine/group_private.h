@@ -15,6 +15,7 @@ typedef enum {
   LOG_OK,
   LOG_READ_ONLY, /* its WAL failed to write or sync */
   LOG_STOPPED,   /* an entry can't be decoded, or a part is missing */
+  LOG_FORKED,    /* a peer has other entries at the same indices */
 } LogState;
 
 /* A syncLog that waits to be answered. */
@@ -55,7 +56,14 @@ typedef struct Log {
 typedef struct Sender {
   Log *log;
   SyncWindow *window;
-  gboolean reading;       /* a read_log is under way */
+  gboolean reading; /* a read_log is under way */
+  enum {
+    DIGEST_UNCHECKED,
+    DIGEST_CHECKING,
+    DIGEST_CHECKED,
+    DIGEST_FORKED, /* nothing is sent */
+  } digest;
+  guint64 digest_index;   /* where it is compared */
   gint64 paused_until_us; /* 0: not paused */
   guint64 trouble_until;  /* the last failure is overcome when this index is acknowledged */
   Backoff backoff;
@@ -129,7 +137,7 @@ struct Group {
 
   gsize apply_backlog; /* bytes at the store */
   gint64 retention_at_us;
-  gint64 supply_at_us; /* when it is next looked who is to hand on what */
+  gint64 supply_at_us;     /* when it is next looked who is to hand on what */
   gint64 refusal_noted_us; /* when a refused handshake was last told */
   guint64 next_cookie;
   GPtrArray *reads;     /* ReadWait */

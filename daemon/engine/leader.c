@@ -201,7 +201,8 @@ void group_begin_incarnation(Group *group, LogId own)
   Log *before = group->own;
   before->own = FALSE;
   follower_init_log(group, before);
-  log_set_state(group, before, LOG_OK, NULL);
+  if (before->state != LOG_FORKED)
+    log_set_state(group, before, LOG_OK, NULL);
   GroupWrite *write;
   while ((write = acks_take_any(group->acks)) != NULL)
     answer(group, write, SYNCLOG_PENDING, "durable on this node; a new incarnation began");

@@ -17,6 +17,14 @@ typedef struct GroupPorts {
   void (*read_log)(gpointer ctx, guint32 peer, LogId log, guint64 from, guint max_count,
                    gsize max_bytes);
 
+  /*
+   * The running digest of a log: digest_at_end says up to which index it is known at once (FALSE:
+   * not at all), without waiting for anything. check_digest compares it at an index that this node
+   * holds with that of a peer; answered by group_on_digest.
+   */
+  gboolean (*digest_at_end)(gpointer ctx, LogId log, guint64 *out_index, guint64 *out_digest);
+  void (*check_digest)(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest);
+
   /* Apply a run to the store; runs of one log come in order. Answered by group_on_applied.
    * Transfer full. */
   void (*apply)(gpointer ctx, EntryRun *run);

@@ -66,6 +66,47 @@ static void port_read_log(gpointer ctx, guint32 peer, LogId log, guint64 from, g
   rpc_loops_work(replica->loops, read_job, job);
 }
 
+static gboolean port_digest_at_end(gpointer ctx, LogId log, guint64 *out_index, guint64 *out_digest)
+{
+  Replica *replica = ctx;
+  Wal *wal = log_set_find(replica->logs, log);
+  return wal != NULL && wal_end_chain(wal, out_index, out_digest);
+}
+
+typedef struct DigestJob {
+  Replica *replica;
+  guint32 peer;
+  LogId log;
+  guint64 index, digest;
+} DigestJob;
+
+static void digest_job(gpointer data)
+{
+  g_autofree DigestJob *job = data;
+  Replica *replica = job->replica;
+  Wal *wal = log_set_find(replica->logs, job->log);
+  g_autoptr(GError) error = NULL;
+  guint64 digest;
+  DigestVerdict verdict = DIGEST_UNKNOWN;
+  if (wal != NULL && wal_chain_at(wal, job->index, &digest, &error))
+    verdict = digest == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
+  if (error != NULL)
+    g_warning("comparing a log with that of node %u: %s", job->peer, error->message);
+  g_mutex_lock(&replica->mutex);
+  group_on_digest(replica->group, job->peer, job->log, verdict, clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+  replica_job_end(replica);
+}
+
+static void port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest)
+{
+  Replica *replica = ctx;
+  DigestJob *job = g_new(DigestJob, 1);
+  *job = (DigestJob){replica, peer, log, index, digest};
+  replica_job_begin(replica);
+  rpc_loops_work(replica->loops, digest_job, job);
+}
+
 /* --- channels -----------------------------------------------------------------------------------
  */
 
@@ -217,6 +258,8 @@ GroupPorts replica_ports(Replica *replica)
 {
   return (GroupPorts){.work = port_work,
                       .read_log = port_read_log,
+                      .digest_at_end = port_digest_at_end,
+                      .check_digest = port_check_digest,
                       .apply = port_apply,
                       .connect = port_connect,
                       .disconnect = port_disconnect,

@@ -277,6 +277,8 @@ void fake_start(FakeCluster *cluster, guint id, gboolean new_incarnation)
   options.membership = node->membership;
   const GroupPorts ports = {.work = fake_port_work,
                             .read_log = fake_port_read_log,
+                            .digest_at_end = fake_port_digest_at_end,
+                            .check_digest = fake_port_check_digest,
                             .apply = fake_port_apply,
                             .connect = fake_port_connect,
                             .disconnect = fake_port_disconnect,

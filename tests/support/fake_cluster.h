@@ -83,6 +83,9 @@ struct FakeNode {
   gboolean reads_run_ahead; /* the WAL has a record more than the group was told of */
   gboolean apply_paused;
 
+  LogId forked; /* what this node writes into that log is not the truth: it was restored from an
+                   old copy */
+
   /* What happened. */
   guint64 reads, commits, mirror_syncs, out_of_window, duplicates_sent;
   SynclogStatus last_reply; /* to the last syncLog that was answered */
