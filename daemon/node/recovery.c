@@ -159,6 +159,8 @@ static gboolean needs_incarnation(const Identity *identity, const GArray *found,
     return TRUE;
   if (own_damaged)
     *out_why = "the own log was found damaged";
+  else if (identity->copied)
+    *out_why = "the data directory is a copy, and what was written after it was made is unknown";
   else if (!identity->clean)
     *out_why = "the last stop was not clean and not every write was synced";
   gboolean present = FALSE;
