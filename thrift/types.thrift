@@ -64,7 +64,11 @@ enum TStatusCode {
   /** Stored or received bytes fail their checksum or do not decode. */
   CORRUPT = 18,
   /** A defect of the server; the log has more. */
-  INTERNAL = 19
+  INTERNAL = 19,
+  /** The node's clock is too far ahead of the other members' to stamp writes; another node can serve. */
+  CLOCK_WRONG = 20,
+  /** An operator declared the node lost for good (`synclogctl node forget`); it takes no writes. */
+  FORGOTTEN = 21
 }
 
 /** Outcome of every request. */

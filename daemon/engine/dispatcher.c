@@ -108,7 +108,8 @@ static void start_connecting(Group *group, Peer *peer, gint64 now_us)
 
 void dispatcher_wake(Group *group, Peer *peer, gint64 now_us)
 {
-  if (peer->state != PEER_BACKOFF || peer->closing || !group->started || group->stopped)
+  if (peer->state != PEER_BACKOFF || peer->closing || peer->forgotten || !group->started ||
+      group->stopped)
     return;
   peer->retry_at_us = now_us;
   peer->hailed = FALSE;
@@ -134,11 +135,11 @@ void dispatcher_hail(Group *group, Peer *peer, gint64 now_us)
 
 void group_on_connected(Group *group, guint32 id, gint64 now_us)
 {
-  (void)now_us;
   Peer *peer = group_find_peer(group, id);
   if (peer == NULL || peer->state != PEER_CONNECTING || peer->closing)
     return;
   peer->state = PEER_HANDSHAKING;
+  peer->heartbeat_sent_us = now_us;
   g_autoptr(Progress) progress = handover_news(group, id);
   Handshake handshake = {.protocol_version = PROTOCOL_VERSION,
                          .cluster_id = (char *)group->options.cluster_id,
@@ -195,6 +196,10 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
     g_autofree char *why =
         g_strdup_printf("handshake refused: %s: %s", synclog_status_text(reply->status),
                         reply->message != NULL ? reply->message : "no reason given");
+    if (reply->status == SYNCLOG_FORGOTTEN && !group->evicted) {
+      group->evicted = TRUE;
+      group_note(group, G_LOG_LEVEL_CRITICAL, "peer %u: %s; writes are refused", id, why);
+    }
     close_channel(group, peer, why);
     return;
   }
@@ -207,6 +212,8 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
   }
   peer->refused = FALSE;
   peer->state = PEER_READY;
+  clocks_measure(group, peer, reply->progress, peer->heartbeat_sent_us, now_us);
+  peer->heartbeat_sent_us = 0;
   peer->incarnation = reply->incarnation;
   peer->heartbeat_at_us = now_us + group->options.heartbeat_interval_ms * 1000;
   set_message(peer, NULL);
@@ -240,7 +247,12 @@ static void check_own_log(Group *group, const Peer *peer)
 
 void dispatcher_learn(Group *group, Peer *peer, const Progress *progress)
 {
+  group_observe(group, progress->promised_hlc);
+  members_learn(group, progress);
+  if (peer->forgotten)
+    return;
   progress_merge(peer->progress, progress);
+  horizon_learn(peer, progress);
   for (guint i = 0; i < progress->logs->len; i++)
     group_put_log(group, g_array_index(progress->logs, LogProgress, i).log);
   check_own_log(group, peer);
@@ -349,6 +361,10 @@ void dispatcher_pump_all(Group *group, gint64 now_us)
 void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *run,
                    const char *error, gint64 now_us)
 {
+  if (id == group->self) {
+    feeder_on_read(group, log, run, error);
+    return;
+  }
   g_autoptr(EntryRun) read = run;
   Peer *peer = group_find_peer(group, id);
   Sender *sender = peer != NULL && peer->state == PEER_READY ? find_sender(peer, log) : NULL;
@@ -484,6 +500,8 @@ void group_on_heartbeat_reply(Group *group, guint32 id, const HeartbeatReply *re
     close_channel(group, peer, why);
     return;
   }
+  clocks_measure(group, peer, reply->progress, peer->heartbeat_sent_us, now_us);
+  peer->heartbeat_sent_us = 0;
   group_observe(group, reply->hlc);
   dispatcher_learn(group, peer, reply->progress);
 }
@@ -494,6 +512,7 @@ static void send_heartbeat(Group *group, Peer *peer, gint64 now_us)
   g_autoptr(Progress) progress = handover_news(group, peer->id);
   /* A promise may name no clock beyond the last durable entry: only that survives a crash. */
   Heartbeat heartbeat = {group->options.group, group->self, progress, group->own->last_hlc};
+  peer->heartbeat_sent_us = peer->heartbeat_sent_us == 0 ? now_us : G_MININT64;
   group->ports.send_heartbeat(group->ports.ctx, peer->id, &heartbeat);
 }
 
@@ -501,7 +520,8 @@ void dispatcher_tick(Group *group, gint64 now_us)
 {
   for (guint i = 0; i < group->peers->len; i++) {
     Peer *peer = group->peers->pdata[i];
-    if (peer->state == PEER_BACKOFF && peer->retry_at_us <= now_us && group->started)
+    if (peer->state == PEER_BACKOFF && peer->retry_at_us <= now_us && group->started &&
+        !peer->forgotten)
       start_connecting(group, peer, now_us);
     if (peer->state != PEER_READY)
       continue;
@@ -516,7 +536,7 @@ gint64 dispatcher_deadline_us(const Group *group)
   gint64 deadline_us = G_MAXINT64;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
-    if (peer->state == PEER_BACKOFF && group->started)
+    if (peer->state == PEER_BACKOFF && group->started && !peer->forgotten)
       deadline_us = MIN(deadline_us, peer->retry_at_us);
     if (peer->state != PEER_READY)
       continue;
@@ -538,6 +558,14 @@ void dispatcher_reconnect(Group *group, const char *why)
     if (peer->state != PEER_BACKOFF)
       close_channel(group, peer, why);
   }
+}
+
+void dispatcher_drop(Group *group, Peer *peer)
+{
+  if (peer->state != PEER_BACKOFF)
+    close_channel(group, peer, "declared lost for good");
+  else
+    set_message(peer, "declared lost for good");
 }
 
 void dispatcher_stop(Group *group)

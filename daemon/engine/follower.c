@@ -253,8 +253,10 @@ void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_ru
     return;
   }
   follower_answer(group, log);
-  if (work->sync)
-    dispatcher_pump_all(group, now_us); /* to those who asked for it */
+  if (!work->sync)
+    return;
+  feeder_feed(group, log);
+  dispatcher_pump_all(group, now_us); /* to those who asked for it */
 }
 
 void group_sync_mirrors(Group *group)

@@ -34,6 +34,8 @@ gboolean handover_is_wanted(const Peer *peer, LogId log)
 static gboolean is_newest(const Group *group, guint position)
 {
   const Log *log = group->logs->pdata[position];
+  if (membership_is_lost(group->options.membership, log->id.origin))
+    return FALSE;
   const Log *next = position + 1 < group->logs->len ? group->logs->pdata[position + 1] : NULL;
   return next == NULL || next->id.origin != log->id.origin;
 }
@@ -45,6 +47,8 @@ static guint32 choose(const Group *group, guint position, gint64 now_us)
   guint count = 0;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
+    if (peer->forgotten)
+      continue;
     const LogProgress *theirs = progress_find(peer->progress, log->id);
     offers[count++] =
         (SupplyOffer){.node = peer->id,
@@ -87,9 +91,14 @@ void handover_tick(Group *group, gint64 now_us)
   }
 }
 
-Progress *handover_news(const Group *group, guint32 peer)
+Progress *handover_news(Group *group, guint32 peer)
 {
   Progress *progress = group_progress(group);
+  progress->promised_hlc = horizon_promise(group);
+  progress->wall_ms = group->wall_ms;
+  progress->horizon = group_horizon(group);
+  if (group->options.membership->lost->len > 0)
+    progress->forgotten = g_array_copy(group->options.membership->lost);
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
     if (log->supplier != peer)

@@ -13,7 +13,8 @@ typedef struct GroupPorts {
   /* group_take_work has something to give, or group_deadline_us came nearer. */
   void (*work)(gpointer ctx);
 
-  /* Read records of a log from the WAL, from `from` on; answered by group_on_read. */
+  /* Read records of a log from the WAL, from `from` on, to send them to a peer, or to apply them
+   * (the own id as `peer`); answered by group_on_read. */
   void (*read_log)(gpointer ctx, guint32 peer, LogId log, guint64 from, guint max_count,
                    gsize max_bytes);
 
@@ -28,6 +29,11 @@ typedef struct GroupPorts {
   /* Apply a run to the store; runs of one log come in order. Answered by group_on_applied.
    * Transfer full. */
   void (*apply)(gpointer ctx, EntryRun *run);
+
+  /* Keep beside the logs, durably, what the next start gives back in GroupOptions; the former is
+   * answered by group_on_clock_bound. */
+  void (*keep_clock_bound)(gpointer ctx, guint64 hlc);
+  void (*keep_forgotten)(gpointer ctx, guint32 node);
 
   /* The channel to a peer. connect is answered by group_on_connected or group_on_closed; each
    * closing, also one asked for by disconnect, by one group_on_closed. */

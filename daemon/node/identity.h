@@ -24,7 +24,7 @@ typedef struct Identity {
 
   guint64 incarnation; /* 0: none was ever begun */
   gboolean clean;      /* the last stop was clean, or syncs every write */
-  guint64 clock_bound; /* hlc; no promise and no stamp of this node was ever above it */
+  guint64 clock_bound; /* hlc: the clock begins above it; what was promised is not */
   GArray *forgotten;   /* guint32, sorted: members that are lost for good */
 
   GMutex mutex; /* guards writing */

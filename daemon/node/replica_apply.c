@@ -105,7 +105,7 @@ static gboolean catch_up(Replica *replica, const StoreProgress *was, GError **er
   if (wal == NULL)
     return fail(error, SYNCLOG_CORRUPT, "a log is missing");
   return recovery_replay(wal, replica->store, replica->options.partition_interval, applied + 1,
-                         was->applied, &applied, &hlc, error);
+                         was->applied, G_MAXUINT64, &applied, &hlc, error);
 }
 
 /*

@@ -107,6 +107,51 @@ static void port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 ind
   rpc_loops_work(replica->loops, digest_job, job);
 }
 
+/* --- beside the logs ----------------------------------------------------------------------------
+ */
+
+typedef struct KeepJob {
+  Replica *replica;
+  guint64 clock_bound; /* 0: a member is forgotten */
+  guint32 forgotten;
+} KeepJob;
+
+static void keep_job(gpointer data)
+{
+  g_autofree KeepJob *job = data;
+  Replica *replica = job->replica;
+  g_autoptr(GError) error = NULL;
+  gboolean kept = job->clock_bound != 0
+                      ? identity_set_clock_bound(replica->identity, job->clock_bound, &error)
+                      : identity_forget(replica->identity, job->forgotten, &error);
+  if (!kept)
+    g_warning("%s", error->message);
+  if (job->clock_bound != 0) {
+    g_mutex_lock(&replica->mutex);
+    group_on_clock_bound(replica->group, job->clock_bound, kept);
+    g_mutex_unlock(&replica->mutex);
+  }
+  replica_job_end(replica);
+}
+
+static void keep(Replica *replica, guint64 clock_bound, guint32 forgotten)
+{
+  KeepJob *job = g_new(KeepJob, 1);
+  *job = (KeepJob){replica, clock_bound, forgotten};
+  replica_job_begin(replica);
+  rpc_loops_work(replica->loops, keep_job, job);
+}
+
+static void port_keep_clock_bound(gpointer ctx, guint64 hlc)
+{
+  keep(ctx, hlc, 0);
+}
+
+static void port_keep_forgotten(gpointer ctx, guint32 node)
+{
+  keep(ctx, 0, node);
+}
+
 /* --- channels -----------------------------------------------------------------------------------
  */
 
@@ -261,6 +306,8 @@ GroupPorts replica_ports(Replica *replica)
                       .digest_at_end = port_digest_at_end,
                       .check_digest = port_check_digest,
                       .apply = port_apply,
+                      .keep_clock_bound = port_keep_clock_bound,
+                      .keep_forgotten = port_keep_forgotten,
                       .connect = port_connect,
                       .disconnect = port_disconnect,
                       .send_handshake = port_send_handshake,

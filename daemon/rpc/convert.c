@@ -34,7 +34,7 @@ void convert_error_to_thrift(const GError *error, SlTStatus *out)
 gboolean convert_status_from_thrift(const SlTStatus *status, SynclogStatus *out_code,
                                     char **out_message, GError **error)
 {
-  if ((int)status->code < SYNCLOG_OK || (int)status->code > SYNCLOG_INTERNAL)
+  if ((int)status->code < SYNCLOG_OK || (int)status->code > SYNCLOG_STATUS_LAST)
     return bad(error, "status.code");
   *out_code = (SynclogStatus)status->code;
   *out_message = status->__isset_message ? g_strdup(status->message) : NULL;

@@ -14,6 +14,7 @@
  *   - what is answered OK is durable on as many nodes as was asked for (P1);
  *   - a group never asks to be called again at a time that has passed, with nothing to do then
  * (P9);
+ *   - nothing is applied from below the horizon that a node has told;
  *   - a channel is closed once.
  * A violation aborts the test (Check's own assertions).
  *
@@ -60,7 +61,10 @@ struct FakeNode {
   guint64 incarnation;
   GPtrArray *logs; /* FakeLog: the disk */
   GArray *store;   /* FakeApplied */
-  GArray *given;   /* FakeApplied: what was given to the apply thread (applied only) */
+  guint64 clock_bound;
+  guint64 horizon;   /* as told last */
+  GArray *forgotten; /* guint32 */
+  GArray *given;     /* FakeApplied: what was given to the apply thread (applied only) */
 
   /* This life. */
   guint64 life;

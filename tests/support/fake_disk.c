@@ -308,6 +308,7 @@ void fake_port_apply(gpointer ctx, EntryRun *run)
     Record parsed = entry_run_record(run, i);
     fast_assert(parsed.index == given->applied + 1);
     fast_assert(parsed.hlc > given->applied_hlc); /* the clock grows along a log */
+    fast_assert(parsed.hlc > node->horizon);      /* nothing comes from below the horizon */
     check_truth(node, entry_run_log(run), parsed.index, record);
     given->applied = parsed.index;
     given->applied_hlc = parsed.hlc;
@@ -348,6 +349,30 @@ static void on_read(FakeCluster *cluster, Event *event)
       run = run_ahead(run);
   }
   group_on_read(node->group, event->peer, job->log, job->from, run, error, cluster->now_us);
+}
+
+/* --- beside the logs ----------------------------------------------------------------------------
+ */
+
+static void on_clock_bound(FakeCluster *cluster, Event *event)
+{
+  FakeNode *node = fake_node(cluster, event->node);
+  node->clock_bound = event->cookie;
+  group_on_clock_bound(node->group, event->cookie, TRUE);
+}
+
+void fake_port_keep_clock_bound(gpointer ctx, guint64 hlc)
+{
+  FakeNode *node = ctx;
+  fake_add_event(
+      node->cluster, node->cluster->disk_us,
+      (Event){.run = on_clock_bound, .node = node->id, .life = node->life, .cookie = hlc});
+}
+
+void fake_port_keep_forgotten(gpointer ctx, guint32 lost)
+{
+  FakeNode *node = ctx;
+  g_array_append_val(node->forgotten, lost);
 }
 
 /* --- running digests ----------------------------------------------------------------------------
@@ -430,6 +455,7 @@ void fake_disk_init(FakeNode *node)
   node->logs = g_ptr_array_new_with_free_func(fake_log_free);
   node->store = g_array_new(FALSE, FALSE, sizeof(FakeApplied));
   node->given = g_array_new(FALSE, FALSE, sizeof(FakeApplied));
+  node->forgotten = g_array_new(FALSE, FALSE, sizeof(guint32));
   g_queue_init(&node->applies);
 }
 
@@ -438,6 +464,7 @@ void fake_disk_clear(FakeNode *node)
   g_ptr_array_unref(node->logs);
   g_array_unref(node->store);
   g_array_unref(node->given);
+  g_array_unref(node->forgotten);
 }
 
 /* A part of the work under way reached the disk, but nobody was told. */
@@ -491,13 +518,29 @@ static void replay(FakeNode *node, const FakeLog *log, FakeApplied *applied)
     g_assert(record_parse(record_seed(log->id), g_bytes_get_data(bytes, NULL),
                           g_bytes_get_size(bytes), &record) == RECORD_VALID);
     check_truth(node, log->id, i, bytes);
+    if (log->id.origin != node->id &&
+        hlc_is_ahead(record.hlc, fake_wall_ms(node),
+                     (guint64)node->cluster->options.max_clock_skew_ms))
+      return;
     applied->applied = i;
     applied->applied_hlc = record.hlc;
   }
 }
 
+static guint64 last_hlc_of(const FakeLog *log, const FakeApplied *applied)
+{
+  Record record = {.hlc = applied->applied_hlc};
+  if (log->records->len > 0) {
+    GBytes *bytes = record_of(log, last_of(log));
+    g_assert(record_parse(record_seed(log->id), g_bytes_get_data(bytes, NULL),
+                          g_bytes_get_size(bytes), &record) == RECORD_VALID);
+  }
+  return MAX(record.hlc, applied->applied_hlc);
+}
+
 void fake_disk_add_logs(FakeNode *node)
 {
+  node->horizon = 0; /* what the store lost comes again, and what it cleaned is gone with it */
   g_array_set_size(node->given, 0);
   for (guint i = 0; i < node->logs->len; i++) {
     FakeLog *log = node->logs->pdata[i];
@@ -514,7 +557,7 @@ void fake_disk_add_logs(FakeNode *node)
     GroupLog found = {.log = log->id,
                       .first_available = log->base + 1,
                       .last = last_of(log),
-                      .last_hlc = applied->applied_hlc,
+                      .last_hlc = last_hlc_of(log, applied),
                       .applied = applied->applied,
                       .applied_hlc = applied->applied_hlc,
                       .store_durable = applied->durable,
