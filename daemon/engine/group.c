@@ -508,7 +508,8 @@ static void add_log_status(const Group *group, const Log *log, GArray *logs)
   LogStatus status = {.progress = progress_of(log),
                       .own = log->own,
                       .state = closed && log->state == LOG_OK ? "closed" : names[log->state],
-                      .message = g_strdup(log->message)};
+                      .message = g_strdup(log->message),
+                      .handed_on_by = log->supplier};
   g_array_append_val(logs, status);
 }
 
@@ -524,7 +525,9 @@ static void add_peer_status(const Peer *peer, gint64 now_us, GArray *peers)
                        .batches_sent = peer->batches_sent,
                        .batches_retried = peer->batches_retried,
                        .entries_from_tail = peer->entries_from_tail,
-                       .entries_from_wal = peer->entries_from_wal};
+                       .entries_from_wal = peer->entries_from_wal,
+                       .has_clock_offset = peer->has_clock_offset,
+                       .clock_offset_ms = peer->clock_offset_ms};
   g_array_append_val(peers, status);
 }
 
@@ -534,7 +537,10 @@ void group_status(const Group *group, NodeStatus *status, gint64 now_us)
   status->cluster_id = g_strdup(group->options.cluster_id);
   status->incarnation = group->own->id.incarnation;
   status->state = group->stopped ? "stopping" : "serving";
-  if (group->own->state == LOG_READ_ONLY || group->refuse != SYNCLOG_OK) {
+  if (group->evicted || group->clock_wrong) {
+    status->state = "read-only";
+    status->message = g_strdup(group->evicted ? EVICTED_TEXT : CLOCK_WRONG_TEXT);
+  } else if (group->own->state == LOG_READ_ONLY || group->refuse != SYNCLOG_OK) {
     status->state = group->refuse == SYNCLOG_NOT_READY ? "stopping" : "read-only";
     status->message =
         g_strdup(group->refuse != SYNCLOG_OK ? group->refuse_message : group->own->message);
@@ -546,6 +552,7 @@ void group_status(const Group *group, NodeStatus *status, gint64 now_us)
   status->writes = group->writes;
   status->writes_refused = group->writes_refused;
   status->hlc = group->clock;
+  status->horizon = group->horizon;
   status->entries_applied = group->entries_applied;
   status->entries_duplicate = group->entries_duplicate;
 }

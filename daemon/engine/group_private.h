@@ -236,6 +236,7 @@ void feeder_on_read(Group *group, LogId id, EntryRun *run, const char *error);
 gint64 feeder_deadline_us(const Group *group);
 
 /* members.c */
+#define EVICTED_TEXT "this node was declared lost for good by its peers"
 /* Members that others declared lost. */
 void members_learn(Group *group, const Progress *news);
 void members_forget(Group *group, guint32 node);

@@ -21,7 +21,7 @@ gboolean group_write(Group *group, GroupWrite *write, GError **error)
   }
   if (group->evicted) {
     group->writes_refused++;
-    return fail(error, SYNCLOG_FORGOTTEN, "this node was declared lost for good by its peers");
+    return fail(error, SYNCLOG_FORGOTTEN, EVICTED_TEXT);
   }
   if (group->clock_wrong) {
     group->writes_refused++;

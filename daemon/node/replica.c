@@ -278,6 +278,15 @@ Progress *replica_progress(Replica *replica)
   return progress;
 }
 
+gboolean replica_forget(Replica *replica, guint32 node, GError **error)
+{
+  g_mutex_lock(&replica->mutex);
+  gboolean forgotten = group_forget(replica->group, node, clock_mono_us(replica->clock), error);
+  g_mutex_unlock(&replica->mutex);
+  /* The port keeps it too; the answer waits until it is kept. */
+  return forgotten && identity_forget(replica->identity, node, error);
+}
+
 static void update_throttle(Replica *replica, guint64 bytes)
 {
   guint64 threshold = replica->options.throttle_threshold;
