@@ -203,7 +203,7 @@ static inline void rig_forget(gpointer ctx, RpcCall *call, guint32 group, guint3
   (void)group;
   g_autoptr(GError) error = NULL;
   if (node == 13)
-    fail(&error, SYNCLOG_INVALID, "node 13 is there");
+    g_set_error(&error, SYNCLOG_ERROR, SYNCLOG_INVALID, "node 13 is there");
   rpc_call_reply_forget(call, error);
 }
 
