@@ -11,19 +11,25 @@ struct TLogStatus {
   1: required types.TLogProgress progress
   /** Whether this is the log that the node itself writes now. */
   2: required bool own
-  /** "ok", "read-only" or "stopped"; the latter two with the reason in `message`. */
+  /**
+   * "ok"; "closed": its origin was declared lost; or, with the reason in `message`: "read-only",
+   * "stopped", "forked" (a peer has other entries at the same indices), "held" (the next entry is
+   * stamped too far ahead and waits).
+   */
   3: required string state
   4: optional string message
   /** Bytes and segments of this log in the node's WAL. */
   5: optional i64 walBytes
   6: optional i32 walSegments
+  /** The peer that hands the log on to this node, as its origin does not reach it. */
+  7: optional i32 handedOnBy
 }
 
 /** The channel from the answering node to one peer. */
 struct TPeerStatus {
   1: required i32 nodeId
   2: required string address
-  /** "connected", "connecting", "backoff" or "refused". */
+  /** "connected", "connecting", "backoff", "refused" or "forgotten" (declared lost for good). */
   3: required string state
   /** Why the last try failed. */
   4: optional string message
@@ -36,6 +42,8 @@ struct TPeerStatus {
   9: required i64 batchesRetried
   10: required i64 entriesFromTail
   11: required i64 entriesFromWal
+  /** The peer's wall clock minus this node's, in milliseconds; absent while not measured. */
+  12: optional i64 clockOffsetMs
 }
 
 struct TNodeStatus {
@@ -57,6 +65,8 @@ struct TNodeStatus {
   14: required i64 entriesApplied
   15: required i64 entriesDuplicate
   16: required i64 storeBytes
+  /** No entry with a clock (hlc) at or below this can still come to the node. */
+  17: optional i64 horizon
 }
 
 struct TStatusReq {
@@ -100,8 +110,22 @@ struct TConfigReply {
   2: optional list<TConfigEntry> entries
 }
 
+struct TForgetReq {
+  1: required i32 consensusGroupId
+  2: required i32 nodeId
+}
+
+struct TForgetReply {
+  1: required types.TStatus status
+}
+
 service TAdminService {
   TStatusReply status(1: TStatusReq req)
   TDigestReply digest(1: TDigestReq req)
   TConfigReply config()
+  /**
+   * Declares a member lost for good: nothing waits for it any more, it may not come back, and what
+   * the others hold of its logs spreads among them. Refused (INVALID) while the member is there.
+   */
+  TForgetReply forget(1: TForgetReq req)
 }

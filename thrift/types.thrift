@@ -64,7 +64,11 @@ enum TStatusCode {
   /** Stored or received bytes fail their checksum or do not decode. */
   CORRUPT = 18,
   /** A defect of the server; the log has more. */
-  INTERNAL = 19
+  INTERNAL = 19,
+  /** The node's clock is too far ahead of the other members' to stamp writes; another node can serve. */
+  CLOCK_WRONG = 20,
+  /** An operator declared the node lost for good (`synclogctl node forget`); it takes no writes. */
+  FORGOTTEN = 21
 }
 
 /** Outcome of every request. */
@@ -106,14 +110,25 @@ struct TLogProgress {
   5: required i64 firstAvailable
   /** Clock (hlc) of the last applied entry. */
   6: required i64 appliedHlc
-  /** Running digest of the log up to `durable`, where known. */
+  /** Running digest of the log up to `digestIndex`, where known. */
   7: optional i64 digest
+  8: optional i64 digestIndex
 }
 
-/** All logs that one node knows in one group. */
+/** What one node tells of one group: how far it is with all logs that it knows, and its clock. */
 struct TGroupProgress {
   1: required i32 consensusGroupId
   2: required list<TLogProgress> logs
+  /** The node stamps no entry of its own log behind `durable` with a clock (hlc) at or below this. */
+  3: optional i64 promisedHlc
+  /** The node's wall clock, milliseconds since 1970. */
+  4: optional i64 wallMs
+  /** Logs which the receiver of this message is asked to hand on to the sender. */
+  5: optional list<TLogId> wanted
+  /** Members that an operator declared lost for good. */
+  6: optional list<i32> forgotten
+  /** No entry with a clock (hlc) at or below this can still come to the node. */
+  7: optional i64 horizon
 }
 
 /**

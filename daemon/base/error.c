@@ -48,6 +48,7 @@ gint32 synclog_status_retry_after_ms(int code)
   case SYNCLOG_OVERLOADED:
     return 100; /* a queue is emptied quickly */
   case SYNCLOG_NO_SPACE:
+  case SYNCLOG_CLOCK_WRONG:
   case SYNCLOG_NOT_READY:
     return 1000;
   }

@@ -30,13 +30,17 @@
   X(NOT_MEMBER, 16, "not a member", FALSE)                                                         \
   X(OUT_OF_WINDOW, 17, "batch out of window", TRUE)                                                \
   X(CORRUPT, 18, "corrupt data", FALSE)                                                            \
-  X(INTERNAL, 19, "internal error", TRUE)
+  X(INTERNAL, 19, "internal error", TRUE)                                                          \
+  X(CLOCK_WRONG, 20, "the node's clock is wrong", TRUE)                                            \
+  X(FORGOTTEN, 21, "declared lost for good", FALSE)
 
 typedef enum {
 #define X(name, number, text, retryable) SYNCLOG_##name = number,
   SYNCLOG_STATUS_TABLE(X)
 #undef X
 } SynclogStatus;
+
+enum { SYNCLOG_STATUS_LAST = SYNCLOG_FORGOTTEN };
 
 #define SYNCLOG_ERROR (synclog_error_quark())
 GQuark synclog_error_quark(void);

@@ -24,7 +24,6 @@ enum {
   LIMIT_PENDING_BATCHES = 256,          /* batches in flight per log and peer */
   LIMIT_QUERY_ROWS = 1000000,           /* rows of one page */
   LIMIT_QUERY_BYTES = 12 * 1024 * 1024, /* bytes of one page */
-  LIMIT_CLOCK_SKEW_MS = 60 * 1000,      /* how far ahead another node's clock may be believed */
   LIMIT_TOKENS = 256,                   /* tokens of one read */
 };
 

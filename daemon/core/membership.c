@@ -11,6 +11,7 @@ Membership *membership_new(guint32 self, const GArray *peers)
   Membership *membership = g_new0(Membership, 1);
   membership->self = self;
   membership->members = g_array_new(FALSE, FALSE, sizeof(guint32));
+  membership->lost = g_array_new(FALSE, FALSE, sizeof(guint32));
   g_array_append_val(membership->members, self);
   g_array_append_vals(membership->members, peers->data, peers->len);
   g_array_sort(membership->members, compare_nodes);
@@ -23,6 +24,7 @@ Membership *membership_new(guint32 self, const GArray *peers)
 void membership_free(Membership *membership)
 {
   g_array_unref(membership->members);
+  g_array_unref(membership->lost);
   g_free(membership);
 }
 
@@ -31,12 +33,27 @@ gboolean membership_has(const Membership *membership, guint32 node)
   return g_array_binary_search(membership->members, &node, compare_nodes, NULL);
 }
 
+gboolean membership_forget(Membership *membership, guint32 node)
+{
+  g_assert(node != membership->self && membership_has(membership, node));
+  if (membership_is_lost(membership, node))
+    return FALSE;
+  g_array_append_val(membership->lost, node);
+  g_array_sort(membership->lost, compare_nodes);
+  return TRUE;
+}
+
+gboolean membership_is_lost(const Membership *membership, guint32 node)
+{
+  return g_array_binary_search(membership->lost, &node, compare_nodes, NULL);
+}
+
 guint membership_count(const Membership *membership)
 {
-  return membership->members->len;
+  return membership->members->len - membership->lost->len;
 }
 
 guint membership_majority(const Membership *membership)
 {
-  return membership->members->len / 2 + 1;
+  return membership_count(membership) / 2 + 1;
 }

@@ -103,6 +103,7 @@ typedef struct LogStatus {
   char *message;     /* owned, may be NULL */
   guint64 wal_bytes;
   guint wal_segments;
+  guint32 handed_on_by; /* 0: nobody */
 } LogStatus;
 
 typedef struct PeerStatus {
@@ -113,6 +114,8 @@ typedef struct PeerStatus {
   gint64 silent_ms;   /* -1: never answered */
   Progress *progress; /* may be NULL */
   guint64 batches_in_flight, batches_sent, batches_retried, entries_from_tail, entries_from_wal;
+  gboolean has_clock_offset;
+  gint64 clock_offset_ms; /* its wall clock minus the node's */
 } PeerStatus;
 
 typedef struct NodeStatus {
@@ -126,6 +129,7 @@ typedef struct NodeStatus {
   GArray *logs;  /* LogStatus */
   GArray *peers; /* PeerStatus */
   guint64 writes, writes_refused, connections, hlc, entries_applied, entries_duplicate, store_bytes;
+  guint64 horizon;
 } NodeStatus;
 
 NodeStatus *node_status_new(void);

@@ -10,13 +10,32 @@ Progress *progress_new(void)
 void progress_free(Progress *progress)
 {
   g_array_unref(progress->logs);
+  g_clear_pointer(&progress->wanted, g_array_unref);
+  g_clear_pointer(&progress->forgotten, g_array_unref);
   g_free(progress);
+}
+
+static void replace_array(GArray **array, GArray *news)
+{
+  g_clear_pointer(array, g_array_unref);
+  if (news != NULL)
+    *array = g_array_copy(news);
+}
+
+static void take_general(Progress *progress, const Progress *news)
+{
+  progress->promised_hlc = news->promised_hlc;
+  progress->wall_ms = news->wall_ms;
+  progress->horizon = news->horizon;
+  replace_array(&progress->wanted, news->wanted);
+  replace_array(&progress->forgotten, news->forgotten);
 }
 
 Progress *progress_copy(const Progress *progress)
 {
   Progress *copy = g_new0(Progress, 1);
   copy->logs = g_array_copy(progress->logs);
+  take_general(copy, progress);
   return copy;
 }
 
@@ -65,6 +84,7 @@ void progress_merge(Progress *progress, const Progress *news)
     p->applied_hlc = n->applied_hlc;
     p->first_available = n->first_available;
     p->digest = n->digest;
-    p->has_digest = n->has_digest;
+    p->digest_index = n->digest_index;
   }
+  take_general(progress, news);
 }

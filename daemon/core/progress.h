@@ -1,6 +1,6 @@
 /*
- * Progress: for each log of a group, how far one node is. Plain values, sorted by log id, so that
- * every walk over them has one order. Not thread-safe.
+ * Progress: for each log of a group, how far one node is, and what else it tells of the group.
+ * Plain values, sorted by log id, so that every walk over them has one order. Not thread-safe.
  */
 #pragma once
 
@@ -13,12 +13,17 @@ typedef struct LogProgress {
   guint64 applied;         /* … visible in the store */
   guint64 first_available; /* first index that the WAL still holds; received + 1 when none */
   guint64 applied_hlc;     /* clock of the entry at `applied` */
-  guint64 digest;          /* running digest up to `durable`, if has_digest */
-  gboolean has_digest;
+  guint64 digest;          /* running digest of the log up to digest_index */
+  guint64 digest_index;    /* 0: no digest is known */
 } LogProgress;
 
 typedef struct Progress {
-  GArray *logs; /* LogProgress, sorted by log */
+  GArray *logs;         /* LogProgress, sorted by log */
+  guint64 promised_hlc; /* no own entry behind `durable` is stamped at or below; 0: no promise */
+  guint64 wall_ms;      /* wall clock of the node; 0: not told */
+  guint64 horizon;      /* nothing at or below this clock can still come to the node */
+  GArray *wanted;       /* LogId: what the receiver is to hand on to the node; NULL: nothing */
+  GArray *forgotten;    /* guint32: members that are lost for good; NULL: none */
 } Progress;
 
 Progress *progress_new(void);
@@ -33,5 +38,5 @@ LogProgress *progress_find(const Progress *progress, LogId log);
 LogProgress *progress_put(Progress *progress, LogId log);
 
 /* Takes from `news` what is higher than in `progress`; values never go down. first_available,
- * digest and applied_hlc follow `news`. */
+ * digest and applied_hlc follow `news`, and so does all that is not of one log. */
 void progress_merge(Progress *progress, const Progress *news);

@@ -134,6 +134,10 @@ static void print_log(Grid *grid, guint32 node, const LogProgress *log, const Lo
   grid_uint(grid, lag);
   grid_int_as(grid, lag > 0 ? duration_format_ms(lag_ms, age) : "0", lag_ms);
   grid_text(grid, status != NULL ? status->state : NULL);
+  if (status != NULL && status->handed_on_by != 0)
+    grid_uint(grid, status->handed_on_by);
+  else
+    grid_missing(grid);
   if (status != NULL)
     grid_uint(grid, status->wal_bytes);
   else
@@ -178,6 +182,7 @@ static void print_logs(Grid *grid, const GArray *views)
   grid_column(grid, "LAG", "lagEntries", TRUE);
   grid_column(grid, "LAG TIME", "lagMs", TRUE);
   grid_column(grid, "STATE", "state", FALSE);
+  grid_column(grid, "FROM", "handedOnBy", TRUE);
   grid_column(grid, "WAL BYTES", "walBytes", TRUE);
   grid_column(grid, "MESSAGE", "message", FALSE);
   gboolean peers_shown = FALSE;
@@ -197,6 +202,14 @@ static void print_logs(Grid *grid, const GArray *views)
   grid_flush(grid);
 }
 
+static void print_offset(Grid *grid, gint64 offset_ms)
+{
+  char size[TIME_TEXT_SIZE], text[TIME_TEXT_SIZE + 1];
+  g_snprintf(text, sizeof text, "%s%s", offset_ms < 0 ? "-" : "+",
+             duration_format_ms(ABS(offset_ms), size));
+  grid_int_as(grid, text, offset_ms);
+}
+
 static void print_peers(Grid *grid, const GArray *views)
 {
   grid_column(grid, "NODE", "nodeId", TRUE);
@@ -209,6 +222,7 @@ static void print_peers(Grid *grid, const GArray *views)
   grid_column(grid, "RETRIED", "batchesRetried", TRUE);
   grid_column(grid, "FROM TAIL", "entriesFromTail", TRUE);
   grid_column(grid, "FROM WAL", "entriesFromWal", TRUE);
+  grid_column(grid, "CLOCK", "clockOffsetMs", TRUE);
   grid_column(grid, "MESSAGE", "message", FALSE);
   for (guint i = 0; i < views->len; i++) {
     const NodeStatus *status = view_at(views, i)->status;
@@ -228,6 +242,10 @@ static void print_peers(Grid *grid, const GArray *views)
       grid_uint(grid, peer->batches_retried);
       grid_uint(grid, peer->entries_from_tail);
       grid_uint(grid, peer->entries_from_wal);
+      if (peer->has_clock_offset)
+        print_offset(grid, peer->clock_offset_ms);
+      else
+        grid_missing(grid);
       grid_text(grid, peer->message);
     }
   }
@@ -305,13 +323,13 @@ static gboolean check_health(const GArray *views, GError **error)
     for (guint k = 0; k < status->logs->len; k++) {
       const LogStatus *log = &g_array_index(status->logs, LogStatus, k);
       char id[LOG_ID_TEXT_SIZE];
-      if (strcmp(log->state, "ok") != 0)
+      if (strcmp(log->state, "ok") != 0 && strcmp(log->state, "closed") != 0)
         return fail(error, SYNCLOG_INVALID, "node %u: log %s is %s", status->node_id,
                     log_id_format(log->progress.log, id), log->state);
     }
     for (guint k = 0; k < status->peers->len; k++) {
       const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, k);
-      if (strcmp(peer->state, "connected") != 0)
+      if (strcmp(peer->state, "connected") != 0 && strcmp(peer->state, "forgotten") != 0)
         return fail(error, SYNCLOG_INVALID, "node %u: the channel to node %u is %s",
                     status->node_id, peer->node_id, peer->state);
     }

@@ -36,13 +36,20 @@ static Sender *find_sender(const Peer *peer, LogId id)
   return NULL;
 }
 
-/* Senders for all logs that this peer is offered; the own log comes first, it is the busy one. */
+/* Whether this node is to send the log to the peer: unasked, or since the peer asked for it. */
+static gboolean is_for(const Group *group, const Peer *peer, LogId log)
+{
+  if (routing_sends(group->self, peer->id, log, peer->incarnation))
+    return TRUE;
+  return log.origin != peer->id && handover_is_wanted(peer, log);
+}
+
+/* Senders for all logs that this peer is to get; the own log comes first, it is the busy one. */
 static void make_senders(Group *group, Peer *peer)
 {
   for (guint i = 0; i < group->logs->len; i++) {
     Log *log = group->logs->pdata[i];
-    if (!routing_sends(group->self, peer->id, log->id, peer->incarnation) ||
-        find_sender(peer, log->id) != NULL)
+    if (find_sender(peer, log->id) != NULL || !is_for(group, peer, log->id))
       continue;
     const LogProgress *theirs = progress_find(peer->progress, log->id);
     Sender *sender = g_new0(Sender, 1);
@@ -53,6 +60,17 @@ static void make_senders(Group *group, Peer *peer)
                  group->options.max_retry_wait_ms,
                  group->options.random_seed ^ peer->id ^ log->id.incarnation);
     g_ptr_array_insert(peer->senders, log->own ? 0 : -1, sender);
+  }
+}
+
+/* Senders of logs that the peer asks for no more go as soon as nothing is under way. */
+static void drop_senders(const Group *group, Peer *peer)
+{
+  for (guint i = peer->senders->len; i > 0; i--) {
+    const Sender *sender = peer->senders->pdata[i - 1];
+    if (!sender->reading && sender->digest != DIGEST_CHECKING &&
+        sync_window_in_flight(sender->window) == 0 && !is_for(group, peer, sender->log->id))
+      g_ptr_array_remove_index(peer->senders, i - 1);
   }
 }
 
@@ -90,7 +108,8 @@ static void start_connecting(Group *group, Peer *peer, gint64 now_us)
 
 void dispatcher_wake(Group *group, Peer *peer, gint64 now_us)
 {
-  if (peer->state != PEER_BACKOFF || peer->closing || !group->started || group->stopped)
+  if (peer->state != PEER_BACKOFF || peer->closing || peer->forgotten || !group->started ||
+      group->stopped)
     return;
   peer->retry_at_us = now_us;
   peer->hailed = FALSE;
@@ -116,12 +135,12 @@ void dispatcher_hail(Group *group, Peer *peer, gint64 now_us)
 
 void group_on_connected(Group *group, guint32 id, gint64 now_us)
 {
-  (void)now_us;
   Peer *peer = group_find_peer(group, id);
   if (peer == NULL || peer->state != PEER_CONNECTING || peer->closing)
     return;
   peer->state = PEER_HANDSHAKING;
-  g_autoptr(Progress) progress = group_progress(group);
+  peer->heartbeat_sent_us = now_us;
+  g_autoptr(Progress) progress = handover_news(group, id);
   Handshake handshake = {.protocol_version = PROTOCOL_VERSION,
                          .cluster_id = (char *)group->options.cluster_id,
                          .node_id = group->self,
@@ -177,6 +196,10 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
     g_autofree char *why =
         g_strdup_printf("handshake refused: %s: %s", synclog_status_text(reply->status),
                         reply->message != NULL ? reply->message : "no reason given");
+    if (reply->status == SYNCLOG_FORGOTTEN && !group->evicted) {
+      group->evicted = TRUE;
+      group_note(group, G_LOG_LEVEL_CRITICAL, "peer %u: %s; writes are refused", id, why);
+    }
     close_channel(group, peer, why);
     return;
   }
@@ -189,6 +212,8 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
   }
   peer->refused = FALSE;
   peer->state = PEER_READY;
+  clocks_measure(group, peer, reply->progress, peer->heartbeat_sent_us, now_us);
+  peer->heartbeat_sent_us = 0;
   peer->incarnation = reply->incarnation;
   peer->heartbeat_at_us = now_us + group->options.heartbeat_interval_ms * 1000;
   set_message(peer, NULL);
@@ -209,7 +234,7 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
 static void check_own_log(Group *group, const Peer *peer)
 {
   const LogProgress *theirs = progress_find(peer->progress, group->own->id);
-  if (theirs == NULL || theirs->received < group->next_index || group->own->state == LOG_READ_ONLY)
+  if (theirs == NULL || theirs->received < group->next_index || group->own->state != LOG_OK)
     return;
   g_autofree char *why =
       g_strdup_printf("peer %u holds this log up to %" G_GUINT64_FORMAT
@@ -222,7 +247,14 @@ static void check_own_log(Group *group, const Peer *peer)
 
 void dispatcher_learn(Group *group, Peer *peer, const Progress *progress)
 {
+  group_observe(group, progress->promised_hlc);
+  members_learn(group, progress);
+  if (peer->forgotten)
+    return;
   progress_merge(peer->progress, progress);
+  horizon_learn(peer, progress);
+  for (guint i = 0; i < progress->logs->len; i++)
+    group_put_log(group, g_array_index(progress->logs, LogProgress, i).log);
   check_own_log(group, peer);
   leader_check_acks(group);
 }
@@ -250,9 +282,33 @@ static void send_batch(Group *group, Peer *peer, Sender *sender, SyncBatch *batc
   group->ports.send_sync(group->ports.ctx, peer->id, in_flight.cookie, batch);
 }
 
+/*
+ * Before anything is sent the logs are compared at the end of what the peer has: nothing is put on
+ * top of other entries (P4). FALSE: not yet, or never.
+ */
+static gboolean is_no_fork(Group *group, const Peer *peer, Sender *sender)
+{
+  if (sender->digest != DIGEST_UNCHECKED)
+    return sender->digest == DIGEST_CHECKED;
+  const LogProgress *theirs = progress_find(peer->progress, sender->log->id);
+  if (theirs == NULL || theirs->digest_index == 0) {
+    sender->digest = DIGEST_CHECKED;
+    return TRUE;
+  }
+  if (theirs->digest_index > sender->log->durable)
+    return FALSE; /* and there is nothing to send */
+  sender->digest = DIGEST_CHECKING;
+  sender->digest_index = theirs->digest_index;
+  group->ports.check_digest(group->ports.ctx, peer->id, sender->log->id, theirs->digest_index,
+                            theirs->digest);
+  return FALSE;
+}
+
 static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
 {
   Log *log = sender->log;
+  if (!is_no_fork(group, peer, sender))
+    return;
   if (sender->paused_until_us > now_us)
     return;
   sender->paused_until_us = 0;
@@ -261,6 +317,8 @@ static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
   if (theirs != NULL && !sender->reading && sync_window_in_flight(sender->window) == 0 &&
       theirs->durable > sync_window_acked(sender->window))
     sync_window_reset(sender->window, theirs->durable);
+  if (!is_for(group, peer, log->id))
+    return;
   while (!sender->reading && sync_window_has_room(sender->window)) {
     guint64 next = sync_window_next(sender->window);
     if (next > log->durable)
@@ -288,6 +346,7 @@ static void pump(Group *group, Peer *peer, gint64 now_us)
 {
   if (peer->state != PEER_READY || group->stopped)
     return;
+  drop_senders(group, peer);
   make_senders(group, peer);
   for (guint i = 0; i < peer->senders->len; i++)
     pump_sender(group, peer, peer->senders->pdata[i], now_us);
@@ -302,6 +361,10 @@ void dispatcher_pump_all(Group *group, gint64 now_us)
 void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *run,
                    const char *error, gint64 now_us)
 {
+  if (id == group->self) {
+    feeder_on_read(group, log, run, error);
+    return;
+  }
   g_autoptr(EntryRun) read = run;
   Peer *peer = group_find_peer(group, id);
   Sender *sender = peer != NULL && peer->state == PEER_READY ? find_sender(peer, log) : NULL;
@@ -334,6 +397,29 @@ void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *
     send_batch(group, peer, sender, g_steal_pointer(&batch));
   }
   pump(group, peer, now_us);
+}
+
+void group_on_digest(Group *group, guint32 id, LogId log, DigestVerdict verdict, gint64 now_us)
+{
+  Peer *peer = group_find_peer(group, id);
+  Sender *sender = peer != NULL && peer->state == PEER_READY ? find_sender(peer, log) : NULL;
+  if (sender == NULL || sender->digest != DIGEST_CHECKING)
+    return; /* the channel was lost meanwhile */
+  sender->digest = verdict == DIGEST_DIFFERENT ? DIGEST_FORKED : DIGEST_CHECKED;
+  if (verdict != DIGEST_DIFFERENT) {
+    pump_sender(group, peer, sender, now_us);
+    return;
+  }
+  g_autofree char *why =
+      g_strdup_printf("a fork: peer %u has other entries up to %" G_GUINT64_FORMAT
+                      " of this log than this node; neither takes the other's",
+                      id, sender->digest_index);
+  set_message(peer, why);
+  log_set_state(group, sender->log, LOG_FORKED, why);
+  if (!sender->log->own)
+    return;
+  group->incarnation_wanted = TRUE;
+  group->ports.work(group->ports.ctx);
 }
 
 /* Takes the batch of `cookie` off the list; FALSE when it was forgotten. */
@@ -414,6 +500,8 @@ void group_on_heartbeat_reply(Group *group, guint32 id, const HeartbeatReply *re
     close_channel(group, peer, why);
     return;
   }
+  clocks_measure(group, peer, reply->progress, peer->heartbeat_sent_us, now_us);
+  peer->heartbeat_sent_us = 0;
   group_observe(group, reply->hlc);
   dispatcher_learn(group, peer, reply->progress);
 }
@@ -421,9 +509,10 @@ void group_on_heartbeat_reply(Group *group, guint32 id, const HeartbeatReply *re
 static void send_heartbeat(Group *group, Peer *peer, gint64 now_us)
 {
   peer->heartbeat_at_us = now_us + group->options.heartbeat_interval_ms * 1000;
-  g_autoptr(Progress) progress = group_progress(group);
+  g_autoptr(Progress) progress = handover_news(group, peer->id);
   /* A promise may name no clock beyond the last durable entry: only that survives a crash. */
   Heartbeat heartbeat = {group->options.group, group->self, progress, group->own->last_hlc};
+  peer->heartbeat_sent_us = peer->heartbeat_sent_us == 0 ? now_us : G_MININT64;
   group->ports.send_heartbeat(group->ports.ctx, peer->id, &heartbeat);
 }
 
@@ -431,7 +520,8 @@ void dispatcher_tick(Group *group, gint64 now_us)
 {
   for (guint i = 0; i < group->peers->len; i++) {
     Peer *peer = group->peers->pdata[i];
-    if (peer->state == PEER_BACKOFF && peer->retry_at_us <= now_us && group->started)
+    if (peer->state == PEER_BACKOFF && peer->retry_at_us <= now_us && group->started &&
+        !peer->forgotten)
       start_connecting(group, peer, now_us);
     if (peer->state != PEER_READY)
       continue;
@@ -446,7 +536,7 @@ gint64 dispatcher_deadline_us(const Group *group)
   gint64 deadline_us = G_MAXINT64;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
-    if (peer->state == PEER_BACKOFF && group->started)
+    if (peer->state == PEER_BACKOFF && group->started && !peer->forgotten)
       deadline_us = MIN(deadline_us, peer->retry_at_us);
     if (peer->state != PEER_READY)
       continue;
@@ -468,6 +558,14 @@ void dispatcher_reconnect(Group *group, const char *why)
     if (peer->state != PEER_BACKOFF)
       close_channel(group, peer, why);
   }
+}
+
+void dispatcher_drop(Group *group, Peer *peer)
+{
+  if (peer->state != PEER_BACKOFF)
+    close_channel(group, peer, "declared lost for good");
+  else
+    set_message(peer, "declared lost for good");
 }
 
 void dispatcher_stop(Group *group)

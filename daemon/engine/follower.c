@@ -151,6 +151,9 @@ void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, E
   } else if (log->state == LOG_READ_ONLY) {
     status = SYNCLOG_READ_ONLY;
     refusal = log->message;
+  } else if (log->state == LOG_FORKED) {
+    status = SYNCLOG_CORRUPT;
+    refusal = log->message;
   }
   if (status != SYNCLOG_OK) {
     reply_progress(group, call, log, status, refusal);
@@ -250,6 +253,10 @@ void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_ru
     return;
   }
   follower_answer(group, log);
+  if (!work->sync)
+    return;
+  feeder_feed(group, log);
+  dispatcher_pump_all(group, now_us); /* to those who asked for it */
 }
 
 void group_sync_mirrors(Group *group)

@@ -10,6 +10,7 @@ static void log_free(gpointer data)
   g_clear_pointer(&log->reorder, reorder_free);
   g_clear_pointer(&log->to_write, g_ptr_array_unref);
   g_assert(g_queue_is_empty(&log->calls));
+  feeder_forget(log);
   g_free(log->message);
   g_free(log);
 }
@@ -81,10 +82,15 @@ Group *group_new(const GroupOptions *options, const GroupPorts *ports)
   group->next_index = 1;
   group->next_cookie = 1;
   group->refusal_noted_us = G_MININT64 / 2;
+  group->feed_at_us = group->supply_at_us = G_MAXINT64;
+  group->clock_bound = group->clock = options->clock_bound;
   const GArray *members = options->membership->members;
   for (guint i = 0; i < members->len; i++)
     if (g_array_index(members, guint32, i) != group->self)
       add_peer(group, g_array_index(members, guint32, i));
+  for (guint i = 0; options->forgotten != NULL && i < options->forgotten->len; i++)
+    if (membership_has(options->membership, g_array_index(options->forgotten, guint32, i)))
+      members_forget(group, g_array_index(options->forgotten, guint32, i));
   group->own = group_insert_log(group, options->own);
   group->own->tail = tail_new(options->max_pending_requests, options->max_pending_bytes);
   return group;
@@ -151,6 +157,7 @@ void group_add_log(Group *group, const GroupLog *found)
     group_observe(group, MAX(found->last_hlc, found->applied_hlc));
     follower_init_log(group, log);
   }
+  log->lagging = log->applied < log->written; /* something was held back */
   if (found->stopped == NULL)
     return;
   log->blocked = TRUE;
@@ -160,9 +167,13 @@ void group_add_log(Group *group, const GroupLog *found)
 void group_start(Group *group, gint64 now_us)
 {
   group->started = TRUE;
+  group->wall_at_us = now_us;
   group->retention_at_us = now_us + group->options.retention_interval_ms * 1000;
   for (guint i = 0; i < group->peers->len; i++)
     ((Peer *)group->peers->pdata[i])->retry_at_us = now_us;
+  handover_start(group, now_us);
+  group->feed_at_us = now_us;
+  feeder_tick(group, now_us);
   dispatcher_tick(group, now_us);
 }
 
@@ -177,7 +188,7 @@ void group_stop(Group *group)
 
 void group_observe(Group *group, guint64 hlc)
 {
-  if (!hlc_is_ahead(hlc, group->wall_ms, LIMIT_CLOCK_SKEW_MS))
+  if (hlc <= clocks_limit_hlc(group))
     group->clock = hlc_observe(group->clock, hlc);
 }
 
@@ -202,7 +213,8 @@ void group_note(Group *group, GLogLevelFlags level, const char *format, ...)
 
 void log_set_state(Group *group, Log *log, LogState state, const char *message)
 {
-  static const char *const names[] = {"goes on", "is read-only", "is stopped"};
+  static const char *const names[] = {"goes on", "is read-only", "is stopped", "is forked",
+                                      "waits"};
   if (log->state != state || g_strcmp0(log->message, message) != 0) {
     char text[LOG_ID_TEXT_SIZE];
     group_note(group, state == LOG_OK ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_CRITICAL, "log %s %s%s%s",
@@ -227,6 +239,11 @@ void group_apply(Group *group, Log *log, EntryRun *run)
     entry_run_unref(run); /* it is kept in the WAL, and nothing is applied behind a hole (P2) */
     return;
   }
+  if (entry_run_first_index(run) > log->given + 1) {
+    g_assert(log->lagging); /* P2 */
+    feeder_keep(log, run);
+    return;
+  }
   if (last <= log->given) {
     /* Refetched for the WAL only: the store has it. */
     group->entries_duplicate += entry_run_count(run);
@@ -240,12 +257,7 @@ void group_apply(Group *group, Log *log, EntryRun *run)
     entry_run_unref(run);
     run = rest;
   }
-  g_assert(entry_run_first_index(run) == log->given + 1); /* P2: exact order */
-  log->given = last;
-  gsize size;
-  entry_run_bytes(run, &size);
-  group->apply_backlog += size;
-  group->ports.apply(group->ports.ctx, run);
+  feeder_give(group, log, run);
 }
 
 void group_on_applied(Group *group, LogId id, guint64 index, guint64 hlc, gsize bytes)
@@ -308,7 +320,7 @@ gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork
   GroupWork work = {.writes = g_ptr_array_new(),
                     .mirrors = g_array_new(FALSE, FALSE, sizeof(MirrorWork)),
                     .trims = g_array_new(FALSE, FALSE, sizeof(TrimWork))};
-  group->wall_ms = wall_ms;
+  clocks_tell(group, now_us, wall_ms);
   g_array_set_clear_func(work.mirrors, mirror_work_clear);
   leader_take(group, wall_ms, work.writes);
   follower_take(group, now_us, work.mirrors);
@@ -325,8 +337,9 @@ gint64 group_deadline_us(const Group *group)
 {
   gint64 deadline_us = MIN(acks_deadline_us(group->acks), reads_deadline_us(group));
   deadline_us = MIN(deadline_us, dispatcher_deadline_us(group));
+  deadline_us = MIN(deadline_us, feeder_deadline_us(group));
   if (group->started)
-    deadline_us = MIN(deadline_us, group->retention_at_us);
+    deadline_us = MIN(deadline_us, MIN(group->retention_at_us, group->supply_at_us));
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
     if (log->state != LOG_READ_ONLY)
@@ -341,6 +354,9 @@ void group_tick(Group *group, gint64 now_us)
   if (group->stopped)
     return;
   leader_tick(group, now_us);
+  feeder_tick(group, now_us);
+  if (group->started)
+    handover_tick(group, now_us);
   dispatcher_tick(group, now_us);
 }
 
@@ -383,6 +399,11 @@ static SynclogStatus judge(const Group *group, const Handshake *handshake, char 
                                handshake->node_id, handshake->node_id);
     return SYNCLOG_NOT_MEMBER;
   }
+  if (membership_is_lost(options->membership, handshake->node_id)) {
+    *out_why = g_strdup_printf("node %u was declared lost for good: start it with a new node id",
+                               handshake->node_id);
+    return SYNCLOG_FORGOTTEN;
+  }
   if (handshake->max_pending_batch > LIMIT_PENDING_BATCHES) {
     *out_why = g_strdup_printf("max_pending_batch %u, at most %u are taken",
                                handshake->max_pending_batch, LIMIT_PENDING_BATCHES);
@@ -408,6 +429,7 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
     return;
   }
   Peer *peer = group_find_peer(group, handshake->node_id);
+  peer->heard_at_us = now_us;
   peer->incarnation = handshake->incarnation;
   peer->window = handshake->max_pending_batch;
   group->window = MAX(group->window, peer->window);
@@ -415,7 +437,7 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
   follower_realign(group, peer, handshake->progress);
   dispatcher_learn(group, peer, handshake->progress);
   dispatcher_hail(group, peer, now_us);
-  out_reply->progress = group_progress(group);
+  out_reply->progress = handover_news(group, peer->id);
   out_reply->hlc = group->clock;
 }
 
@@ -429,11 +451,12 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
     out_reply->message = g_strdup_printf("node %u is not a member here", heartbeat->node_id);
     return;
   }
+  peer->heard_at_us = now_us;
   group_observe(group, heartbeat->hlc);
   follower_realign(group, peer, heartbeat->progress);
   dispatcher_learn(group, peer, heartbeat->progress);
   dispatcher_wake(group, peer, now_us);
-  out_reply->progress = group_progress(group);
+  out_reply->progress = handover_news(group, peer->id);
   out_reply->hlc = group->own->last_hlc;
 }
 
@@ -455,6 +478,8 @@ Progress *group_progress(const Group *group)
   Progress *progress = progress_new();
   for (guint i = 0; i < group->logs->len; i++) {
     LogProgress one = progress_of(group->logs->pdata[i]);
+    if (!group->ports.digest_at_end(group->ports.ctx, one.log, &one.digest_index, &one.digest))
+      one.digest_index = one.digest = 0;
     *progress_put(progress, one.log) = one;
   }
   return progress;
@@ -462,6 +487,8 @@ Progress *group_progress(const Group *group)
 
 static const char *peer_state_name(const Peer *peer)
 {
+  if (peer->forgotten)
+    return "forgotten";
   switch (peer->state) {
   case PEER_READY:
     return "connected";
@@ -474,13 +501,15 @@ static const char *peer_state_name(const Peer *peer)
   return peer->refused ? "refused" : "backoff";
 }
 
-static void add_log_status(const Log *log, GArray *logs)
+static void add_log_status(const Group *group, const Log *log, GArray *logs)
 {
-  static const char *const names[] = {"ok", "read-only", "stopped"};
+  gboolean closed = membership_is_lost(group->options.membership, log->id.origin);
+  static const char *const names[] = {"ok", "read-only", "stopped", "forked", "held"};
   LogStatus status = {.progress = progress_of(log),
                       .own = log->own,
-                      .state = names[log->state],
-                      .message = g_strdup(log->message)};
+                      .state = closed && log->state == LOG_OK ? "closed" : names[log->state],
+                      .message = g_strdup(log->message),
+                      .handed_on_by = log->supplier};
   g_array_append_val(logs, status);
 }
 
@@ -496,7 +525,9 @@ static void add_peer_status(const Peer *peer, gint64 now_us, GArray *peers)
                        .batches_sent = peer->batches_sent,
                        .batches_retried = peer->batches_retried,
                        .entries_from_tail = peer->entries_from_tail,
-                       .entries_from_wal = peer->entries_from_wal};
+                       .entries_from_wal = peer->entries_from_wal,
+                       .has_clock_offset = peer->has_clock_offset,
+                       .clock_offset_ms = peer->clock_offset_ms};
   g_array_append_val(peers, status);
 }
 
@@ -506,18 +537,22 @@ void group_status(const Group *group, NodeStatus *status, gint64 now_us)
   status->cluster_id = g_strdup(group->options.cluster_id);
   status->incarnation = group->own->id.incarnation;
   status->state = group->stopped ? "stopping" : "serving";
-  if (group->own->state == LOG_READ_ONLY || group->refuse != SYNCLOG_OK) {
+  if (group->evicted || group->clock_wrong) {
+    status->state = "read-only";
+    status->message = g_strdup(group->evicted ? EVICTED_TEXT : CLOCK_WRONG_TEXT);
+  } else if (group->own->state == LOG_READ_ONLY || group->refuse != SYNCLOG_OK) {
     status->state = group->refuse == SYNCLOG_NOT_READY ? "stopping" : "read-only";
     status->message =
         g_strdup(group->refuse != SYNCLOG_OK ? group->refuse_message : group->own->message);
   }
   for (guint i = 0; i < group->logs->len; i++)
-    add_log_status(group->logs->pdata[i], status->logs);
+    add_log_status(group, group->logs->pdata[i], status->logs);
   for (guint i = 0; i < group->peers->len; i++)
     add_peer_status(group->peers->pdata[i], now_us, status->peers);
   status->writes = group->writes;
   status->writes_refused = group->writes_refused;
   status->hlc = group->clock;
+  status->horizon = group->horizon;
   status->entries_applied = group->entries_applied;
   status->entries_duplicate = group->entries_duplicate;
 }

@@ -25,8 +25,8 @@ typedef struct GroupOptions {
   guint32 group;
   const char *cluster_id;
   const char *time_precision;
-  LogId own;                    /* node id and incarnation */
-  const Membership *membership; /* must live as long as the group */
+  LogId own;              /* node id and incarnation */
+  Membership *membership; /* must live as long as the group, which alone uses it */
   guint max_pending_batch;
   guint max_requests_per_batch;
   gsize max_size_per_batch;
@@ -37,11 +37,14 @@ typedef struct GroupOptions {
   gsize max_apply_backlog; /* bytes given to the store and not yet applied; above, the log waits */
   guint64 basic_retry_wait_ms, max_retry_wait_ms;
   gint64 heartbeat_interval_ms;
+  gint64 max_clock_skew_ms; /* entries and members that are further ahead are not believed */
   gint64 mirror_sync_interval_ms;
   gint64 retention_interval_ms; /* how often it is looked what can be deleted */
   gsize max_frame_size;         /* told to peers */
   guint64 random_seed;
-  guint64 wall_ms; /* now; later values come with group_take_work */
+  guint64 wall_ms;         /* now; later values come with group_take_work */
+  guint64 clock_bound;     /* hlc: what was kept by keep_clock_bound last, in any incarnation */
+  const GArray *forgotten; /* guint32: what was kept by keep_forgotten; NULL: none */
 } GroupOptions;
 
 /* One write of a client. The caller owns it; data must stay until write_done. */
@@ -153,6 +156,22 @@ void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error);
 gboolean group_wants_incarnation(const Group *group);
 void group_begin_incarnation(Group *group, LogId own);
 
+/* --- what is kept beside the logs ---------------------------------------------------------------
+ */
+
+/* The clock's bound that keep_clock_bound gave is durable now (ok), or could not be written. */
+void group_on_clock_bound(Group *group, guint64 hlc, gboolean ok);
+
+/*
+ * An operator's word: a member is lost for good, nothing waits for it any more, what survivors hold
+ * of its logs spreads among them, and it may not come back. INVALID when it is no other member, or
+ * was heard just now. The others learn it by themselves.
+ */
+gboolean group_forget(Group *group, guint32 node, gint64 now_us, GError **error);
+
+/* No entry with a clock at or below this can still come to this node. 0: not known. */
+guint64 group_horizon(Group *group);
+
 /* --- the follower ------------------------------------------------------------------------------
  */
 
@@ -211,6 +230,15 @@ void group_on_sync_reply(Group *group, guint32 peer, guint64 cookie, const SyncR
 void group_on_read(Group *group, guint32 peer, LogId log, guint64 from, EntryRun *run,
                    const char *error, gint64 now_us);
 
+typedef enum {
+  DIGEST_EQUAL,
+  DIGEST_DIFFERENT,
+  DIGEST_UNKNOWN, /* the log is not held so far back, or can't be read */
+} DigestVerdict;
+
+/* What check_digest found. A different one is a fork (P4): the log is not sent to that peer. */
+void group_on_digest(Group *group, guint32 peer, LogId log, DigestVerdict verdict, gint64 now_us);
+
 /* --- reads and status --------------------------------------------------------------------------
  */
 
@@ -219,6 +247,12 @@ void group_on_read(Group *group, guint32 peer, LogId log, guint64 from, EntryRun
  * tokens; UNKNOWN_LOG or TIMEOUT otherwise. TRUE: that is so already, read_done will not come.
  */
 gboolean group_wait_applied(Group *group, gpointer read, const GArray *tokens, gint64 deadline_us);
+
+/*
+ * While the store is stuck (it can apply nothing, its disk being full) reads do not wait for what
+ * this node has acknowledged itself: old values are better than none. Tokens are waited for.
+ */
+void group_set_store_stuck(Group *group, gboolean stuck);
 
 /* This node's progress, transfer full. */
 Progress *group_progress(const Group *group);

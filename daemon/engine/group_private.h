@@ -15,6 +15,8 @@ typedef enum {
   LOG_OK,
   LOG_READ_ONLY, /* its WAL failed to write or sync */
   LOG_STOPPED,   /* an entry can't be decoded, or a part is missing */
+  LOG_FORKED,    /* a peer has other entries at the same indices */
+  LOG_HELD,      /* the next entry's clock is too far ahead to be applied yet */
 } LogState;
 
 /* A syncLog that waits to be answered. */
@@ -34,6 +36,14 @@ typedef struct Log {
   guint64 durable;
   guint64 applied, applied_hlc;
   guint64 given; /* last index given to the store */
+  /* Entries behind `given` are not given as they come but read from the WAL, since some before them
+   * were held back. */
+  gboolean lagging;
+  gboolean feeding;     /* … and a read of it is under way */
+  gboolean feed_failed; /* the last one did */
+  guint64 held_hlc;     /* the clock of the next entry, when that is why; else 0 */
+  GQueue kept;          /* EntryRun: the latest ones that came meanwhile, without a hole */
+  gsize kept_bytes;
   guint64 store_durable;
   guint64 first_available;
   guint64 trim_asked; /* trims up to here were given to the log thread */
@@ -48,13 +58,21 @@ typedef struct Log {
   guint64 sync_index;    /* to be synced up to here without waiting for sync_due_us */
   gint64 sync_due_us;    /* G_MAXINT64: nothing unsynced */
   GQueue calls;          /* SyncCall */
+  guint32 supplier;      /* the peer that is asked to hand this log on; 0: none */
 } Log;
 
 /* A log on its way to one peer. */
 typedef struct Sender {
   Log *log;
   SyncWindow *window;
-  gboolean reading;       /* a read_log is under way */
+  gboolean reading; /* a read_log is under way */
+  enum {
+    DIGEST_UNCHECKED,
+    DIGEST_CHECKING,
+    DIGEST_CHECKED,
+    DIGEST_FORKED, /* nothing is sent */
+  } digest;
+  guint64 digest_index;   /* where it is compared */
   gint64 paused_until_us; /* 0: not paused */
   guint64 trouble_until;  /* the last failure is overcome when this index is acknowledged */
   Backoff backoff;
@@ -87,7 +105,15 @@ typedef struct Peer {
   guint window;     /* batches in flight per log, as it said in its handshake */
   gboolean closing; /* disconnect was asked, group_on_closed has not come */
   gint64 heartbeat_at_us;
-  gint64 answered_at_us; /* G_MININT64: never */
+  gint64 answered_at_us;    /* G_MININT64: never */
+  gint64 heartbeat_sent_us; /* of the one that is not answered; 0: none, less: more than one */
+  gint64 clock_offset_ms;   /* its wall clock minus ours */
+  gboolean has_clock_offset;
+  gboolean forgotten;    /* lost for good: nothing waits for it */
+  LogId promise_log;     /* it stamps nothing in this log behind promise_index … */
+  guint64 promise_index; /* … */
+  guint64 promise_hlc;   /* … at or below this clock */
+  gint64 heard_at_us;    /* its last handshake or heartbeat on its channel to us, or our start */
   Progress *progress;    /* as last told by the peer */
   GPtrArray *senders;    /* Sender, sorted by log */
   GArray *in_flight;     /* InFlight, by cookie */
@@ -107,9 +133,16 @@ struct Group {
   guint32 self;
   gboolean started, stopped;
 
-  guint64 clock;   /* hlc: last stamped or seen */
-  guint64 wall_ms; /* as last told */
-  guint window;    /* batches that peers said to keep in flight, the greatest */
+  guint64 clock;           /* hlc: last stamped or seen */
+  guint64 clock_at_commit; /* … before the commit that is under way */
+  guint64 horizon;         /* the greatest that was told */
+  guint64 clock_bound;   /* durable: no promise goes beyond it, and a later start begins above it */
+  gboolean bound_wanted; /* the host is about to raise it */
+  guint64 wall_ms;       /* as last told */
+  gint64 wall_at_us;     /* when; 0: never */
+  gboolean evicted;      /* the peers declared this node lost */
+  gboolean clock_wrong;  /* too far ahead of the other members' clocks to stamp with */
+  guint window;          /* batches that peers said to keep in flight, the greatest */
   Log *own;
   GPtrArray *logs;  /* Log, sorted by id */
   GPtrArray *peers; /* Peer, sorted by id */
@@ -127,9 +160,12 @@ struct Group {
 
   gsize apply_backlog; /* bytes at the store */
   gint64 retention_at_us;
+  gint64 feed_at_us;       /* when it is next looked whether held entries may be applied */
+  gint64 supply_at_us;     /* when it is next looked who is to hand on what */
   gint64 refusal_noted_us; /* when a refused handshake was last told */
   guint64 next_cookie;
-  GPtrArray *reads; /* ReadWait */
+  GPtrArray *reads;     /* ReadWait */
+  gboolean store_stuck; /* reads do not wait for own entries */
 
   guint64 writes, writes_refused, entries_applied, entries_duplicate;
 };
@@ -163,6 +199,8 @@ void dispatcher_pump_all(Group *group, gint64 now_us);
 void dispatcher_learn(Group *group, Peer *peer, const Progress *progress);
 /* The peer opened a channel to us: it is worth trying at once. */
 void dispatcher_wake(Group *group, Peer *peer, gint64 now_us);
+/* Closes the channel of a peer that was declared lost. */
+void dispatcher_drop(Group *group, Peer *peer);
 void dispatcher_reconnect(Group *group, const char *why);
 void dispatcher_hail(Group *group, Peer *peer, gint64 now_us);
 void dispatcher_stop(Group *group);
@@ -176,6 +214,49 @@ void follower_stop(Group *group);
 /* What the peer still has of its logs: a log that this node lost a part of, but has applied beyond
  * what the peer kept, goes on behind what is applied. */
 void follower_realign(Group *group, const Peer *peer, const Progress *sender);
+
+/* clocks.c */
+#define CLOCK_WRONG_TEXT                                                                           \
+  "this node's clock is ahead of the other members' by more than max_clock_skew"
+void clocks_tell(Group *group, gint64 now_us, guint64 wall_ms);
+/* A peer's answer to what was sent at sent_us (0: unknown) told its clock. */
+void clocks_measure(Group *group, Peer *peer, const Progress *news, gint64 sent_us, gint64 now_us);
+/* The greatest clock (hlc) that may be believed and applied now. */
+guint64 clocks_limit_hlc(const Group *group);
+
+/* feeder.c: logs that are applied from the WAL, since a part was held back. */
+/* Gives the store what may be applied of a run that comes next in its log. Transfer full. */
+void feeder_give(Group *group, Log *log, EntryRun *run);
+/* A run came that is not the next one, of a log that lags. Transfer full. */
+void feeder_keep(Log *log, EntryRun *run);
+void feeder_forget(Log *log);
+void feeder_feed(Group *group, Log *log);
+void feeder_tick(Group *group, gint64 now_us);
+void feeder_on_read(Group *group, LogId id, EntryRun *run, const char *error);
+gint64 feeder_deadline_us(const Group *group);
+
+/* members.c */
+#define EVICTED_TEXT "this node was declared lost for good by its peers"
+/* Members that others declared lost. */
+void members_learn(Group *group, const Progress *news);
+void members_forget(Group *group, guint32 node);
+
+/* horizon.c */
+/* What this node may promise now: it stamps nothing behind its durable index at or below. */
+guint64 horizon_promise(Group *group);
+/* Takes a peer's promise from its news. */
+void horizon_learn(Peer *peer, const Progress *news);
+
+/* handover.c */
+void handover_start(Group *group, gint64 now_us);
+/* Chooses again who is to hand on which log to this node. */
+void handover_tick(Group *group, gint64 now_us);
+/* Whether the peer's own channel to this node works. */
+gboolean handover_hears(const Group *group, const Peer *peer, gint64 now_us);
+/* Whether the peer asked for this log. */
+gboolean handover_is_wanted(const Peer *peer, LogId log);
+/* What this node tells to one peer: its progress and what it wants from it. Transfer full. */
+Progress *handover_news(Group *group, guint32 peer);
 
 /* reads.c */
 void reads_check(Group *group);

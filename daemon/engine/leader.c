@@ -19,6 +19,14 @@ gboolean group_write(Group *group, GroupWrite *write, GError **error)
     group->writes_refused++;
     return fail(error, group->refuse, "%s", group->refuse_message);
   }
+  if (group->evicted) {
+    group->writes_refused++;
+    return fail(error, SYNCLOG_FORGOTTEN, EVICTED_TEXT);
+  }
+  if (group->clock_wrong) {
+    group->writes_refused++;
+    return fail(error, SYNCLOG_CLOCK_WRONG, CLOCK_WRONG_TEXT);
+  }
   if (group->own->state != LOG_OK) {
     group->writes_refused++;
     return fail(error, SYNCLOG_READ_ONLY, "%s", group->own->message);
@@ -36,13 +44,27 @@ gboolean group_write(Group *group, GroupWrite *write, GError **error)
   return TRUE;
 }
 
+static void refuse_queued(Group *group, SynclogStatus status, const char *why)
+{
+  while (group->queued->len > 0) {
+    group->writes_refused++;
+    answer(group, g_ptr_array_remove_index(group->queued, group->queued->len - 1), status, why);
+  }
+  group->queued_bytes = 0;
+}
+
 void leader_take(Group *group, guint64 wall_ms, GPtrArray *writes)
 {
   if (group->committing || group->queued->len == 0 || group_is_congested(group) ||
       group->own->state != LOG_OK)
     return;
+  if (group->clock_wrong) {
+    refuse_queued(group, SYNCLOG_CLOCK_WRONG, CLOCK_WRONG_TEXT);
+    return;
+  }
   guint count = 0;
   gsize bytes = 0;
+  group->clock_at_commit = group->clock;
   while (count < group->queued->len) {
     GroupWrite *write = group->queued->pdata[count];
     if (count > 0 && bytes + write->size > group->options.max_commit_size)
@@ -120,10 +142,7 @@ void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error)
     answer(group, writes->pdata[i], status, error->message);
   if (group->own->state != LOG_READ_ONLY)
     return;
-  while (group->queued->len > 0)
-    answer(group, g_ptr_array_remove_index(group->queued, group->queued->len - 1),
-           SYNCLOG_READ_ONLY, error->message);
-  group->queued_bytes = 0;
+  refuse_queued(group, SYNCLOG_READ_ONLY, error->message);
 }
 
 void leader_check_acks(Group *group)
@@ -135,6 +154,8 @@ void leader_check_acks(Group *group)
   durable[count++] = group->own->durable;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
+    if (peer->forgotten)
+      continue;
     const LogProgress *p = progress_find(peer->progress, group->own->id);
     durable[count++] = p != NULL ? p->durable : 0;
   }
@@ -201,7 +222,8 @@ void group_begin_incarnation(Group *group, LogId own)
   Log *before = group->own;
   before->own = FALSE;
   follower_init_log(group, before);
-  log_set_state(group, before, LOG_OK, NULL);
+  if (before->state != LOG_FORKED)
+    log_set_state(group, before, LOG_OK, NULL);
   GroupWrite *write;
   while ((write = acks_take_any(group->acks)) != NULL)
     answer(group, write, SYNCLOG_PENDING, "durable on this node; a new incarnation began");

@@ -13,13 +13,27 @@ typedef struct GroupPorts {
   /* group_take_work has something to give, or group_deadline_us came nearer. */
   void (*work)(gpointer ctx);
 
-  /* Read records of a log from the WAL, from `from` on; answered by group_on_read. */
+  /* Read records of a log from the WAL, from `from` on, to send them to a peer, or to apply them
+   * (the own id as `peer`); answered by group_on_read. */
   void (*read_log)(gpointer ctx, guint32 peer, LogId log, guint64 from, guint max_count,
                    gsize max_bytes);
+
+  /*
+   * The running digest of a log: digest_at_end says up to which index it is known at once (FALSE:
+   * not at all), without waiting for anything. check_digest compares it at an index that this node
+   * holds with that of a peer; answered by group_on_digest.
+   */
+  gboolean (*digest_at_end)(gpointer ctx, LogId log, guint64 *out_index, guint64 *out_digest);
+  void (*check_digest)(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest);
 
   /* Apply a run to the store; runs of one log come in order. Answered by group_on_applied.
    * Transfer full. */
   void (*apply)(gpointer ctx, EntryRun *run);
+
+  /* Keep beside the logs, durably, what the next start gives back in GroupOptions; the former is
+   * answered by group_on_clock_bound. */
+  void (*keep_clock_bound)(gpointer ctx, guint64 hlc);
+  void (*keep_forgotten)(gpointer ctx, guint32 node);
 
   /* The channel to a peer. connect is answered by group_on_connected or group_on_closed; each
    * closing, also one asked for by disconnect, by one group_on_closed. */

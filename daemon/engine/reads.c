@@ -44,10 +44,11 @@ static char *describe_unknown(const Token *token)
 
 gboolean group_wait_applied(Group *group, gpointer read, const GArray *tokens, gint64 deadline_us)
 {
-  if (is_applied(group, group->own->durable, tokens))
+  guint64 own_index = group->store_stuck ? 0 : group->own->durable;
+  if (is_applied(group, own_index, tokens))
     return TRUE;
   ReadWait *wait = g_new0(ReadWait, 1);
-  *wait = (ReadWait){.read = read, .own_index = group->own->durable, .deadline_us = deadline_us};
+  *wait = (ReadWait){.read = read, .own_index = own_index, .deadline_us = deadline_us};
   if (tokens != NULL)
     wait->tokens = g_array_copy((GArray *)tokens);
   /* Nothing to wait for: the next tick tells so. */
@@ -69,6 +70,16 @@ void reads_check(Group *group)
     group->ports.read_done(group->ports.ctx, wait->read, SYNCLOG_OK, NULL);
     wait_free(g_ptr_array_remove_index_fast(group->reads, i));
   }
+}
+
+void group_set_store_stuck(Group *group, gboolean stuck)
+{
+  group->store_stuck = stuck;
+  if (!stuck)
+    return;
+  for (guint i = 0; i < group->reads->len; i++)
+    ((ReadWait *)group->reads->pdata[i])->own_index = 0;
+  reads_check(group);
 }
 
 /* Why the read could not wait longer. */

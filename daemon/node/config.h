@@ -53,6 +53,7 @@ typedef struct Config {
   gint64 basic_retry_wait_ms;
   gint64 max_retry_wait_ms;
   gint64 heartbeat_interval_ms;
+  gint64 max_clock_skew_ms;
   gint64 request_timeout_ms;
   gint64 mirror_sync_interval_ms; /* 0: at once */
 

@@ -1,15 +1,19 @@
 #include "node/identity.h"
 
-#include "base/limits.h"
+#include "base/crc32c.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_NAME "node.ini"
+#define COPY_SUFFIX ".copy"
 #define GROUP "node"
+#define CHECKSUM "checksum="
 
 static gboolean lock_directory(Identity *identity, GError **error)
 {
@@ -35,6 +39,41 @@ static gboolean check_text(const char *path, const char *key, const char *found,
               found, wanted);
 }
 
+static void parse_forgotten(Identity *identity, GKeyFile *file, GError **error)
+{
+  gsize count = 0;
+  if (!g_key_file_has_key(file, GROUP, "forgotten", NULL))
+    return;
+  g_autofree gint *nodes = g_key_file_get_integer_list(file, GROUP, "forgotten", &count, error);
+  for (gsize i = 0; nodes != NULL && i < count; i++) {
+    guint32 node = (guint32)nodes[i];
+    g_array_append_val(identity->forgotten, node);
+  }
+}
+
+/* Fills what changes; `local` is checked once at the end. */
+static gboolean parse_state(Identity *identity, const char *path, GKeyFile *file, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_array_set_size(identity->forgotten, 0);
+  identity->incarnation = g_key_file_get_uint64(file, GROUP, "incarnation", &local);
+  if (local == NULL)
+    identity->clean = g_key_file_get_boolean(file, GROUP, "clean", &local);
+  if (local == NULL)
+    identity->clock_bound = g_key_file_get_uint64(file, GROUP, "clock_bound", &local);
+  if (local == NULL)
+    identity->sequence = g_key_file_get_uint64(file, GROUP, "sequence", &local);
+  if (local == NULL)
+    identity->copied = g_key_file_get_uint64(file, GROUP, "inode", &local) != identity->inode;
+  if (local == NULL)
+    parse_forgotten(identity, file, &local);
+  if (local != NULL)
+    return fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
+  if (identity->incarnation == 0 || identity->incarnation > G_MAXINT64)
+    return fail(error, SYNCLOG_CORRUPT, "%s: no valid incarnation", path);
+  return TRUE;
+}
+
 static gboolean parse(Identity *identity, const char *path, GKeyFile *file, GError **error)
 {
   g_autoptr(GError) local = NULL;
@@ -43,23 +82,47 @@ static gboolean parse(Identity *identity, const char *path, GKeyFile *file, GErr
       local == NULL ? g_key_file_get_string(file, GROUP, "cluster", &local) : NULL;
   g_autofree char *precision =
       local == NULL ? g_key_file_get_string(file, GROUP, "time_precision", &local) : NULL;
-  guint64 incarnation =
-      local == NULL ? g_key_file_get_uint64(file, GROUP, "incarnation", &local) : 0;
-  gboolean clean = local == NULL && g_key_file_get_boolean(file, GROUP, "clean", &local);
   if (local != NULL)
     return fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
-  if (incarnation == 0 || incarnation > G_MAXINT64)
-    return fail(error, SYNCLOG_CORRUPT, "%s: no valid incarnation", path);
   if ((guint32)id != identity->node_id)
     return fail(error, SYNCLOG_INVALID,
                 "%s: the directory belongs to node %d, the configuration says node %u", path, id,
                 identity->node_id);
-  if (!check_text(path, "cluster", cluster, identity->cluster_id, error) ||
-      !check_text(path, "time precision", precision, identity->time_precision, error))
-    return FALSE;
-  identity->incarnation = incarnation;
-  identity->clean = clean;
-  return TRUE;
+  return check_text(path, "cluster", cluster, identity->cluster_id, error) &&
+         check_text(path, "time precision", precision, identity->time_precision, error) &&
+         parse_state(identity, path, file, error);
+}
+
+/*
+ * Reads one copy. Valid if and only if its last line is "checksum=" and the CRC-32C of all bytes
+ * before that line as eight hexadecimal digits. NULL without an error: there is no such file.
+ */
+static GKeyFile *load_copy(const char *path, GError **error)
+{
+  g_autofree char *text = NULL;
+  gsize size;
+  g_autoptr(GError) local = NULL;
+  if (!g_file_get_contents(path, &text, &size, &local)) {
+    if (!g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+      fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
+    return NULL;
+  }
+  char *line = g_strrstr_len(text, (gssize)size, CHECKSUM);
+  gsize before = line != NULL ? (gsize)(line - text) : 0;
+  g_autofree char *wanted = g_strdup_printf(CHECKSUM "%08x\n", crc32c(0, text, before));
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  if (line == NULL || g_strcmp0(line, wanted) != 0)
+    fail(error, SYNCLOG_CORRUPT, "%s: the checksum is wrong", path);
+  else if (!g_key_file_load_from_data(file, text, size, G_KEY_FILE_NONE, &local))
+    fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
+  else
+    return g_steal_pointer(&file);
+  return NULL;
+}
+
+static guint64 sequence_of(GKeyFile *file)
+{
+  return file != NULL ? g_key_file_get_uint64(file, GROUP, "sequence", NULL) : 0;
 }
 
 static gboolean sync_directory(const char *directory, GError **error)
@@ -75,9 +138,18 @@ static gboolean sync_directory(const char *directory, GError **error)
   return TRUE;
 }
 
-/* Written beside, synced, renamed, and the name synced: after a crash there is the old or the new.
- */
-static gboolean save(const Identity *identity, GError **error)
+/* Written beside, synced, renamed: after a crash there is the old or the new. */
+static gboolean save_copy(const char *path, const char *text, gsize size, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  if (g_file_set_contents_full(path, text, (gssize)size,
+                               G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0640,
+                               &local))
+    return TRUE;
+  return fail(error, SYNCLOG_INTERNAL, "%s", local->message);
+}
+
+static gboolean save(Identity *identity, GError **error)
 {
   g_autoptr(GKeyFile) file = g_key_file_new();
   g_key_file_set_comment(file, NULL, NULL, " Written by synclogd. Do not edit.", NULL);
@@ -86,15 +158,58 @@ static gboolean save(const Identity *identity, GError **error)
   g_key_file_set_string(file, GROUP, "time_precision", identity->time_precision);
   g_key_file_set_uint64(file, GROUP, "incarnation", identity->incarnation);
   g_key_file_set_boolean(file, GROUP, "clean", identity->clean);
+  g_key_file_set_uint64(file, GROUP, "clock_bound", identity->clock_bound);
+  if (identity->forgotten->len > 0)
+    g_key_file_set_integer_list(file, GROUP, "forgotten", (gint *)(void *)identity->forgotten->data,
+                                identity->forgotten->len);
+  g_key_file_set_uint64(file, GROUP, "inode", identity->inode);
+  g_key_file_set_uint64(file, GROUP, "sequence", identity->sequence + 1);
   gsize size;
-  g_autofree char *text = g_key_file_to_data(file, &size, NULL);
+  g_autofree char *state = g_key_file_to_data(file, &size, NULL);
+  g_autofree char *text = g_strdup_printf("%s" CHECKSUM "%08x\n", state, crc32c(0, state, size));
+  size = strlen(text);
   g_autofree char *path = g_build_filename(identity->directory, FILE_NAME, NULL);
-  g_autoptr(GError) local = NULL;
-  if (!g_file_set_contents_full(path, text, (gssize)size,
-                                G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0640,
-                                &local))
-    return fail(error, SYNCLOG_INTERNAL, "%s", local->message);
-  return sync_directory(identity->directory, error);
+  g_autofree char *copy_path = g_strconcat(path, COPY_SUFFIX, NULL);
+  if (!save_copy(path, text, size, error) || !save_copy(copy_path, text, size, error) ||
+      !sync_directory(identity->directory, error))
+    return FALSE;
+  identity->sequence++;
+  return TRUE;
+}
+
+/* Takes the newer of the good copies, and mends the other. */
+static gboolean load(Identity *identity, GError **error)
+{
+  g_autofree char *path = g_build_filename(identity->directory, FILE_NAME, NULL);
+  g_autofree char *copy_path = g_strconcat(path, COPY_SUFFIX, NULL);
+  g_autoptr(GError) damage = NULL;
+  g_autoptr(GError) copy_damage = NULL;
+  g_autoptr(GKeyFile) file = load_copy(path, &damage);
+  g_autoptr(GKeyFile) copy = load_copy(copy_path, &copy_damage);
+  if (file == NULL && copy == NULL) {
+    if (damage == NULL && copy_damage == NULL)
+      return TRUE; /* a new node */
+    GError **first = damage != NULL ? &damage : &copy_damage;
+    g_propagate_error(error, g_steal_pointer(first));
+    return FALSE;
+  }
+  gboolean use_copy = sequence_of(copy) > sequence_of(file);
+  if (!parse(identity, use_copy ? copy_path : path, use_copy ? copy : file, error))
+    return FALSE;
+  if (damage == NULL && copy_damage == NULL)
+    return TRUE;
+  g_warning("%s; the other copy is used", (damage != NULL ? damage : copy_damage)->message);
+  return save(identity, error);
+}
+
+/* A copied directory has another inode: that is how a restored backup shows. */
+static gboolean read_inode(Identity *identity, GError **error)
+{
+  struct stat status;
+  if (stat(identity->directory, &status) != 0)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", identity->directory);
+  identity->inode = status.st_ino;
+  return TRUE;
 }
 
 Identity *identity_open(const char *directory, guint32 node_id, const char *cluster_id,
@@ -107,22 +222,16 @@ Identity *identity_open(const char *directory, guint32 node_id, const char *clus
   identity->cluster_id = g_strdup(cluster_id);
   identity->time_precision = g_strdup(time_precision);
   identity->clean = TRUE;
+  identity->forgotten = g_array_new(FALSE, FALSE, sizeof(guint32));
+  g_mutex_init(&identity->mutex);
   if (g_mkdir_with_parents(directory, 0750) != 0) {
     fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", directory);
     return NULL;
   }
   if (!lock_directory(identity, error))
     return NULL;
-  g_autofree char *path = g_build_filename(directory, FILE_NAME, NULL);
-  g_autoptr(GKeyFile) file = g_key_file_new();
-  g_autoptr(GError) local = NULL;
-  if (g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &local)) {
-    if (!parse(identity, path, file, error))
-      return NULL;
-  } else if (!g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
-    fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
+  if (!read_inode(identity, error) || !load(identity, error))
     return NULL;
-  }
   return g_steal_pointer(&identity);
 }
 
@@ -130,6 +239,8 @@ void identity_free(Identity *identity)
 {
   if (identity->lock_fd >= 0)
     close(identity->lock_fd);
+  g_mutex_clear(&identity->mutex);
+  g_array_unref(identity->forgotten);
   g_free(identity->directory);
   g_free(identity->cluster_id);
   g_free(identity->time_precision);
@@ -138,21 +249,51 @@ void identity_free(Identity *identity)
 
 gboolean identity_begin_incarnation(Identity *identity, guint64 now_us, GError **error)
 {
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&identity->mutex);
   guint64 before = identity->incarnation;
   if (before >= G_MAXINT64)
     return fail(error, SYNCLOG_CORRUPT, "%s/" FILE_NAME ": no incarnation can follow the last one",
                 identity->directory);
   identity->incarnation = MAX(before + 1, now_us);
-  if (save(identity, error))
+  if (save(identity, error)) {
+    identity->copied = FALSE;
     return TRUE;
+  }
   identity->incarnation = before;
   return FALSE;
 }
 
 gboolean identity_set_clean(Identity *identity, gboolean clean, GError **error)
 {
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&identity->mutex);
   if (identity->clean == clean)
     return TRUE;
   identity->clean = clean;
   return save(identity, error);
+}
+
+gboolean identity_set_clock_bound(Identity *identity, guint64 hlc, GError **error)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&identity->mutex);
+  guint64 before = identity->clock_bound;
+  identity->clock_bound = MAX(before, hlc);
+  if (identity->clock_bound == before || save(identity, error))
+    return TRUE;
+  identity->clock_bound = before;
+  return FALSE;
+}
+
+gboolean identity_forget(Identity *identity, guint32 node, GError **error)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&identity->mutex);
+  guint at = 0;
+  while (at < identity->forgotten->len && g_array_index(identity->forgotten, guint32, at) < node)
+    at++;
+  if (at < identity->forgotten->len && g_array_index(identity->forgotten, guint32, at) == node)
+    return TRUE;
+  g_array_insert_val(identity->forgotten, at, node);
+  if (save(identity, error))
+    return TRUE;
+  g_array_remove_index(identity->forgotten, at);
+  return FALSE;
 }

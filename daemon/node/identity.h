@@ -1,6 +1,11 @@
 /*
- * Who this node is: the data directory's lock and node.ini in it, which holds the node id, the
- * cluster id, the time precision and the incarnation. One thread.
+ * Who this node is: the data directory's lock, and what must survive beside the logs: node id,
+ * cluster id, time precision, incarnation, the bound of the clock, and the members that were
+ * declared lost. It stands twice, in node.ini and node.ini.copy, each with a checksum; one good one
+ * of the two is enough, and none is no reason to guess.
+ *
+ * Functions that write are thread-safe. The fields may be read without a lock: those of the first
+ * part never change, incarnation is changed by one thread only, the others are read at the start.
  */
 #pragma once
 
@@ -13,15 +18,24 @@ typedef struct Identity {
   guint32 node_id;
   char *cluster_id;
   char *time_precision;
+  guint64 inode; /* of the directory */
+  gboolean
+      copied; /* the directory is not the one that was written last: it was restored or moved */
+
   guint64 incarnation; /* 0: none was ever begun */
   gboolean clean;      /* the last stop was clean, or syncs every write */
+  guint64 clock_bound; /* hlc: the clock begins above it; what was promised is not */
+  GArray *forgotten;   /* guint32, sorted: members that are lost for good */
+
+  GMutex mutex; /* guards writing */
+  guint64 sequence;
 } Identity;
 
 /*
  * Creates the directory if absent, locks it against a second daemon, and reads node.ini. An
  * existing one must be of the same node, cluster and precision. Errors name the path: NOT_READY
- * when another process holds the lock, INVALID when it belongs to another node, CORRUPT when it
- * can't be read.
+ * when another process holds the lock, INVALID when it belongs to another node, CORRUPT when
+ * neither copy can be read.
  */
 Identity *identity_open(const char *directory, guint32 node_id, const char *cluster_id,
                         const char *time_precision, GError **error);
@@ -38,3 +52,9 @@ gboolean identity_begin_incarnation(Identity *identity, guint64 now_us, GError *
 
 /* Writes durably whether a crash from now on would lose nothing that was acknowledged. */
 gboolean identity_set_clean(Identity *identity, gboolean clean, GError **error);
+
+/* Raises the bound of the clock, durably. */
+gboolean identity_set_clock_bound(Identity *identity, guint64 hlc, GError **error);
+
+/* Adds a member to those that are lost for good, durably. */
+gboolean identity_forget(Identity *identity, guint32 node, GError **error);

@@ -69,6 +69,7 @@ static GroupOptions group_options(const Config *config)
                         .basic_retry_wait_ms = (guint64)config->basic_retry_wait_ms,
                         .max_retry_wait_ms = (guint64)config->max_retry_wait_ms,
                         .heartbeat_interval_ms = config->heartbeat_interval_ms,
+                        .max_clock_skew_ms = config->max_clock_skew_ms,
                         .mirror_sync_interval_ms = config->mirror_sync_interval_ms,
                         .retention_interval_ms = RETENTION_INTERVAL_MS,
                         .max_frame_size = config->max_frame_size,

@@ -44,8 +44,18 @@ static gboolean apply_run(Store *store, EntryRun *run, GPtrArray *decoded, guint
   return TRUE;
 }
 
+/* How many of the run's entries are not above the clock `limit`. The clock grows along a log. */
+static guint count_up_to(EntryRun *run, guint64 limit)
+{
+  guint count = entry_run_count(run);
+  while (count > 0 && entry_run_record(run, count - 1).hlc > limit)
+    count--;
+  return count;
+}
+
 gboolean recovery_replay(Wal *wal, Store *store, guint64 partition_interval, guint64 from,
-                         guint64 to, guint64 *out_applied, guint64 *out_hlc, GError **error)
+                         guint64 to, guint64 limit_hlc, guint64 *out_applied, guint64 *out_hlc,
+                         GError **error)
 {
   while (from <= to) {
     guint count = (guint)MIN(REPLAY_ENTRIES, to - from + 1);
@@ -57,6 +67,14 @@ gboolean recovery_replay(Wal *wal, Store *store, guint64 partition_interval, gui
     }
     if (run == NULL)
       return TRUE;
+    guint fit = count_up_to(run, limit_hlc);
+    if (fit == 0)
+      return TRUE;
+    if (fit < entry_run_count(run)) {
+      EntryRun *part = entry_run_slice(run, 0, fit);
+      entry_run_unref(run);
+      run = part;
+    }
     g_autoptr(GPtrArray) decoded = decode_run(run, partition_interval, &local);
     if (decoded->len > 0 && !apply_run(store, run, decoded, out_applied, out_hlc, error))
       return FALSE;
@@ -86,7 +104,7 @@ static void group_log_clear(gpointer data)
 
 /* Brings one log and the store together. *out_damaged: entries of the log were lost here. */
 static gboolean recover_log(const FoundLog *found, Store *store, guint64 partition_interval,
-                            GroupLog *log, gboolean *out_damaged, GError **error)
+                            guint64 limit_hlc, GroupLog *log, gboolean *out_damaged, GError **error)
 {
   Wal *wal = found->wal;
   if (found->recovery.verdict != WAL_CLEAN)
@@ -109,7 +127,7 @@ static gboolean recover_log(const FoundLog *found, Store *store, guint64 partiti
     g_message("log %s: applying entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, name,
               log->applied + 1, wal_last_index(wal));
     g_autoptr(GError) local = NULL;
-    if (!recovery_replay(wal, store, partition_interval, log->applied + 1, G_MAXUINT64,
+    if (!recovery_replay(wal, store, partition_interval, log->applied + 1, G_MAXUINT64, limit_hlc,
                          &log->applied, &log->applied_hlc, &local)) {
       if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT)) {
         g_propagate_error(error, g_steal_pointer(&local));
@@ -159,6 +177,8 @@ static gboolean needs_incarnation(const Identity *identity, const GArray *found,
     return TRUE;
   if (own_damaged)
     *out_why = "the own log was found damaged";
+  else if (identity->copied)
+    *out_why = "the data directory is a copy, and what was written after it was made is unknown";
   else if (!identity->clean)
     *out_why = "the last stop was not clean and not every write was synced";
   gboolean present = FALSE;
@@ -172,7 +192,8 @@ static gboolean needs_incarnation(const Identity *identity, const GArray *found,
 }
 
 gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 partition_interval,
-                      guint64 now_us, GArray **out_logs, LogId *out_own, GError **error)
+                      guint64 now_us, guint64 limit_hlc, GArray **out_logs, LogId *out_own,
+                      GError **error)
 {
   g_autoptr(GArray) progress = store_progress(store, TRUE, error);
   if (progress == NULL)
@@ -189,7 +210,8 @@ gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 pa
                     .applied_hlc = p != NULL ? p->hlc : 0,
                     .store_durable = p != NULL ? p->applied : 0};
     gboolean damaged = FALSE;
-    if (!recover_log(one, store, partition_interval, &log, &damaged, error))
+    guint64 limit = one->log.origin == identity->node_id ? G_MAXUINT64 : limit_hlc;
+    if (!recover_log(one, store, partition_interval, limit, &log, &damaged, error))
       return FALSE;
     g_array_append_val(result, log);
     if (damaged && one->log.origin == identity->node_id &&

@@ -12,15 +12,19 @@
 /*
  * Runs before anything else uses the logs or the store. Fills out_logs with a GroupLog per log (the
  * `stopped` texts belong to the array) and *out_own with the log that this node writes from now on,
- * for which there is a Wal.
+ * for which there is a Wal. Entries of other nodes with a clock above limit_hlc are not applied
+ * yet.
  */
 gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 partition_interval,
-                      guint64 now_us, GArray **out_logs, LogId *out_own, GError **error);
+                      guint64 now_us, guint64 limit_hlc, GArray **out_logs, LogId *out_own,
+                      GError **error);
 
 /*
- * Applies what the log holds from `from` up to `to` (or its end). *out_applied and *out_hlc move
+ * Applies what the log holds from `from` up to `to` (or its end), but nothing from the first entry
+ * with a clock above limit_hlc on. *out_applied and *out_hlc move
  * with what was applied. FALSE with an error: CORRUPT when entry *out_applied + 1 can't be read or
  * decoded, else the store's.
  */
 gboolean recovery_replay(Wal *wal, Store *store, guint64 partition_interval, guint64 from,
-                         guint64 to, guint64 *out_applied, guint64 *out_hlc, GError **error);
+                         guint64 to, guint64 limit_hlc, guint64 *out_applied, guint64 *out_hlc,
+                         GError **error);

@@ -1,3 +1,4 @@
+#include "core/hlc.h"
 #include "node/recovery.h"
 #include "node/replica_private.h"
 
@@ -38,9 +39,11 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
   replica->store = store_rocks_new(&options, error);
   if (replica->store == NULL)
     return FALSE;
+  guint64 skew_ms = (guint64)replica->options.group.max_clock_skew_ms;
   if (!recovery_run(replica->identity, replica->logs, replica->store,
-                    replica->options.partition_interval, (guint64)g_get_real_time(), out_logs,
-                    out_own, error))
+                    replica->options.partition_interval, (guint64)g_get_real_time(),
+                    hlc_from_ms(clock_wall_ms(replica->clock) + skew_ms + 1) - 1, out_logs, out_own,
+                    error))
     return FALSE;
   replica->own_wal = log_set_find(replica->logs, *out_own);
   return mark_unclean(replica, error);
@@ -54,6 +57,8 @@ static void make_group(Replica *replica, const GArray *logs, LogId own)
   options.time_precision = replica->identity->time_precision;
   options.membership = replica->membership;
   options.wall_ms = clock_wall_ms(replica->clock);
+  options.clock_bound = replica->identity->clock_bound;
+  options.forgotten = replica->identity->forgotten;
   GroupPorts ports = replica_ports(replica);
   replica->group = group_new(&options, &ports);
   for (guint i = 0; i < logs->len; i++)
@@ -271,6 +276,15 @@ Progress *replica_progress(Replica *replica)
   Progress *progress = group_progress(replica->group);
   g_mutex_unlock(&replica->mutex);
   return progress;
+}
+
+gboolean replica_forget(Replica *replica, guint32 node, GError **error)
+{
+  g_mutex_lock(&replica->mutex);
+  gboolean forgotten = group_forget(replica->group, node, clock_mono_us(replica->clock), error);
+  g_mutex_unlock(&replica->mutex);
+  /* The port keeps it too; the answer waits until it is kept. */
+  return forgotten && identity_forget(replica->identity, node, error);
 }
 
 static void update_throttle(Replica *replica, guint64 bytes)

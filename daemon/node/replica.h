@@ -81,6 +81,9 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
 NodeStatus *replica_status(Replica *replica);
 Progress *replica_progress(Replica *replica);
 
+/* Declares a member lost for good, durably here; the others learn it. May wait for the disk. */
+gboolean replica_forget(Replica *replica, guint32 node, GError **error);
+
 /* Once a second, on any one thread: what the store has durably, throttling. */
 void replica_housekeeping(Replica *replica);
 

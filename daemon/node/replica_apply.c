@@ -105,7 +105,7 @@ static gboolean catch_up(Replica *replica, const StoreProgress *was, GError **er
   if (wal == NULL)
     return fail(error, SYNCLOG_CORRUPT, "a log is missing");
   return recovery_replay(wal, replica->store, replica->options.partition_interval, applied + 1,
-                         was->applied, &applied, &hlc, error);
+                         was->applied, G_MAXUINT64, &applied, &hlc, error);
 }
 
 /*
@@ -153,6 +153,13 @@ static void set_store_full(Replica *replica, gboolean full)
   g_mutex_unlock(&replica->mutex);
 }
 
+static void set_store_stuck(Replica *replica, gboolean stuck)
+{
+  g_mutex_lock(&replica->mutex);
+  group_set_store_stuck(replica->group, stuck);
+  g_mutex_unlock(&replica->mutex);
+}
+
 static gboolean persist_now(Replica *replica, GError **error)
 {
   g_rw_lock_reader_lock(&replica->store_lock);
@@ -165,9 +172,8 @@ static gboolean persist_now(Replica *replica, GError **error)
  * Waits until the disk has room and persists. FALSE: another error, or the node stops. Should the
  * database refuse all since it met the full disk itself, it is opened again.
  */
-static gboolean wait_for_space(Replica *replica, GError **error)
+static gboolean persist_when_there_is_space(Replica *replica, GError **error)
 {
-  set_store_full(replica, TRUE);
   g_autoptr(GArray) before = store_progress(replica->store, FALSE, error);
   if (before == NULL)
     return FALSE;
@@ -192,6 +198,16 @@ static gboolean wait_for_space(Replica *replica, GError **error)
       return FALSE;
     }
   }
+  return TRUE;
+}
+
+static gboolean wait_for_space(Replica *replica, GError **error)
+{
+  set_store_full(replica, TRUE);
+  set_store_stuck(replica, TRUE);
+  if (!persist_when_there_is_space(replica, error))
+    return FALSE;
+  set_store_stuck(replica, FALSE);
   set_store_full(replica, FALSE);
   return TRUE;
 }

@@ -66,6 +66,92 @@ static void port_read_log(gpointer ctx, guint32 peer, LogId log, guint64 from, g
   rpc_loops_work(replica->loops, read_job, job);
 }
 
+static gboolean port_digest_at_end(gpointer ctx, LogId log, guint64 *out_index, guint64 *out_digest)
+{
+  Replica *replica = ctx;
+  Wal *wal = log_set_find(replica->logs, log);
+  return wal != NULL && wal_end_chain(wal, out_index, out_digest);
+}
+
+typedef struct DigestJob {
+  Replica *replica;
+  guint32 peer;
+  LogId log;
+  guint64 index, digest;
+} DigestJob;
+
+static void digest_job(gpointer data)
+{
+  g_autofree DigestJob *job = data;
+  Replica *replica = job->replica;
+  Wal *wal = log_set_find(replica->logs, job->log);
+  g_autoptr(GError) error = NULL;
+  guint64 digest;
+  DigestVerdict verdict = DIGEST_UNKNOWN;
+  if (wal != NULL && wal_chain_at(wal, job->index, &digest, &error))
+    verdict = digest == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
+  if (error != NULL)
+    g_warning("comparing a log with that of node %u: %s", job->peer, error->message);
+  g_mutex_lock(&replica->mutex);
+  group_on_digest(replica->group, job->peer, job->log, verdict, clock_mono_us(replica->clock));
+  g_mutex_unlock(&replica->mutex);
+  replica_job_end(replica);
+}
+
+static void port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest)
+{
+  Replica *replica = ctx;
+  DigestJob *job = g_new(DigestJob, 1);
+  *job = (DigestJob){replica, peer, log, index, digest};
+  replica_job_begin(replica);
+  rpc_loops_work(replica->loops, digest_job, job);
+}
+
+/* --- beside the logs ----------------------------------------------------------------------------
+ */
+
+typedef struct KeepJob {
+  Replica *replica;
+  guint64 clock_bound; /* 0: a member is forgotten */
+  guint32 forgotten;
+} KeepJob;
+
+static void keep_job(gpointer data)
+{
+  g_autofree KeepJob *job = data;
+  Replica *replica = job->replica;
+  g_autoptr(GError) error = NULL;
+  gboolean kept = job->clock_bound != 0
+                      ? identity_set_clock_bound(replica->identity, job->clock_bound, &error)
+                      : identity_forget(replica->identity, job->forgotten, &error);
+  if (!kept)
+    g_warning("%s", error->message);
+  if (job->clock_bound != 0) {
+    g_mutex_lock(&replica->mutex);
+    group_on_clock_bound(replica->group, job->clock_bound, kept);
+    g_mutex_unlock(&replica->mutex);
+  }
+  replica_job_end(replica);
+}
+
+static void keep(Replica *replica, guint64 clock_bound, guint32 forgotten)
+{
+  KeepJob *job = g_new(KeepJob, 1);
+  *job = (KeepJob){replica, clock_bound, forgotten};
+  replica_job_begin(replica);
+  rpc_loops_work(replica->loops, keep_job, job);
+}
+
+static void port_keep_clock_bound(gpointer ctx, guint64 hlc)
+{
+  keep(ctx, hlc, 0);
+}
+
+static void port_keep_forgotten(gpointer ctx, guint32 node)
+{
+  keep(ctx, 0, node);
+}
+
 /* --- channels -----------------------------------------------------------------------------------
  */
 
@@ -217,7 +303,11 @@ GroupPorts replica_ports(Replica *replica)
 {
   return (GroupPorts){.work = port_work,
                       .read_log = port_read_log,
+                      .digest_at_end = port_digest_at_end,
+                      .check_digest = port_check_digest,
                       .apply = port_apply,
+                      .keep_clock_bound = port_keep_clock_bound,
+                      .keep_forgotten = port_keep_forgotten,
                       .connect = port_connect,
                       .disconnect = port_disconnect,
                       .send_handshake = port_send_handshake,

@@ -277,6 +277,15 @@ static void handle_config(gpointer ctx, RpcCall *call)
   rpc_call_reply_config(call, entries);
 }
 
+static void handle_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(group, &error))
+    replica_forget(service->replica, node, &error);
+  rpc_call_reply_forget(call, error);
+}
+
 const RpcHandlers *service_handlers(void)
 {
   static const RpcHandlers handlers = {.write = handle_write,
@@ -291,6 +300,7 @@ const RpcHandlers *service_handlers(void)
                                        .status = handle_status,
                                        .digest = handle_digest,
                                        .config = handle_config,
+                                       .forget = handle_forget,
                                        .batch_end = handle_batch_end};
   return &handlers;
 }

@@ -1,4 +1,3 @@
-#include "base/logging.h"
 #include "rpc/hot_codec.h"
 #include "rpc/loops_private.h"
 #include "rpc/server_private.h"
@@ -45,22 +44,12 @@ void call_finish(RpcCall *call, RpcReply *reply)
     rpc_loop_post(call->loop, deliver, call);
 }
 
-/* Anybody can cause these lines: a few a second are enough. */
-static void note_closing(const RpcCall *call, const char *message)
-{
-  static LogLimit limit = {.interval_us = 100 * 1000};
-  guint64 left_out;
-  if (log_limit_pass(&limit, g_get_monotonic_time(), &left_out))
-    g_info("closing the connection of %s: %s (%" G_GUINT64_FORMAT " such lines left out)",
-           conn_address(call->conn), message, left_out);
-}
-
 void call_finish_exception(RpcCall *call, const char *name, gsize name_size, int type,
                            const char *message)
 {
   RpcReply *reply = hot_exception_reply(name, name_size, call->seqid, type, message);
   if (type == EXCEPTION_PROTOCOL_ERROR) {
-    note_closing(call, message);
+    conn_note_closing(call->conn, message);
     call->flags |= CONN_CLOSE;
   }
   call_finish(call, reply);

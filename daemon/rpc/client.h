@@ -57,3 +57,6 @@ gboolean rpc_client_digest(RpcClient *client, guint32 group, const GArray *token
                            StateDigest *out_digest, Progress **out_progress, GError **error);
 /* ConfigEntry* */
 GPtrArray *rpc_client_config(RpcClient *client, GError **error);
+
+/* Declares a member lost for good. */
+gboolean rpc_client_forget(RpcClient *client, guint32 group, guint32 node, GError **error);

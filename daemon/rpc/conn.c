@@ -1,6 +1,7 @@
 #include "rpc/conn.h"
 
 #include "base/clock.h"
+#include "base/logging.h"
 #include "rpc/loops_private.h"
 
 #include <errno.h>
@@ -219,7 +220,7 @@ static void on_tick(evutil_socket_t fd, short what, void *data)
   for (guint i = set->conns->len; i > 0; i--) {
     RpcConn *conn = set->conns->pdata[i - 1];
     if (conn_is_late(conn, now)) {
-      g_info("closing the connection of %s: it took too long", conn->address);
+      conn_note_closing(conn, "it took too long");
       conn_close(conn); /* the last one of the array takes its place, and was looked at */
     }
   }
@@ -383,7 +384,7 @@ static void conn_cut(RpcConn *conn)
     }
     conn->uncut = FALSE;
     if (verdict == FRAME_BAD) {
-      g_info("closing the connection of %s: a frame of no valid length", conn->address);
+      conn_note_closing(conn, "a frame of no valid length");
       conn->finishing = TRUE;
     } else if (!frame_reader_is_midway(&conn->reader)) {
       conn->begin_us = 0;
@@ -557,6 +558,15 @@ static void conn_close(RpcConn *conn)
 const char *conn_address(const RpcConn *conn)
 {
   return conn->address;
+}
+
+void conn_note_closing(const RpcConn *conn, const char *why)
+{
+  static LogLimit limit = {.interval_us = 100 * 1000};
+  guint64 left_out;
+  if (log_limit_pass(&limit, clock_mono_us(clock_system()), &left_out))
+    g_info("closing the connection of %s: %s (%" G_GUINT64_FORMAT " such lines left out)",
+           conn->address, why, left_out);
 }
 
 void conn_set_peer(RpcConn *conn, guint32 node_id)

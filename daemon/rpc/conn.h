@@ -86,5 +86,9 @@ guint32 conn_peer(const RpcConn *conn);
 /* "host:port" of the other side. Any thread, while a reference is held. */
 const char *conn_address(const RpcConn *conn);
 
+/* Tells the log why the connection is closed. Anybody can cause such lines: a few a second are
+ * written, of the others the number. */
+void conn_note_closing(const RpcConn *conn, const char *why);
+
 RpcConn *conn_ref(RpcConn *conn);
 void conn_unref(RpcConn *conn);

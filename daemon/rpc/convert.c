@@ -34,7 +34,7 @@ void convert_error_to_thrift(const GError *error, SlTStatus *out)
 gboolean convert_status_from_thrift(const SlTStatus *status, SynclogStatus *out_code,
                                     char **out_message, GError **error)
 {
-  if ((int)status->code < SYNCLOG_OK || (int)status->code > SYNCLOG_INTERNAL)
+  if ((int)status->code < SYNCLOG_OK || (int)status->code > SYNCLOG_STATUS_LAST)
     return bad(error, "status.code");
   *out_code = (SynclogStatus)status->code;
   *out_message = status->__isset_message ? g_strdup(status->message) : NULL;
@@ -76,9 +76,10 @@ void convert_log_progress_to_thrift(const LogProgress *progress, SlTLogProgress 
   out->applied = (gint64)progress->applied;
   out->firstAvailable = (gint64)progress->first_available;
   out->appliedHlc = (gint64)progress->applied_hlc;
-  if (progress->has_digest) {
+  if (progress->digest_index > 0) {
     out->digest = (gint64)progress->digest;
-    out->__isset_digest = TRUE;
+    out->digestIndex = (gint64)progress->digest_index;
+    out->__isset_digest = out->__isset_digestIndex = TRUE;
   }
 }
 
@@ -94,8 +95,10 @@ gboolean convert_log_progress_from_thrift(const SlTLogProgress *in, LogProgress 
   out->applied = (guint64)in->applied;
   out->first_available = (guint64)in->firstAvailable;
   out->applied_hlc = (guint64)in->appliedHlc;
-  out->digest = (guint64)in->digest;
-  out->has_digest = in->__isset_digest;
+  if (in->__isset_digest && in->__isset_digestIndex && in->digestIndex > 0) {
+    out->digest = (guint64)in->digest;
+    out->digest_index = (guint64)in->digestIndex;
+  }
   return TRUE;
 }
 
@@ -107,6 +110,47 @@ void convert_progress_to_thrift(const Progress *progress, guint32 group, SlTGrou
     convert_log_progress_to_thrift(&g_array_index(progress->logs, LogProgress, i), log);
     g_ptr_array_add(out->logs, log);
   }
+  out->promisedHlc = (gint64)progress->promised_hlc;
+  out->__isset_promisedHlc = progress->promised_hlc != 0;
+  out->wallMs = (gint64)progress->wall_ms;
+  out->__isset_wallMs = progress->wall_ms != 0;
+  out->horizon = (gint64)progress->horizon;
+  out->__isset_horizon = progress->horizon != 0;
+  out->__isset_wanted = progress->wanted != NULL;
+  for (guint i = 0; progress->wanted != NULL && i < progress->wanted->len; i++) {
+    SlTLogId *id = g_object_new(SL_TYPE_T_LOG_ID, NULL);
+    log_id_to_thrift(g_array_index(progress->wanted, LogId, i), id);
+    g_ptr_array_add(out->wanted, id);
+  }
+  out->__isset_forgotten = progress->forgotten != NULL;
+  if (progress->forgotten != NULL)
+    g_array_append_vals(out->forgotten, progress->forgotten->data, progress->forgotten->len);
+}
+
+/* What is not of one log. */
+static gboolean general_from_thrift(const SlTGroupProgress *in, Progress *out, GError **error)
+{
+  out->promised_hlc = in->__isset_promisedHlc ? (guint64)in->promisedHlc : 0;
+  out->wall_ms = in->__isset_wallMs ? (guint64)MAX(in->wallMs, 0) : 0;
+  out->horizon = in->__isset_horizon ? (guint64)in->horizon : 0;
+  if (in->__isset_wanted) {
+    if (in->wanted->len > LIMIT_LOGS)
+      return bad(error, "number of wanted logs");
+    out->wanted = g_array_new(FALSE, FALSE, sizeof(LogId));
+    for (guint i = 0; i < in->wanted->len; i++) {
+      LogId id;
+      if (!convert_log_id_from_thrift(in->wanted->pdata[i], &id, error))
+        return FALSE;
+      g_array_append_val(out->wanted, id);
+    }
+  }
+  if (in->__isset_forgotten) {
+    if (in->forgotten->len > LIMIT_MEMBERS)
+      return bad(error, "number of forgotten members");
+    out->forgotten = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_array_append_vals(out->forgotten, in->forgotten->data, in->forgotten->len);
+  }
+  return TRUE;
 }
 
 Progress *convert_progress_from_thrift(const SlTGroupProgress *in, GError **error)
@@ -122,6 +166,8 @@ Progress *convert_progress_from_thrift(const SlTGroupProgress *in, GError **erro
       return NULL;
     *progress_put(progress, log.log) = log;
   }
+  if (!general_from_thrift(in, progress, error))
+    return NULL;
   return g_steal_pointer(&progress);
 }
 

@@ -199,6 +199,7 @@ static gboolean log_status_from_thrift(const SlTLogStatus *in, LogStatus *out, G
   out->message = g_strdup(in->message);
   out->wal_bytes = (guint64)in->walBytes;
   out->wal_segments = (guint)in->walSegments;
+  out->handed_on_by = in->__isset_handedOnBy ? (guint32)in->handedOnBy : 0;
   return TRUE;
 }
 
@@ -220,6 +221,8 @@ static gboolean peer_status_from_thrift(const SlTPeerStatus *in, PeerStatus *out
   out->batches_retried = (guint64)in->batchesRetried;
   out->entries_from_tail = (guint64)in->entriesFromTail;
   out->entries_from_wal = (guint64)in->entriesFromWal;
+  out->has_clock_offset = in->__isset_clockOffsetMs;
+  out->clock_offset_ms = in->clockOffsetMs;
   return TRUE;
 }
 
@@ -254,6 +257,7 @@ NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *in, GError **er
   status->entries_applied = (guint64)in->entriesApplied;
   status->entries_duplicate = (guint64)in->entriesDuplicate;
   status->store_bytes = (guint64)in->storeBytes;
+  status->horizon = in->__isset_horizon ? (guint64)in->horizon : 0;
   return g_steal_pointer(&status);
 }
 

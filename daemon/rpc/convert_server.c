@@ -176,6 +176,8 @@ static void log_status_to_thrift(const LogStatus *log, SlTLogStatus *out)
   out->walBytes = (gint64)log->wal_bytes;
   out->walSegments = (gint32)log->wal_segments;
   out->__isset_walBytes = out->__isset_walSegments = TRUE;
+  out->handedOnBy = (gint32)log->handed_on_by;
+  out->__isset_handedOnBy = log->handed_on_by != 0;
 }
 
 static void peer_status_to_thrift(const PeerStatus *peer, SlTPeerStatus *out)
@@ -195,6 +197,8 @@ static void peer_status_to_thrift(const PeerStatus *peer, SlTPeerStatus *out)
   out->batchesRetried = (gint64)peer->batches_retried;
   out->entriesFromTail = (gint64)peer->entries_from_tail;
   out->entriesFromWal = (gint64)peer->entries_from_wal;
+  out->clockOffsetMs = peer->clock_offset_ms;
+  out->__isset_clockOffsetMs = peer->has_clock_offset;
 }
 
 void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
@@ -224,6 +228,8 @@ void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
   out->entriesApplied = (gint64)status->entries_applied;
   out->entriesDuplicate = (gint64)status->entries_duplicate;
   out->storeBytes = (gint64)status->store_bytes;
+  out->horizon = (gint64)status->horizon;
+  out->__isset_horizon = status->horizon != 0;
 }
 
 void convert_digest_to_thrift(const StateDigest *digest, const Progress *progress,

@@ -414,6 +414,31 @@ static void run_config(RpcCall *call)
     call->server->handlers.config(call->server->ctx, call);
 }
 
+void rpc_call_reply_forget(RpcCall *call, const GError *error)
+{
+  SlTForgetReply *out = g_object_new(SL_TYPE_T_FORGET_REPLY, NULL);
+  convert_error_to_thrift(error, out->status);
+  finish_with(call, out);
+}
+
+static void run_forget(RpcCall *call)
+{
+  gpointer req = NULL;
+  if (!decode(call, SL_TYPE_T_FORGET_REQ, &req))
+    return;
+  g_autoptr(GError) error = NULL;
+  guint32 group = 0;
+  gint32 node = ((SlTForgetReq *)req)->nodeId;
+  gboolean ok = set_group(((SlTForgetReq *)req)->consensusGroupId, &group, &error);
+  g_object_unref(req);
+  if (ok && (node < 1 || node > LIMIT_NODE_ID))
+    ok = fail(&error, SYNCLOG_INVALID, "nodeId is out of range");
+  if (ok)
+    call->server->handlers.forget(call->server->ctx, call, group, (guint32)node);
+  else
+    rpc_call_reply_forget(call, error);
+}
+
 /* --- the way to a method -------------------------------------------------------------------------
  */
 
@@ -468,6 +493,7 @@ static const Method methods[] = {
     {"status", RPC_CLIENT_SERVICES, TRUE, run_status},
     {"digest", RPC_CLIENT_SERVICES, TRUE, run_digest},
     {"config", RPC_CLIENT_SERVICES, TRUE, run_config},
+    {"forget", RPC_CLIENT_SERVICES, TRUE, run_forget},
     {"handshake", RPC_PEER_SERVICE, FALSE, run_handshake},
     {"heartbeat", RPC_PEER_SERVICE, FALSE, run_heartbeat},
 };
@@ -510,7 +536,7 @@ void dispatch_frame(ServerLoop *part, RpcConn *conn, guint64 number, Frame *fram
   FrameHeader header;
   HeaderVerdict verdict = frame_header_parse(call->frame.bytes, call->frame.size, &header);
   if (verdict == HEADER_BROKEN) {
-    g_info("closing the connection of %s: no Thrift message", conn_address(conn));
+    conn_note_closing(conn, "no Thrift message");
     call->flags |= CONN_CLOSE;
     call_finish(call, NULL);
     return;

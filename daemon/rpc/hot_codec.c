@@ -403,7 +403,7 @@ static gboolean read_status(ByteReader *r, SyncReply *out)
     }
   }
   out->status = (SynclogStatus)code;
-  return has_retryable && code >= SYNCLOG_OK && code <= SYNCLOG_INTERNAL;
+  return has_retryable && code >= SYNCLOG_OK && code <= SYNCLOG_STATUS_LAST;
 }
 
 static gboolean read_sync_reply(ByteReader *r, SyncReply *out)

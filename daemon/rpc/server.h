@@ -69,11 +69,12 @@ typedef struct RpcHandlers {
   void (*aggregate)(gpointer ctx, RpcCall *call, const ReadOptions *options,
                     const AggregateQuery *query); /* W */
   void (*series)(gpointer ctx, RpcCall *call, guint32 group, const char *prefix, const char *after,
-                 guint limit);                                             /* W */
-  void (*info)(gpointer ctx, RpcCall *call);                               /* N */
-  void (*status)(gpointer ctx, RpcCall *call, guint32 group);              /* W */
-  void (*digest)(gpointer ctx, RpcCall *call, const ReadOptions *options); /* W */
-  void (*config)(gpointer ctx, RpcCall *call);                             /* W */
+                 guint limit);                                              /* W */
+  void (*info)(gpointer ctx, RpcCall *call);                                /* N */
+  void (*status)(gpointer ctx, RpcCall *call, guint32 group);               /* W */
+  void (*digest)(gpointer ctx, RpcCall *call, const ReadOptions *options);  /* W */
+  void (*config)(gpointer ctx, RpcCall *call);                              /* W */
+  void (*forget)(gpointer ctx, RpcCall *call, guint32 group, guint32 node); /* W */
   /* N: the loop has handed over all requests that it had read; before it sleeps. May be NULL. */
   void (*batch_end)(gpointer ctx, RpcLoop *loop);
 } RpcHandlers;
@@ -144,4 +145,5 @@ void rpc_call_reply_info(RpcCall *call, const NodeInfo *info);
 void rpc_call_reply_status(RpcCall *call, const GError *error, const NodeStatus *status);
 void rpc_call_reply_digest(RpcCall *call, const GError *error, const StateDigest *digest,
                            const Progress *progress);
+void rpc_call_reply_forget(RpcCall *call, const GError *error);
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries);

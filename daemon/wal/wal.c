@@ -153,9 +153,14 @@ guint64 wal_last_hlc(Wal *wal)
   return locked_u64(wal, &wal->last_hlc);
 }
 
-guint64 wal_chain(Wal *wal)
+gboolean wal_end_chain(Wal *wal, guint64 *out_index, guint64 *out_chain)
 {
-  return locked_u64(wal, &wal->chain);
+  g_mutex_lock(&wal->lock);
+  gboolean known = wal->chain_known && wal->last_index > 0;
+  *out_index = wal->last_index;
+  *out_chain = wal->chain;
+  g_mutex_unlock(&wal->lock);
+  return known;
 }
 
 /* What a reader must know about the segment that holds `index`. `written`: up to the last record

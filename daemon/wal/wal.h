@@ -81,8 +81,8 @@ guint64 wal_last_index(Wal *wal);
 guint64 wal_durable_index(Wal *wal);
 /* Clock of the last record; 0 in an empty log. */
 guint64 wal_last_hlc(Wal *wal);
-/* Running digest up to and including wal_last_index(); 0 when it is not known. */
-guint64 wal_chain(Wal *wal);
+/* The last index written and the running digest there; FALSE when it is not known. */
+gboolean wal_end_chain(Wal *wal, guint64 *out_index, guint64 *out_chain);
 /* The running digest at `index`, first - 1 <= index <= last. FALSE without an error where it can't
  * be known, with CORRUPT where a record can't be read. Reads a segment up to that point. */
 gboolean wal_chain_at(Wal *wal, guint64 index, guint64 *out_chain, GError **error);

@@ -40,7 +40,7 @@ synclog_generated.load()
 
 # pylint: disable=wrong-import-position
 from synclog.admin import TAdminService
-from synclog.admin.ttypes import TDigestReq, TStatusReq
+from synclog.admin.ttypes import TDigestReq, TForgetReq, TStatusReq
 from synclog.client import TClientService
 from synclog.client.ttypes import (TAck, TAggregateReq, TLastReq, TQueryReq, TSeriesReq,
                                    TWriteReq)
@@ -496,6 +496,10 @@ class Client:
         progress = {(each.log.origin, each.log.incarnation): each.applied
                     for each in (reply.progress.logs if reply.progress else [])}
         return Digest(reply.digest.hex(), reply.cells, reply.devices, progress)
+
+    def forget(self, node_id):
+        """Declares a member lost for good. Invalid while it is there."""
+        self._read("_admin", "forget", TForgetReq(self.group, node_id))
 
     def config(self):
         """The configuration in force, as {(section, key): TConfigEntry}."""

@@ -14,6 +14,7 @@
  *   - what is answered OK is durable on as many nodes as was asked for (P1);
  *   - a group never asks to be called again at a time that has passed, with nothing to do then
  * (P9);
+ *   - nothing is applied from below the horizon that a node has told;
  *   - a channel is closed once.
  * A violation aborts the test (Check's own assertions).
  *
@@ -60,7 +61,10 @@ struct FakeNode {
   guint64 incarnation;
   GPtrArray *logs; /* FakeLog: the disk */
   GArray *store;   /* FakeApplied */
-  GArray *given;   /* FakeApplied: what was given to the apply thread (applied only) */
+  guint64 clock_bound;
+  guint64 horizon;   /* as told last */
+  GArray *forgotten; /* guint32 */
+  GArray *given;     /* FakeApplied: what was given to the apply thread (applied only) */
 
   /* This life. */
   guint64 life;
@@ -82,6 +86,9 @@ struct FakeNode {
   gboolean reads_find_nothing;
   gboolean reads_run_ahead; /* the WAL has a record more than the group was told of */
   gboolean apply_paused;
+
+  LogId forked; /* what this node writes into that log is not the truth: it was restored from an
+                   old copy */
 
   /* What happened. */
   guint64 reads, commits, mirror_syncs, out_of_window, duplicates_sent;

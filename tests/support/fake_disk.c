@@ -110,9 +110,11 @@ static EntryRun *run_ahead(EntryRun *run)
 }
 
 /* P4: what an index means is said once. */
-static void check_truth(FakeCluster *cluster, LogId id, guint64 index, GBytes *record)
+static void check_truth(FakeNode *node, LogId id, guint64 index, GBytes *record)
 {
-  FakeLog *truth = find_log(cluster->truth, id);
+  if (log_id_equal(id, node->forked))
+    return;
+  FakeLog *truth = find_log(node->cluster->truth, id);
   fast_assert_msg(truth != NULL && index <= last_of(truth), "entry %lu was made by nobody",
                   (gulong)index);
   fast_assert_msg(g_bytes_equal(record_of(truth, index), record), "entry %lu has a second content",
@@ -130,8 +132,10 @@ static void try_persist(FakeNode *node)
   for (guint i = 0; i < node->store->len; i++) {
     FakeApplied *applied = &g_array_index(node->store, FakeApplied, i);
     const FakeLog *log = find_log(node->logs, applied->id);
-    /* A log on disk is never shorter than what the store holds of it. */
-    fast_assert(log != NULL && log->durable >= applied->applied);
+    /* A log on disk is never shorter than what the store makes durable of it; one that lost its end
+     * since may be refetched just now. */
+    fast_assert(log != NULL &&
+                (log->durable >= applied->applied || applied->applied == applied->durable));
     applied->durable = applied->applied;
     applied->durable_hlc = applied->applied_hlc;
     group_on_store_durable(node->group, applied->id, applied->durable);
@@ -154,7 +158,8 @@ static EntryRun *append_own(FakeNode *node, GPtrArray *writes)
   FakeLog *log = put_log(node->logs, own);
   append(log, run);
   log->durable = last_of(log);
-  append(put_log(node->cluster->truth, own), run);
+  if (!log_id_equal(own, node->forked))
+    append(put_log(node->cluster->truth, own), run);
   return run;
 }
 
@@ -303,7 +308,8 @@ void fake_port_apply(gpointer ctx, EntryRun *run)
     Record parsed = entry_run_record(run, i);
     fast_assert(parsed.index == given->applied + 1);
     fast_assert(parsed.hlc > given->applied_hlc); /* the clock grows along a log */
-    check_truth(node->cluster, entry_run_log(run), parsed.index, record);
+    fast_assert(parsed.hlc > node->horizon);      /* nothing comes from below the horizon */
+    check_truth(node, entry_run_log(run), parsed.index, record);
     given->applied = parsed.index;
     given->applied_hlc = parsed.hlc;
   }
@@ -345,6 +351,87 @@ static void on_read(FakeCluster *cluster, Event *event)
   group_on_read(node->group, event->peer, job->log, job->from, run, error, cluster->now_us);
 }
 
+/* --- beside the logs ----------------------------------------------------------------------------
+ */
+
+static void on_clock_bound(FakeCluster *cluster, Event *event)
+{
+  FakeNode *node = fake_node(cluster, event->node);
+  node->clock_bound = event->cookie;
+  group_on_clock_bound(node->group, event->cookie, TRUE);
+}
+
+void fake_port_keep_clock_bound(gpointer ctx, guint64 hlc)
+{
+  FakeNode *node = ctx;
+  fake_add_event(
+      node->cluster, node->cluster->disk_us,
+      (Event){.run = on_clock_bound, .node = node->id, .life = node->life, .cookie = hlc});
+}
+
+void fake_port_keep_forgotten(gpointer ctx, guint32 lost)
+{
+  FakeNode *node = ctx;
+  g_array_append_val(node->forgotten, lost);
+}
+
+/* --- running digests ----------------------------------------------------------------------------
+ */
+
+/* What lies below the records that are kept comes from the truth: no log is forked there. */
+static guint64 digest_up_to(FakeNode *node, const FakeLog *log, guint64 index)
+{
+  const FakeLog *truth = find_log(node->cluster->truth, log->id);
+  guint64 digest = 0;
+  for (guint64 i = 1; i <= index; i++) {
+    gsize size;
+    const guint8 *bytes = g_bytes_get_data(record_of(i <= log->base ? truth : log, i), &size);
+    digest = record_chain(digest, bytes, size);
+  }
+  return digest;
+}
+
+gboolean fake_port_digest_at_end(gpointer ctx, LogId id, guint64 *out_index, guint64 *out_digest)
+{
+  FakeNode *node = ctx;
+  const FakeLog *log = find_log(node->logs, id);
+  if (log == NULL || last_of(log) == 0)
+    return FALSE;
+  *out_index = last_of(log);
+  *out_digest = digest_up_to(node, log, last_of(log));
+  return TRUE;
+}
+
+typedef struct DigestJob {
+  LogId log;
+  guint64 index, digest;
+} DigestJob;
+
+static void on_digest(FakeCluster *cluster, Event *event)
+{
+  FakeNode *node = fake_node(cluster, event->node);
+  const DigestJob *job = event->message;
+  const FakeLog *log = find_log(node->logs, job->log);
+  DigestVerdict verdict = DIGEST_UNKNOWN;
+  if (log != NULL && job->index <= last_of(log))
+    verdict = digest_up_to(node, log, job->index) == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
+  group_on_digest(node->group, event->peer, job->log, verdict, cluster->now_us);
+}
+
+void fake_port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest)
+{
+  FakeNode *node = ctx;
+  DigestJob *job = g_new(DigestJob, 1);
+  *job = (DigestJob){log, index, digest};
+  fake_add_event(node->cluster, 1 + fake_delay_us(node->cluster) / 4,
+                 (Event){.run = on_digest,
+                         .node = node->id,
+                         .life = node->life,
+                         .peer = peer,
+                         .message = job,
+                         .free_message = g_free});
+}
+
 void fake_port_read_log(gpointer ctx, guint32 peer, LogId log, guint64 from, guint max_count,
                         gsize max_bytes)
 {
@@ -368,6 +455,7 @@ void fake_disk_init(FakeNode *node)
   node->logs = g_ptr_array_new_with_free_func(fake_log_free);
   node->store = g_array_new(FALSE, FALSE, sizeof(FakeApplied));
   node->given = g_array_new(FALSE, FALSE, sizeof(FakeApplied));
+  node->forgotten = g_array_new(FALSE, FALSE, sizeof(guint32));
   g_queue_init(&node->applies);
 }
 
@@ -376,6 +464,7 @@ void fake_disk_clear(FakeNode *node)
   g_ptr_array_unref(node->logs);
   g_array_unref(node->store);
   g_array_unref(node->given);
+  g_array_unref(node->forgotten);
 }
 
 /* A part of the work under way reached the disk, but nobody was told. */
@@ -428,14 +517,30 @@ static void replay(FakeNode *node, const FakeLog *log, FakeApplied *applied)
     Record record;
     g_assert(record_parse(record_seed(log->id), g_bytes_get_data(bytes, NULL),
                           g_bytes_get_size(bytes), &record) == RECORD_VALID);
-    check_truth(node->cluster, log->id, i, bytes);
+    check_truth(node, log->id, i, bytes);
+    if (log->id.origin != node->id &&
+        hlc_is_ahead(record.hlc, fake_wall_ms(node),
+                     (guint64)node->cluster->options.max_clock_skew_ms))
+      return;
     applied->applied = i;
     applied->applied_hlc = record.hlc;
   }
 }
 
+static guint64 last_hlc_of(const FakeLog *log, const FakeApplied *applied)
+{
+  Record record = {.hlc = applied->applied_hlc};
+  if (log->records->len > 0) {
+    GBytes *bytes = record_of(log, last_of(log));
+    g_assert(record_parse(record_seed(log->id), g_bytes_get_data(bytes, NULL),
+                          g_bytes_get_size(bytes), &record) == RECORD_VALID);
+  }
+  return MAX(record.hlc, applied->applied_hlc);
+}
+
 void fake_disk_add_logs(FakeNode *node)
 {
+  node->horizon = 0; /* what the store lost comes again, and what it cleaned is gone with it */
   g_array_set_size(node->given, 0);
   for (guint i = 0; i < node->logs->len; i++) {
     FakeLog *log = node->logs->pdata[i];
@@ -452,7 +557,7 @@ void fake_disk_add_logs(FakeNode *node)
     GroupLog found = {.log = log->id,
                       .first_available = log->base + 1,
                       .last = last_of(log),
-                      .last_hlc = applied->applied_hlc,
+                      .last_hlc = last_hlc_of(log, applied),
                       .applied = applied->applied,
                       .applied_hlc = applied->applied_hlc,
                       .store_durable = applied->durable,

@@ -420,6 +420,29 @@ START_TEST(read_gives_up_at_its_deadline)
 }
 END_TEST
 
+START_TEST(read_of_a_stuck_store_waits_for_tokens_only)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(1, 22);
+  Group *group = cluster->nodes[1].group;
+  cluster->nodes[1].apply_paused = TRUE;
+  answer(cluster, fake_write(cluster, 1, ACK_LOCAL, 0));
+  int waiting = NO_ANSWER, read = NO_ANSWER, with_token = NO_ANSWER;
+  g_autoptr(GArray) own = tokens(fake_own_log(cluster, 1), 1);
+  gint64 deadline_us = cluster->now_us + G_USEC_PER_SEC;
+  ck_assert(!group_wait_applied(group, &waiting, NULL, deadline_us));
+  group_set_store_stuck(group, TRUE);
+  ck_assert_int_eq(waiting, SYNCLOG_OK);
+  ck_assert(group_wait_applied(group, &read, NULL, deadline_us));
+  ck_assert(!group_wait_applied(group, &with_token, own, deadline_us));
+  group_set_store_stuck(group, FALSE);
+  ck_assert(!group_wait_applied(group, &read, NULL, deadline_us));
+  cluster->nodes[1].apply_paused = FALSE;
+  fake_run_for(cluster, 10000);
+  ck_assert_int_eq(read, SYNCLOG_OK);
+  ck_assert_int_eq(with_token, SYNCLOG_OK);
+}
+END_TEST
+
 START_TEST(read_waits_for_a_token_of_another_node)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(2, 21);
@@ -502,6 +525,7 @@ int main(void)
                                 status_counts,
                                 read_waits_for_own_writes,
                                 read_gives_up_at_its_deadline,
+                                read_of_a_stuck_store_waits_for_tokens_only,
                                 read_waits_for_a_token_of_another_node,
                                 read_with_a_hopeless_token_is_told_at_once,
                                 stop_answers_everything};

@@ -100,6 +100,7 @@ static void end_faults(FakeCluster *cluster)
   for (guint i = 1; i <= cluster->count; i++) {
     FakeNode *node = &cluster->nodes[i];
     node->disk_full = node->apply_paused = FALSE;
+    node->wall_offset_ms = 0;
     if (node->group == NULL)
       fake_start(cluster, i, FALSE);
   }

@@ -196,6 +196,17 @@ static inline void rig_digest(gpointer ctx, RpcCall *call, const ReadOptions *op
   rpc_call_reply_digest(call, NULL, &digest, progress);
 }
 
+/* Node 13 can't be forgotten. */
+static inline void rig_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
+{
+  (void)ctx;
+  (void)group;
+  g_autoptr(GError) error = NULL;
+  if (node == 13)
+    g_set_error(&error, SYNCLOG_ERROR, SYNCLOG_INVALID, "node 13 is there");
+  rpc_call_reply_forget(call, error);
+}
+
 static inline void rig_config(gpointer ctx, RpcCall *call)
 {
   rig_saw(ctx, "config");
@@ -242,6 +253,7 @@ static inline Rig *rig_new(const RpcServerOptions *options, guint loops)
                                        .status = rig_status,
                                        .digest = rig_digest,
                                        .config = rig_config,
+                                       .forget = rig_forget,
                                        .batch_end = rig_batch_end};
   Rig *rig = g_new0(Rig, 1);
   g_mutex_init(&rig->lock);

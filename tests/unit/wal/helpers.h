@@ -7,6 +7,13 @@
 
 #include <check.h>
 
+/* The running digest at the end of the log; 0 when it is not known. */
+static inline guint64 wal_chain(Wal *wal)
+{
+  guint64 index, chain;
+  return wal_end_chain(wal, &index, &chain) ? chain : 0;
+}
+
 static const LogId test_log = {7, 1700000000000000};
 #define TEST_DIR "/data/wal/7-1700000000000000"
 

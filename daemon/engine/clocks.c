@@ -1,0 +1,78 @@
+/* The wall clocks of the members: whether the own one can be right, and what may be believed. */
+#include "engine/group_private.h"
+
+#include "core/hlc.h"
+#include "core/skew.h"
+
+enum {
+  STEP_MS = 1000, /* the wall clock was set, and did not merely drift */
+  /* An answer that took longer says nothing of the clock that was put into it. */
+  MAX_ROUND_TRIP_US = 5 * G_USEC_PER_SEC,
+};
+
+static guint known_offsets(const Group *group, gint64 *offsets_ms)
+{
+  guint count = 0;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    if (peer->has_clock_offset && !peer->forgotten)
+      offsets_ms[count++] = peer->clock_offset_ms;
+  }
+  return count;
+}
+
+static guint64 own_wall_ms(const Group *group, gint64 now_us)
+{
+  gint64 since_us = group->wall_at_us != 0 ? MAX(now_us - group->wall_at_us, 0) : 0;
+  return group->wall_ms + (guint64)since_us / 1000;
+}
+
+guint64 clocks_limit_hlc(const Group *group)
+{
+  gint64 offsets_ms[LIMIT_MEMBERS];
+  guint count = known_offsets(group, offsets_ms);
+  gint64 cluster_ms = (gint64)group->wall_ms + skew_cluster_offset_ms(offsets_ms, count);
+  guint64 limit_ms = (guint64)MAX(cluster_ms, 0) + (guint64)group->options.max_clock_skew_ms;
+  return hlc_from_ms(limit_ms + 1) - 1;
+}
+
+/* Whether the own clock is too far ahead to stamp with. */
+static void judge(Group *group)
+{
+  gint64 offsets_ms[LIMIT_MEMBERS];
+  guint count = known_offsets(group, offsets_ms);
+  gboolean wrong = skew_is_ahead(offsets_ms, count, membership_count(group->options.membership) - 1,
+                                 group->options.max_clock_skew_ms);
+  if (wrong == group->clock_wrong)
+    return;
+  group->clock_wrong = wrong;
+  if (wrong)
+    group_note(group, G_LOG_LEVEL_CRITICAL, "%s: writes are refused until it is set right",
+               CLOCK_WRONG_TEXT);
+  else
+    group_note(group, G_LOG_LEVEL_MESSAGE, "the clock agrees with the other members' again");
+}
+
+void clocks_tell(Group *group, gint64 now_us, guint64 wall_ms)
+{
+  gint64 step_ms = (gint64)wall_ms - (gint64)own_wall_ms(group, now_us);
+  gboolean told = group->wall_at_us != 0;
+  group->wall_ms = wall_ms;
+  group->wall_at_us = now_us;
+  if (!told || ABS(step_ms) < STEP_MS)
+    return;
+  group_note(group, G_LOG_LEVEL_WARNING, "the clock was set by %+" G_GINT64_FORMAT " ms", step_ms);
+  for (guint i = 0; i < group->peers->len; i++)
+    ((Peer *)group->peers->pdata[i])->clock_offset_ms -= step_ms;
+  judge(group);
+}
+
+void clocks_measure(Group *group, Peer *peer, const Progress *news, gint64 sent_us, gint64 now_us)
+{
+  if (sent_us <= 0 || news->wall_ms == 0 || now_us - sent_us > MAX_ROUND_TRIP_US)
+    return;
+  gint64 half_way_us = sent_us + (now_us - sent_us) / 2;
+  peer->clock_offset_ms = (gint64)news->wall_ms - (gint64)own_wall_ms(group, half_way_us);
+  peer->has_clock_offset = TRUE;
+  judge(group);
+}

@@ -1,0 +1,111 @@
+/* Handing on (P6): who is asked for the logs whose origin does not reach this node. */
+#include "engine/group_private.h"
+
+#include "core/routing.h"
+
+enum { SILENT_HEARTBEATS = 3 }; /* so many missing ones mean that a peer does not reach us */
+
+static gint64 interval_us(const Group *group)
+{
+  return group->options.heartbeat_interval_ms * 1000;
+}
+
+void handover_start(Group *group, gint64 now_us)
+{
+  group->supply_at_us = now_us + SILENT_HEARTBEATS * interval_us(group);
+  for (guint i = 0; i < group->peers->len; i++)
+    ((Peer *)group->peers->pdata[i])->heard_at_us = now_us;
+}
+
+gboolean handover_hears(const Group *group, const Peer *peer, gint64 now_us)
+{
+  return now_us - peer->heard_at_us <= SILENT_HEARTBEATS * interval_us(group);
+}
+
+gboolean handover_is_wanted(const Peer *peer, LogId log)
+{
+  const GArray *wanted = peer->progress->wanted;
+  for (guint i = 0; wanted != NULL && i < wanted->len; i++)
+    if (log_id_equal(g_array_index(wanted, LogId, i), log))
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean is_newest(const Group *group, guint position)
+{
+  const Log *log = group->logs->pdata[position];
+  if (membership_is_lost(group->options.membership, log->id.origin))
+    return FALSE;
+  const Log *next = position + 1 < group->logs->len ? group->logs->pdata[position + 1] : NULL;
+  return next == NULL || next->id.origin != log->id.origin;
+}
+
+static guint32 choose(const Group *group, guint position, gint64 now_us)
+{
+  const Log *log = group->logs->pdata[position];
+  SupplyOffer offers[LIMIT_MEMBERS];
+  guint count = 0;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    if (peer->forgotten)
+      continue;
+    const LogProgress *theirs = progress_find(peer->progress, log->id);
+    offers[count++] =
+        (SupplyOffer){.node = peer->id,
+                      .heard = handover_hears(group, peer, now_us),
+                      .durable = theirs != NULL ? theirs->durable : 0,
+                      .first_available = theirs != NULL ? theirs->first_available : 1};
+  }
+  return routing_supplier(log->id, is_newest(group, position), log->written, log->supplier, offers,
+                          count);
+}
+
+/* The peer is to learn soon what is wanted of it, or no more. */
+static void tell_soon(Group *group, guint32 id, gint64 now_us)
+{
+  Peer *peer = id != 0 ? group_find_peer(group, id) : NULL;
+  if (peer != NULL && peer->state == PEER_READY)
+    peer->heartbeat_at_us = now_us;
+}
+
+void handover_tick(Group *group, gint64 now_us)
+{
+  if (now_us < group->supply_at_us)
+    return;
+  group->supply_at_us = now_us + interval_us(group);
+  for (guint i = 0; i < group->logs->len; i++) {
+    Log *log = group->logs->pdata[i];
+    if (log->id.origin == group->self)
+      continue; /* the peers send what they have of it unasked */
+    guint32 supplier = choose(group, i, now_us);
+    if (supplier == log->supplier)
+      continue;
+    char text[LOG_ID_TEXT_SIZE];
+    if (supplier != 0)
+      group_note(group, G_LOG_LEVEL_MESSAGE,
+                 "log %s does not come from its origin: node %u hands it on",
+                 log_id_format(log->id, text), supplier);
+    tell_soon(group, log->supplier, now_us);
+    tell_soon(group, supplier, now_us);
+    log->supplier = supplier;
+  }
+}
+
+Progress *handover_news(Group *group, guint32 peer)
+{
+  Progress *progress = group_progress(group);
+  progress->promised_hlc = horizon_promise(group);
+  progress->wall_ms = group->wall_ms;
+  progress->horizon = group_horizon(group);
+  if (group->options.membership->lost->len > 0)
+    progress->forgotten = g_array_copy(group->options.membership->lost);
+  for (guint i = 0; i < group->logs->len; i++) {
+    const Log *log = group->logs->pdata[i];
+    if (log->supplier != peer)
+      continue;
+    if (progress->wanted == NULL)
+      progress->wanted = g_array_new(FALSE, FALSE, sizeof(LogId));
+    g_array_append_val(progress->wanted, log->id);
+  }
+  return progress;
+}

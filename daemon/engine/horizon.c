@@ -1,0 +1,116 @@
+/*
+ * The horizon (DESIGN 8): the clock at or below which nothing can still arrive. It is the smallest
+ * of what each log allows:
+ *   - the own log: the own clock, once all that was stamped is applied;
+ *   - the log that a peer writes now: the clock of its last applied entry, or what the peer
+ * promised, once all is applied that the peer had stamped when it promised;
+ *   - a closed log (its origin writes a later one, or is lost): nothing, once every member has
+ * said, knowing that it is closed, how much it has of it, and all that is applied here.
+ */
+#include "engine/group_private.h"
+
+#include "core/hlc.h"
+
+enum { BOUND_INTERVAL_MS = 10 * 1000 }; /* how often the clock is kept beside the logs */
+
+/* A node that writes little promises little, unless it keeps its clock now and then. It is never
+ * kept ahead of itself: a node that starts often would run away. */
+static void keep_clock(Group *group, guint64 clock)
+{
+  if (group->bound_wanted || group->peers->len == 0 ||
+      hlc_ms(clock) < hlc_ms(group->clock_bound) + BOUND_INTERVAL_MS)
+    return;
+  group->bound_wanted = TRUE;
+  group->ports.keep_clock_bound(group->ports.ctx, clock);
+}
+
+void group_on_clock_bound(Group *group, guint64 hlc, gboolean ok)
+{
+  group->bound_wanted = FALSE;
+  if (ok)
+    group->clock_bound = MAX(group->clock_bound, hlc);
+}
+
+guint64 horizon_promise(Group *group)
+{
+  if (!group->committing && !group->clock_wrong)
+    group->clock = MAX(group->clock, hlc_from_ms(group->wall_ms));
+  guint64 promise = group->committing ? group->clock_at_commit : group->clock;
+  keep_clock(group, promise);
+  /* Only what a restart is sure to remember can be promised. */
+  return MIN(promise, MAX(group->clock_bound, group->own->last_hlc));
+}
+
+void horizon_learn(Peer *peer, const Progress *news)
+{
+  const LogProgress *newest = NULL;
+  for (guint i = 0; i < news->logs->len; i++) {
+    const LogProgress *one = &g_array_index(news->logs, LogProgress, i);
+    if (one->log.origin == peer->id)
+      newest = one; /* they are sorted */
+  }
+  if (newest == NULL || news->promised_hlc == 0)
+    return;
+  if (log_id_equal(newest->log, peer->promise_log) && news->promised_hlc <= peer->promise_hlc)
+    return;
+  peer->promise_log = newest->log;
+  peer->promise_index = newest->durable;
+  peer->promise_hlc = news->promised_hlc;
+}
+
+static gboolean knows_closed(const Peer *peer, LogId log)
+{
+  const GArray *logs = peer->progress->logs;
+  for (guint i = 0; i < logs->len; i++) {
+    LogId other = g_array_index(logs, LogProgress, i).log;
+    if (other.origin == log.origin && other.incarnation > log.incarnation)
+      return TRUE;
+  }
+  const GArray *forgotten = peer->progress->forgotten;
+  for (guint i = 0; forgotten != NULL && i < forgotten->len; i++)
+    if (g_array_index(forgotten, guint32, i) == log.origin)
+      return TRUE;
+  return FALSE;
+}
+
+/* Whether no member can have more of a closed log than is applied here. */
+static gboolean is_complete(const Group *group, const Log *log)
+{
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    if (peer->forgotten)
+      continue;
+    const LogProgress *theirs = progress_find(peer->progress, log->id);
+    if (!knows_closed(peer, log->id) || (theirs != NULL && theirs->received > log->applied))
+      return FALSE;
+  }
+  return log->applied >= log->written;
+}
+
+static guint64 allowed_by(const Group *group, const Log *log)
+{
+  if (log == group->own) {
+    guint64 clock = group->committing ? group->clock_at_commit : group->clock;
+    return log->applied == log->durable ? clock : log->applied_hlc;
+  }
+  const Peer *peer = group_find_peer(group, log->id.origin);
+  if (peer != NULL && !peer->forgotten && log_id_equal(peer->promise_log, log->id))
+    return log->applied >= peer->promise_index ? MAX(log->applied_hlc, peer->promise_hlc)
+                                               : log->applied_hlc;
+  return is_complete(group, log) ? G_MAXUINT64 : log->applied_hlc;
+}
+
+guint64 group_horizon(Group *group)
+{
+  guint64 horizon = G_MAXUINT64;
+  for (guint i = 0; i < group->logs->len; i++)
+    horizon = MIN(horizon, allowed_by(group, group->logs->pdata[i]));
+  /* A member of which nothing was heard yet can have stamped anything. */
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    if (!peer->forgotten && group_find_log(group, peer->promise_log) == NULL)
+      horizon = 0;
+  }
+  group->horizon = MAX(group->horizon, horizon);
+  return group->horizon;
+}

@@ -1,0 +1,277 @@
+/* Wrong clocks, the horizon, and members that are lost for good. */
+#include "support/fake_cluster.c"
+#include "support/suite.h"
+
+enum { LONG_US = 20 * G_USEC_PER_SEC };
+
+static const gint64 CENTURY_MS = 100LL * 365 * 24 * 3600 * 1000;
+
+static FakeCluster *ready_cluster(guint count, guint32 seed)
+{
+  FakeCluster *cluster = fake_cluster_new(count, seed);
+  fake_start_all(cluster);
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC);
+  return cluster;
+}
+
+static SynclogStatus write_one(FakeCluster *cluster, guint node)
+{
+  FakeWrite *write = fake_write(cluster, node, ACK_LOCAL, 0);
+  fake_run_for(cluster, 200000);
+  return write->answered ? write->status : write->taken ? SYNCLOG_PENDING : SYNCLOG_INTERNAL;
+}
+
+static const char *state_of(NodeStatus *status, LogId log)
+{
+  return fake_log_status(status, log)->state;
+}
+
+/* --- clocks -------------------------------------------------------------------------------------
+ */
+
+START_TEST(a_node_far_ahead_takes_no_writes)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 1);
+  fake_node(cluster, 1)->wall_offset_ms = CENTURY_MS;
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  ck_assert_int_ne(write_one(cluster, 1), SYNCLOG_OK);
+  ck_assert_int_eq(write_one(cluster, 2), SYNCLOG_OK);
+  ck_assert_int_eq(write_one(cluster, 3), SYNCLOG_OK);
+  ck_assert(strstr(fake_node(cluster, 1)->notes->str, "ahead of the other members'") != NULL);
+  fake_run_until_equal(cluster, LONG_US);
+  fake_node(cluster, 1)->wall_offset_ms = 0;
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  ck_assert_int_eq(write_one(cluster, 1), SYNCLOG_OK);
+  fake_run_until_equal(cluster, LONG_US);
+}
+END_TEST
+
+/* The clock was set just before the write: nothing is stamped with it. */
+START_TEST(a_step_is_noticed_with_the_next_write)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 2);
+  fake_node(cluster, 1)->wall_offset_ms = CENTURY_MS;
+  ck_assert_int_eq(write_one(cluster, 1), SYNCLOG_CLOCK_WRONG);
+}
+END_TEST
+
+/* It started with a wrong clock and wrote before it heard of anybody. */
+START_TEST(entries_far_ahead_wait_where_they_come)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(3, 3);
+  fake_node(cluster, 1)->wall_offset_ms = 100 * 1000; /* 40 s more than is believed */
+  fake_partition(cluster, 1U << 1, 1U << 2 | 1U << 3);
+  fake_start_all(cluster);
+  for (guint i = 0; i < 50; i++)
+    ck_assert_int_eq(write_one(cluster, 1), SYNCLOG_OK);
+  LogId log = fake_own_log(cluster, 1);
+  fake_heal(cluster);
+  fake_run_for(cluster, 20 * G_USEC_PER_SEC);
+  /* Kept, but neither applied nor followed. */
+  ck_assert_uint_eq(fake_durable(cluster, 2, log), 50);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 0);
+  {
+    g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+    ck_assert_str_eq(state_of(status, log), "held");
+    ck_assert_uint_lt(hlc_ms(status->hlc), fake_wall_ms(fake_node(cluster, 2)) + 1000);
+  }
+  ck_assert_int_ne(write_one(cluster, 1), SYNCLOG_OK);
+  ck_assert_int_eq(write_one(cluster, 2), SYNCLOG_OK);
+  /* A restart changes nothing of it. */
+  fake_kill(cluster, 3);
+  fake_start(cluster, 3, FALSE);
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 0);
+  fake_node(cluster, 1)->wall_offset_ms = 0;
+  fake_run_for(cluster, 60 * G_USEC_PER_SEC);
+  ck_assert_int_eq(write_one(cluster, 1), SYNCLOG_OK);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 51);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+  ck_assert_str_eq(state_of(status, log), "ok");
+}
+END_TEST
+
+/* What comes while others are read back from the WAL is neither lost nor applied before them. */
+START_TEST(held_entries_are_caught_up_under_load)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 4);
+  fake_node(cluster, 1)->wall_offset_ms = 62 * 1000;
+  fake_partition(cluster, 1U << 1, 1U << 2);
+  fake_start_all(cluster);
+  for (guint i = 0; i < 500; i++)
+    fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 500000);
+  fake_node(cluster, 1)->wall_offset_ms = 0;
+  fake_heal(cluster);
+  for (guint i = 0; i < 3000; i++) {
+    fake_write(cluster, 1, ACK_LOCAL, 0);
+    fake_run_for(cluster, 2000);
+  }
+  ck_assert_uint_gt(fake_applied(cluster, 2, fake_own_log(cluster, 1)), 3000);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 2, fake_own_log(cluster, 1)), 3500);
+}
+END_TEST
+
+/* Two of three agree: it is the third one's clock that is wrong. */
+START_TEST(a_node_far_behind_goes_on)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 5);
+  fake_node(cluster, 3)->wall_offset_ms = -3600 * 1000;
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC);
+  for (guint node = 1; node <= 3; node++)
+    ck_assert_int_eq(write_one(cluster, node), SYNCLOG_OK);
+  fake_run_until_equal(cluster, LONG_US);
+}
+END_TEST
+
+START_TEST(the_clock_grows_over_a_restart_with_an_earlier_time)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 6);
+  FakeWrite *before = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 30 * G_USEC_PER_SEC);
+  guint64 promised = fake_node(cluster, 1)->clock_bound;
+  ck_assert_uint_gt(promised, before->write.hlc); /* it was told without a write */
+  fake_kill(cluster, 1);
+  fake_node(cluster, 1)->wall_offset_ms = -50 * 1000;
+  fake_start(cluster, 1, FALSE);
+  FakeWrite *after = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 500000);
+  ck_assert_uint_gt(after->write.hlc, promised);
+  fake_run_until_equal(cluster, LONG_US);
+}
+END_TEST
+
+/* --- horizon ------------------------------------------------------------------------------------
+ */
+
+static guint64 horizon_age_ms(FakeCluster *cluster, guint node)
+{
+  return fake_wall_ms(fake_node(cluster, node)) -
+         hlc_ms(group_horizon(fake_node(cluster, node)->group));
+}
+
+START_TEST(the_horizon_follows_the_clocks_of_idle_members)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 7);
+  for (guint i = 0; i < 60; i++) {
+    fake_write(cluster, 1, ACK_LOCAL, 0);
+    fake_run_for(cluster, G_USEC_PER_SEC);
+  }
+  for (guint node = 1; node <= 3; node++)
+    ck_assert_uint_lt(horizon_age_ms(cluster, node), 15 * 1000);
+}
+END_TEST
+
+START_TEST(the_horizon_waits_for_a_member_that_is_away)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 8);
+  fake_run_for(cluster, 30 * G_USEC_PER_SEC);
+  fake_kill(cluster, 3);
+  fake_run_for(cluster, 60 * G_USEC_PER_SEC);
+  ck_assert_uint_gt(horizon_age_ms(cluster, 1), 55 * 1000);
+  fake_start(cluster, 3, FALSE);
+  fake_run_for(cluster, 30 * G_USEC_PER_SEC);
+  ck_assert_uint_lt(horizon_age_ms(cluster, 1), 15 * 1000);
+}
+END_TEST
+
+/* The log of an incarnation that ended holds the horizon back only until all have told of it. */
+START_TEST(a_closed_log_lets_the_horizon_go)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 9);
+  write_one(cluster, 3);
+  fake_kill(cluster, 3);
+  fake_start(cluster, 3, TRUE);
+  write_one(cluster, 3);
+  fake_run_for(cluster, 30 * G_USEC_PER_SEC);
+  for (guint node = 1; node <= 3; node++)
+    ck_assert_uint_lt(horizon_age_ms(cluster, node), 15 * 1000);
+}
+END_TEST
+
+/* --- members that are lost ----------------------------------------------------------------------
+ */
+
+START_TEST(nothing_waits_for_a_lost_member)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 10);
+  /* Node 2 alone has what node 3 wrote last. */
+  fake_cut(cluster, 1, 3, TRUE);
+  fake_cut(cluster, 3, 1, TRUE);
+  fake_cut(cluster, 1, 2, TRUE);
+  fake_cut(cluster, 2, 1, TRUE);
+  write_one(cluster, 3);
+  LogId lost = fake_own_log(cluster, 3);
+  fake_kill(cluster, 3);
+  fake_heal(cluster);
+  FakeWrite *for_all = fake_write(cluster, 1, ACK_ALL, 3600LL * G_USEC_PER_SEC);
+  fake_run_for(cluster, 10 * G_USEC_PER_SEC);
+  ck_assert(!for_all->answered);
+  g_autoptr(GError) error = NULL;
+  ck_assert(group_forget(fake_node(cluster, 1)->group, 3, cluster->now_us, &error));
+  fake_run_for(cluster, 30 * G_USEC_PER_SEC);
+  ck_assert_int_eq(for_all->status, SYNCLOG_OK);
+  ck_assert_uint_eq(fake_applied(cluster, 1, lost), 1);
+  for (guint node = 1; node <= 2; node++) {
+    ck_assert_uint_lt(horizon_age_ms(cluster, node), 15 * 1000);
+    ck_assert_uint_eq(fake_node(cluster, node)->forgotten->len, 1); /* it spread, and was kept */
+    g_autoptr(NodeStatus) status = fake_status(cluster, node);
+    ck_assert_str_eq(fake_peer_status(status, 3)->state, "forgotten");
+    ck_assert_str_eq(state_of(status, lost), "closed");
+    ck_assert_uint_eq(fake_log_status(status, lost)->progress.applied, 1);
+  }
+  /* Also after a restart. */
+  fake_kill(cluster, 2);
+  fake_start(cluster, 2, FALSE);
+  FakeWrite *again = fake_write(cluster, 2, ACK_ALL, 3600LL * G_USEC_PER_SEC);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_int_eq(again->status, SYNCLOG_OK);
+}
+END_TEST
+
+START_TEST(a_lost_member_may_not_come_back)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 11);
+  fake_kill(cluster, 3);
+  fake_run_for(cluster, 10 * G_USEC_PER_SEC);
+  g_autoptr(GError) error = NULL;
+  ck_assert(group_forget(fake_node(cluster, 1)->group, 3, cluster->now_us, &error));
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  fake_start(cluster, 3, FALSE);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  FakeWrite *write = fake_write(cluster, 3, ACK_LOCAL, 0);
+  ck_assert(!write->taken);
+  ck_assert(strstr(fake_node(cluster, 3)->notes->str, "declared lost") != NULL);
+}
+END_TEST
+
+START_TEST(a_member_that_is_there_can_not_be_declared_lost)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 12);
+  g_autoptr(GError) error = NULL;
+  Group *group = fake_node(cluster, 1)->group;
+  ck_assert(!group_forget(group, 3, cluster->now_us, &error));
+  ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_INVALID));
+  ck_assert(!group_forget(group, 1, cluster->now_us, NULL));
+  ck_assert(!group_forget(group, 9, cluster->now_us, NULL));
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {a_node_far_ahead_takes_no_writes,
+                                a_step_is_noticed_with_the_next_write,
+                                entries_far_ahead_wait_where_they_come,
+                                held_entries_are_caught_up_under_load,
+                                a_node_far_behind_goes_on,
+                                the_clock_grows_over_a_restart_with_an_earlier_time,
+                                the_horizon_follows_the_clocks_of_idle_members,
+                                the_horizon_waits_for_a_member_that_is_away,
+                                a_closed_log_lets_the_horizon_go,
+                                nothing_waits_for_a_lost_member,
+                                a_lost_member_may_not_come_back,
+                                a_member_that_is_there_can_not_be_declared_lost};
+  return RUN_SUITE("group_clocks", tests);
+}

@@ -1,0 +1,102 @@
+/* A node whose disk was restored from an old copy: forks are found and never applied over (P4). */
+#include "support/fake_cluster.c"
+#include "support/suite.h"
+
+enum { LONG_US = 20 * G_USEC_PER_SEC, COPIED = 50, REPLICATED = 100 };
+
+static void write_many(FakeCluster *cluster, guint node, guint count)
+{
+  for (guint i = 0; i < count; i++)
+    fake_write(cluster, node, ACK_LOCAL, 0);
+}
+
+/*
+ * Node 1 wrote REPLICATED entries, which all have, is put back to COPIED of them, and then writes
+ * `rewritten` others while nobody hears it.
+ */
+static FakeCluster *restored(guint rewritten, guint32 seed)
+{
+  FakeCluster *cluster = fake_cluster_new(3, seed);
+  fake_start_all(cluster);
+  write_many(cluster, 1, REPLICATED);
+  fake_run_until_equal(cluster, LONG_US);
+  LogId log = fake_own_log(cluster, 1);
+  fake_kill(cluster, 1);
+  FakeNode *node = fake_node(cluster, 1);
+  g_ptr_array_set_size(fake_find_log(cluster, 1, log)->records, COPIED);
+  fake_find_log(cluster, 1, log)->durable = COPIED;
+  FakeApplied *applied = fake_find_applied(cluster, 1, log);
+  *applied = (FakeApplied){.id = log};
+  node->forked = log;
+  fake_partition(cluster, 1U << 1, 1U << 2 | 1U << 3);
+  fake_start(cluster, 1, FALSE);
+  write_many(cluster, 1, rewritten);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_durable(cluster, 1, log), COPIED + rewritten);
+  fake_heal(cluster);
+  fake_run_for(cluster, 10 * G_USEC_PER_SEC);
+  return cluster;
+}
+
+static void check_outcome(FakeCluster *cluster, guint rewritten)
+{
+  LogId log = fake_node(cluster, 1)->forked;
+  /* What was restored is a log of its own from now on, which all take. */
+  ck_assert_uint_gt(fake_own_log(cluster, 1).incarnation, log.incarnation);
+  write_many(cluster, 1, 30);
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  for (guint node = 2; node <= 3; node++) {
+    ck_assert_uint_eq(fake_applied(cluster, node, fake_own_log(cluster, 1)), 30);
+    ck_assert_uint_eq(fake_applied(cluster, node, log), REPLICATED);
+  }
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), COPIED + rewritten);
+}
+
+static gboolean is_told_forked(FakeCluster *cluster, guint node, LogId log)
+{
+  g_autoptr(NodeStatus) status = fake_status(cluster, node);
+  return g_str_equal(fake_log_status(status, log)->state, "forked");
+}
+
+START_TEST(a_fork_that_is_longer_than_the_original)
+{
+  g_autoptr(FakeCluster) cluster = restored(REPLICATED - COPIED + 17, 1);
+  check_outcome(cluster, REPLICATED - COPIED + 17);
+  ck_assert(is_told_forked(cluster, 1, fake_node(cluster, 1)->forked));
+  ck_assert(strstr(fake_node(cluster, 1)->notes->str, "a fork") != NULL);
+}
+END_TEST
+
+START_TEST(a_fork_of_the_same_length)
+{
+  g_autoptr(FakeCluster) cluster = restored(REPLICATED - COPIED, 2);
+  check_outcome(cluster, REPLICATED - COPIED);
+}
+END_TEST
+
+START_TEST(a_fork_that_is_shorter_than_the_original)
+{
+  g_autoptr(FakeCluster) cluster = restored(20, 3);
+  check_outcome(cluster, 20);
+  LogId log = fake_node(cluster, 1)->forked;
+  ck_assert(is_told_forked(cluster, 2, log) || is_told_forked(cluster, 3, log));
+}
+END_TEST
+
+START_TEST(a_copy_that_wrote_nothing_gets_its_rest_back)
+{
+  g_autoptr(FakeCluster) cluster = restored(0, 4);
+  LogId log = fake_node(cluster, 1)->forked;
+  ck_assert_uint_gt(fake_own_log(cluster, 1).incarnation, log.incarnation);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), REPLICATED);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {a_fork_that_is_longer_than_the_original, a_fork_of_the_same_length,
+                                a_fork_that_is_shorter_than_the_original,
+                                a_copy_that_wrote_nothing_gets_its_rest_back};
+  return RUN_SUITE("group_fork", tests);
+}

@@ -1,0 +1,211 @@
+/* Handing on (P6): logs reach nodes that their origin does not reach. */
+#include "support/fake_cluster.c"
+#include "support/suite.h"
+
+enum { LONG_US = 20 * G_USEC_PER_SEC };
+
+static FakeCluster *ready_cluster(guint count, guint32 seed)
+{
+  FakeCluster *cluster = fake_cluster_new(count, seed);
+  fake_start_all(cluster);
+  fake_run_for(cluster, 500000);
+  return cluster;
+}
+
+static void write_many(FakeCluster *cluster, guint node, guint count)
+{
+  for (guint i = 0; i < count; i++)
+    fake_write(cluster, node, ACK_LOCAL, 0);
+}
+
+static void cut_both_ways(FakeCluster *cluster, guint a, guint b)
+{
+  fake_cut(cluster, a, b, TRUE);
+  fake_cut(cluster, b, a, TRUE);
+}
+
+/* Entries sent by nodes other than their origin. */
+static FakeVerdict count_handed_on(gpointer ctx, guint from, guint to, const SyncBatch *batch,
+                                   SyncReply *reply)
+{
+  (void)to;
+  (void)reply;
+  if (batch->log.origin != from)
+    *(guint64 *)ctx += batch->last_index - batch->first_index + 1;
+  return FAKE_DELIVER;
+}
+
+static guint64 duplicates(FakeCluster *cluster, guint node)
+{
+  g_autoptr(NodeStatus) status = fake_status(cluster, node);
+  return status->entries_duplicate;
+}
+
+START_TEST(a_dead_link_is_bypassed)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 1);
+  cut_both_ways(cluster, 1, 3);
+  write_many(cluster, 1, 300);
+  write_many(cluster, 3, 200);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 3, fake_own_log(cluster, 1)), 300);
+  ck_assert_uint_eq(fake_applied(cluster, 1, fake_own_log(cluster, 3)), 200);
+}
+END_TEST
+
+/* Once the way is known, entries take it without a further question. */
+START_TEST(what_comes_later_takes_the_bypass_at_once)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 2);
+  cut_both_ways(cluster, 1, 3);
+  write_many(cluster, 1, 1);
+  fake_run_until_equal(cluster, LONG_US);
+  gint64 slowest_us = 0;
+  for (guint i = 0; i < 20; i++) {
+    fake_run_for(cluster, 137000);
+    write_many(cluster, 1, 1);
+    slowest_us = MAX(slowest_us, fake_run_until_equal(cluster, LONG_US));
+  }
+  /* Two hops with a sync on each, and no heartbeat (500 ms) between. */
+  ck_assert_int_lt(slowest_us, 300000);
+}
+END_TEST
+
+START_TEST(one_survivor_has_what_a_lost_leader_wrote)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(4, 3);
+  cut_both_ways(cluster, 1, 3);
+  cut_both_ways(cluster, 1, 4);
+  cut_both_ways(cluster, 2, 3);
+  cut_both_ways(cluster, 2, 4);
+  write_many(cluster, 1, 100);
+  fake_run_for(cluster, 1000000);
+  LogId lost = fake_own_log(cluster, 1);
+  ck_assert_uint_eq(fake_durable(cluster, 2, lost), 100);
+  ck_assert_uint_eq(fake_durable(cluster, 3, lost), 0);
+  fake_kill(cluster, 1);
+  fake_heal(cluster);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 3, lost), 100);
+  ck_assert_uint_eq(fake_applied(cluster, 4, lost), 100);
+}
+END_TEST
+
+START_TEST(entries_pass_along_a_line)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(5, 4);
+  for (guint a = 1; a <= 5; a++)
+    for (guint b = a + 2; b <= 5; b++)
+      cut_both_ways(cluster, a, b);
+  for (guint node = 1; node <= 5; node++)
+    write_many(cluster, node, 50);
+  fake_run_until_equal(cluster, 2 * LONG_US);
+}
+END_TEST
+
+START_TEST(nothing_is_handed_on_while_all_links_work)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(4, 5);
+  guint64 handed_on = 0;
+  cluster->filter = count_handed_on;
+  cluster->filter_ctx = &handed_on;
+  for (guint round = 0; round < 30; round++) {
+    for (guint node = 1; node <= 4; node++)
+      write_many(cluster, node, 10);
+    fake_run_for(cluster, 400000);
+  }
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(handed_on, 0);
+}
+END_TEST
+
+/* One node hands on, not each that could, and nothing twice. */
+START_TEST(one_supplier_serves)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(6, 6);
+  cut_both_ways(cluster, 1, 6);
+  guint64 handed_on = 0;
+  cluster->filter = count_handed_on;
+  cluster->filter_ctx = &handed_on;
+  for (guint round = 0; round < 20; round++) {
+    write_many(cluster, 1, 20);
+    fake_run_for(cluster, 300000);
+  }
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(handed_on, 400);
+  ck_assert_uint_eq(duplicates(cluster, 6), 0);
+}
+END_TEST
+
+START_TEST(a_supplier_that_dies_is_replaced)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(4, 7);
+  cut_both_ways(cluster, 1, 4);
+  write_many(cluster, 1, 10);
+  fake_run_until_equal(cluster, LONG_US);
+  fake_kill(cluster, 2);
+  write_many(cluster, 1, 10);
+  fake_run_until_equal(cluster, LONG_US);
+  fake_kill(cluster, 3);
+  fake_start(cluster, 2, FALSE);
+  write_many(cluster, 1, 10);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 4, fake_own_log(cluster, 1)), 30);
+}
+END_TEST
+
+START_TEST(the_origin_takes_over_again)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 8);
+  cut_both_ways(cluster, 1, 3);
+  write_many(cluster, 1, 10);
+  fake_run_until_equal(cluster, LONG_US);
+  fake_heal(cluster);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  guint64 handed_on = 0;
+  cluster->filter = count_handed_on;
+  cluster->filter_ctx = &handed_on;
+  write_many(cluster, 1, 100);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(handed_on, 0);
+}
+END_TEST
+
+/* A log that its origin closed and lost: alive as it is, it can't send it. */
+START_TEST(a_former_log_is_handed_on_though_its_origin_lives)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 9);
+  cut_both_ways(cluster, 1, 3);
+  cut_both_ways(cluster, 2, 3);
+  write_many(cluster, 1, 40);
+  fake_run_for(cluster, 1000000);
+  LogId former = fake_own_log(cluster, 1);
+  fake_kill(cluster, 1);
+  g_ptr_array_set_size(cluster->nodes[1].logs, 0);
+  g_array_set_size(cluster->nodes[1].store, 0);
+  fake_start(cluster, 1, TRUE);
+  /* Before node 2 gives it back, node 3 hears of it. */
+  cut_both_ways(cluster, 1, 2);
+  fake_cut(cluster, 2, 3, FALSE);
+  fake_cut(cluster, 3, 2, FALSE);
+  fake_cut(cluster, 1, 3, FALSE);
+  fake_cut(cluster, 3, 1, FALSE);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 3, former), 40);
+  ck_assert_uint_eq(fake_applied(cluster, 1, former), 40);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {a_dead_link_is_bypassed,
+                                what_comes_later_takes_the_bypass_at_once,
+                                one_survivor_has_what_a_lost_leader_wrote,
+                                entries_pass_along_a_line,
+                                nothing_is_handed_on_while_all_links_work,
+                                one_supplier_serves,
+                                a_supplier_that_dies_is_replaced,
+                                the_origin_takes_over_again,
+                                a_former_log_is_handed_on_though_its_origin_lives};
+  return RUN_SUITE("handover", tests);
+}

@@ -1,0 +1,172 @@
+/* node.ini and its copy. */
+#include "node/identity.h"
+
+#include "support/suite.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+static char *directory;
+
+static void make_directory(void)
+{
+  directory = g_dir_make_tmp("identity-XXXXXX", NULL);
+  g_assert(directory != NULL);
+}
+
+static void remove_directory(void)
+{
+  static const char *const names[] = {"node.ini", "node.ini.copy", "lock"};
+  for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+    g_autofree char *path = g_build_filename(directory, names[i], NULL);
+    g_remove(path);
+  }
+  ck_assert_int_eq(g_rmdir(directory), 0); /* and nothing else is in it */
+  g_clear_pointer(&directory, g_free);
+}
+
+static Identity *reopen(GError **error)
+{
+  return identity_open(directory, 7, "c1", "ms", error);
+}
+
+static Identity *begun(void)
+{
+  Identity *identity = reopen(NULL);
+  ck_assert_ptr_nonnull(identity);
+  ck_assert(identity_begin_incarnation(identity, 1000, NULL));
+  return identity;
+}
+
+static void damage(const char *name, gsize at)
+{
+  g_autofree char *path = g_build_filename(directory, name, NULL);
+  g_autofree char *text = NULL;
+  gsize size;
+  ck_assert(g_file_get_contents(path, &text, &size, NULL));
+  text[at % size] ^= 1;
+  ck_assert(g_file_set_contents(path, text, (gssize)size, NULL));
+}
+
+START_TEST(all_is_there_after_reopening)
+{
+  make_directory();
+  Identity *identity = begun();
+  ck_assert(identity_set_clock_bound(identity, 5000, NULL));
+  ck_assert(identity_set_clock_bound(identity, 4000, NULL)); /* never goes back */
+  ck_assert(identity_forget(identity, 9, NULL));
+  ck_assert(identity_forget(identity, 3, NULL));
+  ck_assert(identity_forget(identity, 9, NULL));
+  ck_assert(identity_set_clean(identity, FALSE, NULL));
+  identity_free(identity);
+  g_autoptr(Identity) again = reopen(NULL);
+  ck_assert_uint_eq(again->incarnation, 1000);
+  ck_assert_uint_eq(again->clock_bound, 5000);
+  ck_assert(!again->clean);
+  ck_assert(!again->copied);
+  ck_assert_uint_eq(again->forgotten->len, 2);
+  ck_assert_uint_eq(g_array_index(again->forgotten, guint32, 0), 3);
+  ck_assert_uint_eq(g_array_index(again->forgotten, guint32, 1), 9);
+  ck_assert(identity_begin_incarnation(again, 10, NULL));
+  ck_assert_uint_eq(again->incarnation, 1001); /* later than any before */
+  remove_directory();
+}
+END_TEST
+
+/* Each bit of one copy may flip: the other one is good, and mends it. */
+START_TEST(one_bad_copy_is_mended)
+{
+  make_directory();
+  identity_free(begun());
+  g_autofree char *path = g_build_filename(directory, "node.ini", NULL);
+  g_autofree char *text = NULL;
+  gsize size;
+  ck_assert(g_file_get_contents(path, &text, &size, NULL));
+  for (gsize at = 0; at < size; at++) {
+    damage(at % 2 == 0 ? "node.ini" : "node.ini.copy", at);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Identity) identity = reopen(&error);
+    ck_assert_msg(identity != NULL, "byte %zu: %s", at, error != NULL ? error->message : "");
+    ck_assert_uint_eq(identity->incarnation, 1000);
+  }
+  remove_directory();
+}
+END_TEST
+
+START_TEST(two_bad_copies_are_refused)
+{
+  make_directory();
+  identity_free(begun());
+  damage("node.ini", 60);
+  damage("node.ini.copy", 60);
+  g_autoptr(GError) error = NULL;
+  ck_assert_ptr_null(reopen(&error));
+  ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_CORRUPT));
+  ck_assert_ptr_nonnull(strstr(error->message, "node.ini"));
+  remove_directory();
+}
+END_TEST
+
+START_TEST(the_newer_copy_counts)
+{
+  make_directory();
+  Identity *identity = begun();
+  g_autofree char *path = g_build_filename(directory, "node.ini", NULL);
+  g_autofree char *old = NULL;
+  gsize size;
+  ck_assert(g_file_get_contents(path, &old, &size, NULL));
+  ck_assert(identity_begin_incarnation(identity, 2000, NULL));
+  identity_free(identity);
+  ck_assert(g_file_set_contents(path, old, (gssize)size, NULL));
+  g_autoptr(Identity) again = reopen(NULL);
+  ck_assert_uint_eq(again->incarnation, 2000);
+  remove_directory();
+}
+END_TEST
+
+START_TEST(a_copied_directory_is_noticed)
+{
+  make_directory();
+  identity_free(begun());
+  char *original = g_steal_pointer(&directory);
+  make_directory();
+  static const char *const names[] = {"node.ini", "node.ini.copy"};
+  for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+    g_autofree char *from = g_build_filename(original, names[i], NULL);
+    g_autofree char *to = g_build_filename(directory, names[i], NULL);
+    g_autofree char *text = NULL;
+    gsize size;
+    ck_assert(g_file_get_contents(from, &text, &size, NULL));
+    ck_assert(g_file_set_contents(to, text, (gssize)size, NULL));
+  }
+  Identity *copy = reopen(NULL);
+  ck_assert(copy->copied);
+  ck_assert(identity_begin_incarnation(copy, 3000, NULL));
+  identity_free(copy);
+  copy = reopen(NULL);
+  ck_assert(!copy->copied);
+  identity_free(copy);
+  remove_directory();
+  directory = original;
+  remove_directory();
+}
+END_TEST
+
+START_TEST(another_node_is_refused)
+{
+  make_directory();
+  identity_free(begun());
+  g_autoptr(GError) error = NULL;
+  ck_assert_ptr_null(identity_open(directory, 8, "c1", "ms", &error));
+  ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_INVALID));
+  remove_directory();
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {all_is_there_after_reopening,  one_bad_copy_is_mended,
+                                two_bad_copies_are_refused,    the_newer_copy_counts,
+                                a_copied_directory_is_noticed, another_node_is_refused};
+  return RUN_SUITE("identity", tests);
+}
