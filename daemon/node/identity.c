@@ -193,7 +193,7 @@ static gboolean load(Identity *identity, GError **error)
     g_propagate_error(error, g_steal_pointer(first));
     return FALSE;
   }
-  gboolean use_copy = sequence_of(copy) > sequence_of(file);
+  gboolean use_copy = file == NULL || sequence_of(copy) > sequence_of(file);
   if (!parse(identity, use_copy ? copy_path : path, use_copy ? copy : file, error))
     return FALSE;
   if (damage == NULL && copy_damage == NULL)
