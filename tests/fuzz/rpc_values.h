@@ -12,8 +12,17 @@ static inline Progress *some_progress(void)
     log->received = 9;
     log->durable = log->applied = 8;
     log->digest = 0x1234;
-    log->has_digest = origin < 3;
+    log->digest_index = origin < 3 ? 7 : 0;
   }
+  const LogId wanted = {2, 1700000000000002};
+  const guint32 forgotten = 4;
+  progress->promised_hlc = 50;
+  progress->wall_ms = 1700000000000;
+  progress->horizon = 40;
+  progress->wanted = g_array_new(FALSE, FALSE, sizeof wanted);
+  g_array_append_val(progress->wanted, wanted);
+  progress->forgotten = g_array_new(FALSE, FALSE, sizeof forgotten);
+  g_array_append_val(progress->forgotten, forgotten);
   return progress;
 }
 
@@ -101,7 +110,12 @@ static inline NodeStatus *some_status(void)
 {
   NodeStatus *status = node_status_new();
   LogStatus log = {.own = TRUE, .state = "open", .wal_bytes = 4096, .wal_segments = 1};
-  PeerStatus peer = {2, g_strdup("host:1"), "connected", NULL, 5, some_progress(), 1, 2, 3, 4, 5};
+  PeerStatus peer = {.node_id = 2,
+                     .address = g_strdup("host:1"),
+                     .state = "connected",
+                     .silent_ms = 5,
+                     .progress = some_progress(),
+                     .batches_sent = 3};
   status->node_id = 1;
   status->cluster_id = g_strdup("cluster");
   status->version = g_strdup("0.1");

@@ -76,8 +76,24 @@ static void fill_progress(FuzzInput *in, FakeCluster *cluster, Progress *progres
     log->applied = some_index(in, truth);
     log->first_available = some_index(in, truth);
     log->applied_hlc = some_clock(in, cluster);
-    log->has_digest = fuzz_u8(in) & 1;
-    log->digest = log->has_digest ? fuzz_u8(in) : 0;
+    log->digest_index = some_index(in, truth);
+    log->digest = fuzz_u8(in);
+  }
+  guint more = fuzz_u8(in);
+  if (more & 1) {
+    progress->promised_hlc = some_clock(in, cluster);
+    progress->horizon = some_clock(in, cluster);
+    progress->wall_ms = some_clock(in, cluster) >> 16;
+  }
+  if (more & 2) {
+    LogId wanted = some_log(in, cluster);
+    progress->wanted = g_array_new(FALSE, FALSE, sizeof wanted);
+    g_array_append_val(progress->wanted, wanted);
+  }
+  if ((more & 28) == 28) {
+    guint32 node = more >> 5;
+    progress->forgotten = g_array_new(FALSE, FALSE, sizeof node);
+    g_array_append_val(progress->forgotten, node);
   }
 }
 
@@ -172,7 +188,7 @@ static void spoil_sync_reply(FuzzInput *in, FakeCluster *cluster, SyncReply *rep
 {
   guint64 truth = fake_written(cluster, VICTIM, fake_own_log(cluster, VICTIM));
   guint status = fuzz_u8(in);
-  reply->status = status & 1 ? SYNCLOG_OK : (SynclogStatus)(status / 2 % (SYNCLOG_INTERNAL + 1));
+  reply->status = status & 1 ? SYNCLOG_OK : (SynclogStatus)(status / 2 % (SYNCLOG_FORGOTTEN + 1));
   reply->received = some_index(in, truth);
   reply->durable = some_index(in, truth);
   reply->applied = some_index(in, truth);

@@ -98,7 +98,7 @@ static void on_sync(gpointer ctx, guint64 cookie, const SyncReply *reply)
   g_assert(peer->cookies & G_GUINT64_CONSTANT(1) << cookie);
   peer->cookies &= ~(G_GUINT64_CONSTANT(1) << cookie);
   g_assert(reply->received <= G_MAXINT64 && reply->durable <= G_MAXINT64);
-  g_assert(reply->status >= SYNCLOG_OK && reply->status <= SYNCLOG_INTERNAL);
+  g_assert(reply->status >= SYNCLOG_OK && reply->status <= SYNCLOG_FORGOTTEN);
 }
 
 static RpcChannel *open_channel(Peer *peer)

@@ -122,7 +122,7 @@ static gboolean run_info(RpcClient *client, GError **error)
   NodeInfo info = {0};
   if (!rpc_client_info(client, &info, error))
     return FALSE;
-  g_assert(info.cluster_id != NULL && info.version != NULL && info.time_precision != NULL);
+  g_assert(info.cluster_id != NULL && info.time_precision != NULL);
   node_info_clear(&info);
   return TRUE;
 }
@@ -173,9 +173,14 @@ static gboolean run_write(RpcClient *client, GError **error)
   return TRUE;
 }
 
+static gboolean run_forget(RpcClient *client, GError **error)
+{
+  return rpc_client_forget(client, 0, 3, error);
+}
+
 static gboolean (*const methods[])(RpcClient *, GError **) = {
     run_query,  run_last,   run_aggregate, run_series, run_info,
-    run_status, run_digest, run_config,    run_write,
+    run_status, run_digest, run_config,    run_write,  run_forget,
 };
 
 void fuzz_one(const guint8 *bytes, gsize size)
@@ -258,4 +263,5 @@ void fuzz_seeds(void)
   write->token->index = 3;
   write->__isset_token = TRUE;
   give_seed(8, "write", write);
+  give_seed(9, "forget", g_object_new(SL_TYPE_T_FORGET_REPLY, NULL));
 }

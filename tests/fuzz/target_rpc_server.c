@@ -67,6 +67,12 @@ const char *conn_address(const RpcConn *conn)
   return "memory:1";
 }
 
+void conn_note_closing(const RpcConn *conn, const char *why)
+{
+  (void)conn;
+  g_assert(why != NULL && *why != '\0');
+}
+
 /* A reply is one frame, and in it one message whose result is one struct. */
 static void check_reply(const RpcConn *conn, const RpcReply *reply)
 {
@@ -120,7 +126,7 @@ static GError *error_to_answer(void)
 {
   if (current->kind % 4 != 0)
     return NULL;
-  int code = SYNCLOG_INVALID + (int)(current->kind / 4) % (SYNCLOG_INTERNAL - SYNCLOG_INVALID + 1);
+  int code = SYNCLOG_INVALID + (int)(current->kind / 4) % (SYNCLOG_FORGOTTEN - SYNCLOG_INVALID + 1);
   return g_error_new_literal(SYNCLOG_ERROR, code, "an error");
 }
 
@@ -137,9 +143,13 @@ static void check_progress(const Progress *progress)
     const LogProgress *log = &g_array_index(progress->logs, LogProgress, i);
     check_log(log->log);
     g_assert(log->received <= G_MAXINT64 && log->durable <= G_MAXINT64);
+    g_assert(log->digest_index <= G_MAXINT64);
     if (i > 0)
       g_assert(log_id_compare(&log[-1].log, &log->log) < 0);
   }
+  for (guint i = 0; progress->wanted != NULL && i < progress->wanted->len; i++)
+    check_log(g_array_index(progress->wanted, LogId, i));
+  g_assert(progress->forgotten == NULL || progress->forgotten->len <= LIMIT_MEMBERS);
 }
 
 static void check_text(const char *text)
@@ -296,6 +306,30 @@ static void on_config(gpointer ctx, RpcCall *call)
   rpc_call_reply_config(call, entries);
 }
 
+static void on_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
+{
+  (void)ctx;
+  g_assert(group <= G_MAXINT32 && node >= 1 && node <= LIMIT_NODE_ID);
+  g_autoptr(GError) error = error_to_answer();
+  rpc_call_reply_forget(call, error);
+}
+
+static const RpcHandlers handlers = {
+    .write = on_write,
+    .sync_log = on_sync,
+    .handshake = on_handshake,
+    .heartbeat = on_heartbeat,
+    .query = on_query,
+    .last = on_last,
+    .aggregate = on_aggregate,
+    .series = on_series,
+    .info = on_info,
+    .status = on_status,
+    .digest = on_digest,
+    .config = on_config,
+    .forget = on_forget,
+};
+
 /* --- the stream ---------------------------------------------------------------------------------
  */
 
@@ -388,9 +422,7 @@ void fuzz_one(const guint8 *bytes, gsize size)
     }
   }
   RpcServer server = {.services = options & 1 ? RPC_PEER_SERVICE : RPC_CLIENT_SERVICES,
-                      .handlers = {on_write, on_sync, on_handshake, on_heartbeat, on_query, on_last,
-                                   on_aggregate, on_series, on_info, on_status, on_digest,
-                                   on_config, NULL}};
+                      .handlers = handlers};
   server.budget = frame_budget_new();
   g_mutex_init(&server.lock);
   g_cond_init(&server.answered);
@@ -522,6 +554,9 @@ void fuzz_seeds(void)
   digest->__isset_tokens = TRUE;
   add_request(admin, "digest", 2, digest);
   add_request(admin, "config", 3, NULL);
+  SlTForgetReq *forget = g_object_new(SL_TYPE_T_FORGET_REQ, NULL);
+  forget->nodeId = 3;
+  add_request(admin, "forget", 4, forget);
   seed_end("admin", admin);
   GByteArray *peer = g_byte_array_new();
   seed_number(peer, 9, 1);

@@ -84,9 +84,15 @@ static void ask_chains(Wal *wal, const Held *held)
     g_autoptr(GError) error = NULL;
     if (!wal_chain_at(wal, i, &chain, &error))
       g_assert(error == NULL || error->code == SYNCLOG_CORRUPT);
-    else if (i == wal_last_index(wal))
-      g_assert(chain == wal_chain(wal));
   }
+}
+
+/* The running digest at the end; 0 when it is not known. */
+static guint64 last_chain(Wal *wal)
+{
+  guint64 chain = 0;
+  wal_chain_at(wal, wal_last_index(wal), &chain, NULL);
+  return chain;
 }
 
 static void append(Wal *wal, guint64 index)
@@ -130,13 +136,13 @@ static void go_on(MemDisk *disk, Wal **wal, const Held *before)
   Held appended = read_all(*wal, 2, 300);
   compare(before, &appended);
   g_assert(!appended.damaged && appended.next == from + APPENDS);
-  guint64 chain = wal_chain(*wal);
+  guint64 chain = last_chain(*wal);
   g_clear_pointer(wal, wal_close);
 
   WalRecovery recovery;
   *wal = open_log(disk, &recovery);
   g_assert(*wal != NULL && recovery.verdict == WAL_CLEAN);
-  g_assert(wal_chain(*wal) == chain && wal_last_index(*wal) == from + APPENDS - 1);
+  g_assert(last_chain(*wal) == chain && wal_last_index(*wal) == from + APPENDS - 1);
   Held again = read_all(*wal, 100, 1 << 20);
   g_assert(again.first == appended.first && again.next == appended.next && !again.damaged);
   compare(&appended, &again);
