@@ -261,7 +261,10 @@ void fake_turn_log_thread(FakeNode *node)
     group_tick(node->group, cluster->now_us);
   if (group_wants_incarnation(node->group)) {
     cut_own(node);
-    node->incarnation += 1;
+    g_autoptr(Progress) known = group_progress(node->group);
+    do
+      node->incarnation += 1;
+    while (progress_find(known, fake_own_log(cluster, node->id)) != NULL);
     group_begin_incarnation(node->group, fake_own_log(cluster, node->id));
   }
   node->has_work = group_take_work(node->group, cluster->now_us, fake_wall_ms(node), &node->work);
