@@ -93,11 +93,13 @@ static void fill_progress(FuzzInput *in, FakeCluster *cluster, Progress *progres
   }
   if (more & 2) {
     LogId wanted = some_log(in, cluster);
+    g_clear_pointer(&progress->wanted, g_array_unref);
     progress->wanted = g_array_new(FALSE, FALSE, sizeof wanted);
     g_array_append_val(progress->wanted, wanted);
   }
   if ((more & 28) == 28) {
     guint32 node = more >> 5;
+    g_clear_pointer(&progress->forgotten, g_array_unref);
     progress->forgotten = g_array_new(FALSE, FALSE, sizeof node);
     g_array_append_val(progress->forgotten, node);
   }

@@ -1,25 +1,30 @@
 /*
- * Questions to a store whose content is fixed: ranges, page tokens that a client made up,
- * aggregates, names. Rows come in order and lie in the range that was asked for; pages, one after
- * the other, give the same as one page; windows count what rows show.
+ * Questions to both stores, whose content is fixed and the same: ranges, page tokens that a client
+ * made up, aggregates, names. Rows come in order and lie in the range that was asked for; pages,
+ * one after the other, give the same as one page; windows count what rows show; both stores say the
+ * same.
  */
 #include "fuzz/fuzz.h"
 #include "store/store.h"
 #include "support/write_builder.h"
 
+#include <glib/gstdio.h>
+#include <stdlib.h>
+
 enum { INTERVAL = 100, PAGES_MOST = 400 };
+
+static Store *stores[2]; /* in memory, RocksDB */
+static char *directory;  /* of the latter */
 
 static const char *const devices[] = {"device", "device.2", "text", "none", ""};
 static const char *const measurements[] = {"i", "d", "t", "none", NULL};
 
 /* Cells here and there, around the ends of partitions and of time, some of them deleted again. */
-static Store *fill_store(void)
+static void fill_store(Store *store)
 {
   static const gint64 times[] = {
       G_MININT64, G_MININT64 + 1, -101,      -100, -1, 0, 1, 99, 100, 250,
       251,        G_MAXINT64 - 1, G_MAXINT64};
-  StoreOptions options = {.partition_interval = INTERVAL};
-  Store *store = store_mem_new(&options);
   TestWrite write = {0};
   for (guint i = 0; i < G_N_ELEMENTS(times); i++) {
     tw_cell(&write, "device", times[i], "i", TW_INT32((gint32)i));
@@ -41,7 +46,6 @@ static Store *fill_store(void)
     tw_cell(&write, "device", 100, "i", TW_TEXT("of another type"));
   }
   g_autoptr(GByteArray) unused = tw_end(&write);
-  return store;
 }
 
 /* What a table is worth: its rows as one text. */
@@ -106,7 +110,7 @@ static char *read_rows(Store *store, const Query *asked, guint limit)
   }
 }
 
-static void run_query(Store *store, FuzzInput *in, guint options)
+static void run_query(FuzzInput *in, guint options)
 {
   const char *some[] = {measurements[options % 4], measurements[options / 4 % 4], NULL};
   Query query = {.device = devices[fuzz_u8(in) % G_N_ELEMENTS(devices)],
@@ -117,9 +121,17 @@ static void run_query(Store *store, FuzzInput *in, guint options)
   query.end_time = (gint64)fuzz_u64(in);
   g_autoptr(GBytes) page = in->left > 0 ? g_bytes_new(in->bytes, in->left) : NULL;
   query.page = page;
-  g_autofree char *whole = read_rows(store, &query, 1000);
-  g_autofree char *paged = read_rows(store, &query, limit);
-  g_assert_cmpstr(whole, ==, paged);
+  char *whole[2];
+  for (guint i = 0; i < 2; i++) {
+    whole[i] = read_rows(stores[i], &query, 1000);
+    g_autofree char *paged = read_rows(stores[i], &query, limit);
+    g_assert_cmpstr(whole[i], ==, paged);
+  }
+  /* What a page token holds is each store's own matter. */
+  if (page == NULL)
+    g_assert_cmpstr(whole[0], ==, whole[1]);
+  g_free(whole[0]);
+  g_free(whole[1]);
 }
 
 /* Cells of one column in a range. FALSE when there is more than one of that name. */
@@ -204,19 +216,62 @@ static void run_series(Store *store, FuzzInput *in)
   }
 }
 
+static void remove_tree(const char *path)
+{
+  g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+  const char *name;
+  while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+    g_autofree char *child = g_build_filename(path, name, NULL);
+    remove_tree(child);
+  }
+  g_remove(path);
+}
+
+static void close_stores(void)
+{
+  store_close(stores[0]);
+  store_close(stores[1]);
+  remove_tree(directory);
+}
+
+/* In memory where there is such a place. */
+static void open_stores(void)
+{
+  directory = g_strdup("/dev/shm/fuzz-XXXXXX");
+  if (g_mkdtemp(directory) == NULL) {
+    g_free(directory);
+    directory = g_dir_make_tmp("fuzz-XXXXXX", NULL);
+  }
+  g_assert(directory != NULL);
+  StoreOptions options = {.directory = directory,
+                          .partition_interval = INTERVAL,
+                          .memtable_size = 1 << 20,
+                          .block_cache_size = 1 << 20};
+  stores[0] = store_mem_new(&options);
+  stores[1] = store_rocks_new(&options, NULL);
+  g_assert(stores[1] != NULL);
+  fill_store(stores[0]);
+  fill_store(stores[1]);
+  atexit(close_stores);
+}
+
 void fuzz_one(const guint8 *bytes, gsize size)
 {
-  static Store *store;
-  if (store == NULL)
-    store = fill_store();
+  if (directory == NULL)
+    open_stores();
   FuzzInput in = {bytes, size};
   guint kind = fuzz_u8(&in), options = fuzz_u8(&in);
-  if (kind % 3 == 0)
-    run_query(store, &in, options);
-  else if (kind % 3 == 1)
-    run_aggregate(store, &in, options);
-  else
-    run_series(store, &in);
+  if (kind % 3 == 0) {
+    run_query(&in, options);
+    return;
+  }
+  for (guint i = 0; i < 2; i++) {
+    FuzzInput again = in;
+    if (kind % 3 == 1)
+      run_aggregate(stores[i], &again, options);
+    else
+      run_series(stores[i], &again);
+  }
 }
 
 static GByteArray *begin_seed(guint kind, guint options, guint device)

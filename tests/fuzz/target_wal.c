@@ -34,6 +34,9 @@ static void take_run(Held *held, const EntryRun *run)
   for (guint i = 0; i < entry_run_count(run); i++) {
     Record record;
     g_assert(record_parse(record_seed(fuzz_log), bytes + at, size - at, &record) == RECORD_VALID);
+    /* Not only as the daemon's own parser sees it. */
+    guint32 covered = crc32c(record_seed(fuzz_log), bytes + at, record.size - RECORD_TAIL_SIZE);
+    g_assert(covered == load_be32(bytes + at + record.size - RECORD_TAIL_SIZE + 3));
     g_assert(record.index == held->next++);
     guint64 digest = record_chain(0, bytes + at, record.size);
     g_array_append_val(held->digests, digest);
