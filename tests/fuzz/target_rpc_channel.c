@@ -48,6 +48,7 @@ struct event_base *rpc_loop_base(RpcLoop *loop)
 typedef struct Peer {
   guint asked[SYNC + 1], answered[SYNC + 1];
   guint64 cookies; /* of syncs, a bit each, not answered yet */
+  gint32 seqid;    /* of the frame that arrives; 0: not known */
   guint closed;
 } Peer;
 
@@ -96,6 +97,8 @@ static void on_sync(gpointer ctx, guint64 cookie, const SyncReply *reply)
   Peer *peer = ctx;
   note(peer, SYNC);
   g_assert(peer->cookies & G_GUINT64_CONSTANT(1) << cookie);
+  /* Requests are numbered from 1 on, cookies from 0 on. */
+  g_assert(peer->seqid == 0 || (guint64)peer->seqid == cookie + 1);
   peer->cookies &= ~(G_GUINT64_CONSTANT(1) << cookie);
   g_assert(reply->received <= G_MAXINT64 && reply->durable <= G_MAXINT64);
   g_assert(reply->status >= SYNCLOG_OK && reply->status <= SYNCLOG_FORGOTTEN);
@@ -148,6 +151,14 @@ static void ask(RpcChannel *channel, Peer *peer, Kind kind, guint number)
   }
 }
 
+static gint32 seqid_of(const guint8 *bytes, gsize size)
+{
+  ByteReader r = byte_reader(bytes, size);
+  byte_reader_be32(&r);
+  byte_reader_take(&r, byte_reader_be32(&r));
+  return (gint32)byte_reader_be32(&r);
+}
+
 /* Bytes that arrive. FALSE once the connection is closed. */
 static gboolean arrive(RpcChannel *channel, const guint8 *bytes, gsize size, gsize piece)
 {
@@ -185,6 +196,7 @@ void fuzz_one(const guint8 *bytes, gsize size)
     g_autofree guint8 *part = fuzz_part(&in, &part_size);
     guint8 length[FRAME_LENGTH_SIZE];
     store_be32(length, (guint32)part_size);
+    peer.seqid = options & 2 ? 0 : seqid_of(part, part_size);
     /* Either the stream itself, or frames whose lengths are put right. */
     open = (options & 2 || arrive(channel, length, sizeof length, piece)) &&
            arrive(channel, part, part_size, piece);

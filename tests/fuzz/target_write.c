@@ -339,6 +339,23 @@ static void seed_tablet(TestWrite *write)
   tw_tablet(write, "device", times, 4, columns, 3);
 }
 
+/* Rows of several partitions, in no order, with holes. */
+static void seed_wide_tablet(TestWrite *write)
+{
+  enum { ROWS = 21 };
+  gint64 times[ROWS];
+  g_autoptr(Column) number = column_new("d", DATA_INT64);
+  g_autoptr(Column) text = column_new("t", DATA_TEXT);
+  for (guint i = 0; i < ROWS; i++) {
+    times[i] = (gint64)(i * 13 % ROWS) * 17 - 30;
+    tw_append(number, i % 3 == 0 ? NULL : &TW_INT64(i));
+    tw_append(text, i % 5 == 2 ? NULL : i % 2 ? &TW_TEXT("odd") : &TW_TEXT("even, and longer"));
+  }
+  column_finish(text);
+  Column *columns[] = {number, text};
+  tw_tablet(write, "wide", times, ROWS, columns, 2);
+}
+
 void fuzz_seeds(void)
 {
   const char *names[] = {"i", "l", "f"};
@@ -363,4 +380,8 @@ void fuzz_seeds(void)
   seed_tablet(&write);
   add_write(out, 4, &write);
   seed_end("tablets", out);
+  out = g_byte_array_new();
+  seed_wide_tablet(&write);
+  add_write(out, 0, &write);
+  seed_end("wide-tablet", out);
 }
