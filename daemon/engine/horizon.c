@@ -31,10 +31,16 @@ void group_on_clock_bound(Group *group, guint64 hlc, gboolean ok)
     group->clock_bound = MAX(group->clock_bound, hlc);
 }
 
-guint64 horizon_promise(Group *group)
+/* Time goes on for a node that writes nothing, too. */
+static void advance_clock(Group *group)
 {
   if (!group->committing && !group->clock_wrong)
     group->clock = MAX(group->clock, hlc_from_ms(group->wall_ms));
+}
+
+guint64 horizon_promise(Group *group)
+{
+  advance_clock(group);
   guint64 promise = group->committing ? group->clock_at_commit : group->clock;
   keep_clock(group, promise);
   /* Only what a restart is sure to remember can be promised. */
@@ -102,6 +108,7 @@ static guint64 allowed_by(const Group *group, const Log *log)
 
 guint64 group_horizon(Group *group)
 {
+  advance_clock(group);
   guint64 horizon = G_MAXUINT64;
   for (guint i = 0; i < group->logs->len; i++)
     horizon = MIN(horizon, allowed_by(group, group->logs->pdata[i]));

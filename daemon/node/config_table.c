@@ -88,7 +88,7 @@ static const ConfigKey keys[] = {
    AT(max_retry_wait_ms), "Longest such pause."},
   {"replication", "heartbeat_interval", CONFIG_DURATION, "500ms", 10, MINUTE_MS, NULL, RELOAD,
    AT(heartbeat_interval_ms), "How often progress is told to a peer when nothing else is sent."},
-  {"replication", "max_clock_skew", CONFIG_DURATION, "60s", 1000, HOUR_MS, NULL, RESTART,
+  {"replication", "max_clock_skew", CONFIG_DURATION, "1min", 1000, HOUR_MS, NULL, RESTART,
    AT(max_clock_skew_ms),
    "Entries stamped further ahead than this wait; a node so far ahead of the others takes no writes."},
   {"replication", "request_timeout", CONFIG_DURATION, "20s", 100, HOUR_MS, NULL, RESTART,

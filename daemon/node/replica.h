@@ -84,6 +84,9 @@ Progress *replica_progress(Replica *replica);
 /* Declares a member lost for good, durably here; the others learn it. May wait for the disk. */
 gboolean replica_forget(Replica *replica, guint32 node, GError **error);
 
+/* No entry with a clock at or below this can still come. */
+guint64 replica_horizon(Replica *replica);
+
 /* Once a second, on any one thread: what the store has durably, throttling. */
 void replica_housekeeping(Replica *replica);
 

@@ -62,7 +62,8 @@ struct Replica {
   GCond apply_cond;
   GQueue apply_queue; /* EntryRun */
   gboolean apply_stop;
-  gboolean persist_wanted; /* although nothing is to be applied */
+  gboolean persist_wanted;  /* although nothing is to be applied */
+  guint64 maintain_horizon; /* the store is to be maintained with this horizon; 0: not now */
 
   GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
   Store *store;

@@ -276,6 +276,26 @@ gboolean convert_digest_from_thrift(const SlTDigestReply *reply, StateDigest *ou
   return TRUE;
 }
 
+GPtrArray *convert_digest_parts_from_thrift(const SlTDigestPartsReply *reply, GError **error)
+{
+  g_autoptr(GPtrArray) parts = g_ptr_array_new_with_free_func((GDestroyNotify)digest_part_free);
+  for (guint i = 0; reply->__isset_parts && i < reply->parts->len; i++) {
+    const SlTDigestPart *in = reply->parts->pdata[i];
+    if (in->digest == NULL || in->digest->len != 16 || in->device == NULL) {
+      bad(error, "digest of a part");
+      return NULL;
+    }
+    DigestPart *part = g_new(DigestPart, 1);
+    *part = (DigestPart){g_strdup(in->device),
+                         in->startTime,
+                         {.high = load_be64(in->digest->data),
+                          .low = load_be64(in->digest->data + 8),
+                          .cells = (guint64)in->cells}};
+    g_ptr_array_add(parts, part);
+  }
+  return g_steal_pointer(&parts);
+}
+
 GPtrArray *convert_config_from_thrift(const SlTConfigReply *reply, GError **error)
 {
   (void)error;
