@@ -4,6 +4,7 @@
 #   make check        everything that must pass before a commit lands
 #   make unit         unit tests only            make system   tests with real daemons
 #   make lint         format, layers, imports, static analysis
+#   make fuzz         fuzzers, for FUZZ_SECONDS together
 #   make demo         three nodes on this machine, with this machine's metrics
 #   make install      DESTDIR= PREFIX=/usr/local
 #
@@ -150,6 +151,8 @@ demo: all
 
 format:
 	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format-14 -i
+
+include tests/fuzz/fuzz.mk
 
 # --- install ------------------------------------------------------------------------------------
 

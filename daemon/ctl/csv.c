@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+static const guchar utf8_mark[] = {0xEF, 0xBB, 0xBF};
+
 struct CsvReader {
   FILE *file;
   char delimiter;
@@ -80,10 +82,9 @@ static gboolean take_byte(CsvReader *reader, int wanted)
 
 static void skip_mark(CsvReader *reader)
 {
-  static const guchar mark[] = {0xEF, 0xBB, 0xBF};
   int c[3];
   guint n = 0;
-  while (n < 3 && (c[n] = getc_unlocked(reader->file)) == mark[n])
+  while (n < 3 && (c[n] = getc_unlocked(reader->file)) == utf8_mark[n])
     n++;
   if (n == 3) {
     reader->offset += 3;
@@ -232,6 +233,9 @@ static gboolean needs_quotes(const char *text, gsize size, char delimiter)
   if (size == 0)
     return FALSE;
   if (text[0] == ' ' || text[size - 1] == ' ')
+    return TRUE;
+  /* At the start of a file it would be taken for the mark of the file. */
+  if (size >= sizeof utf8_mark && memcmp(text, utf8_mark, sizeof utf8_mark) == 0)
     return TRUE;
   for (gsize i = 0; i < size; i++)
     if (text[i] == delimiter || text[i] == '"' || text[i] == '\n' || text[i] == '\r')

@@ -113,6 +113,19 @@ static gboolean open_file(ImportSource *source, GError **error)
   return TRUE;
 }
 
+/* Whether the node takes it as the name of a device or a measurement; it would refuse the write
+ * only after others were sent. */
+static gboolean is_name(const char *text)
+{
+  gsize size = strlen(text);
+  if (size == 0 || size > LIMIT_NAME_SIZE || !g_utf8_validate(text, (gssize)size, NULL))
+    return FALSE;
+  for (const char *at = text; *at != '\0'; at = g_utf8_next_char(at))
+    if (g_unichar_iscntrl(g_utf8_get_char(at)))
+      return FALSE;
+  return TRUE;
+}
+
 /* "level:NUMBER" is rather a slip than a measurement of that name. */
 static gboolean has_foreign_type(const char *head)
 {
@@ -216,6 +229,9 @@ static gboolean assign_roles(ImportSource *source, GError **error)
       column->role = ROLE_DEVICE;
     else if (*column->name == '\0')
       return fail(error, SYNCLOG_INVALID, "column %u has no name", i + 1);
+    else if (!is_name(column->name))
+      return fail(error, SYNCLOG_INVALID,
+                  "the name of column %u is too long or has control characters in it", i + 1);
     gpointer type =
         options->types != NULL ? g_hash_table_lookup(options->types, column->name) : NULL;
     if (type != NULL && column->role == ROLE_VALUE)
@@ -384,9 +400,9 @@ static ImportDevice *device_of_row(ImportSource *source, const CsvRow *row, GErr
   const char *name = source->options->device;
   if (source->device_index >= 0) {
     const CsvCell *cell = &row->cells[source->device_index];
-    if (cell->size == 0 || cell->size > LIMIT_NAME_SIZE ||
-        !g_utf8_validate_len(cell->text, cell->size, NULL)) {
-      fail(error, SYNCLOG_INVALID, "the name of the device is empty, too long or not UTF-8");
+    if (!is_name(cell->text)) {
+      fail(error, SYNCLOG_INVALID,
+           "the name of the device is empty, too long, not UTF-8 or has control characters in it");
       return NULL;
     }
     name = cell->text;

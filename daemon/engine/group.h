@@ -151,7 +151,7 @@ void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error);
 /*
  * Whether the own log turned out to lack its end (a peer holds more of it): it is read-only, and
  * the caller is to begin a new incarnation, durably, and tell it by group_begin_incarnation. No
- * work may be under way then.
+ * work may be under way then. The new log must be none that the group has heard of (asserted).
  */
 gboolean group_wants_incarnation(const Group *group);
 void group_begin_incarnation(Group *group, LogId own);

@@ -219,6 +219,7 @@ gboolean group_wants_incarnation(const Group *group)
 void group_begin_incarnation(Group *group, LogId own)
 {
   g_assert(own.origin == group->self && own.incarnation > group->own->id.incarnation); /* P4 */
+  g_assert(group_find_log(group, own) == NULL);
   Log *before = group->own;
   before->own = FALSE;
   follower_init_log(group, before);

@@ -193,7 +193,7 @@ static gboolean load(Identity *identity, GError **error)
     g_propagate_error(error, g_steal_pointer(first));
     return FALSE;
   }
-  gboolean use_copy = sequence_of(copy) > sequence_of(file);
+  gboolean use_copy = file == NULL || sequence_of(copy) > sequence_of(file);
   if (!parse(identity, use_copy ? copy_path : path, use_copy ? copy : file, error))
     return FALSE;
   if (damage == NULL && copy_damage == NULL)
@@ -251,6 +251,9 @@ gboolean identity_begin_incarnation(Identity *identity, guint64 now_us, GError *
 {
   g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&identity->mutex);
   guint64 before = identity->incarnation;
+  if (before >= G_MAXINT64)
+    return fail(error, SYNCLOG_CORRUPT, "%s/" FILE_NAME ": no incarnation can follow the last one",
+                identity->directory);
   identity->incarnation = MAX(before + 1, now_us);
   if (save(identity, error)) {
     identity->copied = FALSE;

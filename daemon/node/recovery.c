@@ -191,6 +191,24 @@ static gboolean needs_incarnation(const Identity *identity, const GArray *found,
   return *out_why != NULL;
 }
 
+static gboolean is_known(const GArray *logs, LogId id)
+{
+  for (guint i = 0; i < logs->len; i++)
+    if (log_id_equal(g_array_index(logs, GroupLog, i).log, id))
+      return TRUE;
+  return FALSE;
+}
+
+/* A log of this node's own id may have been given back by peers that was written in another life,
+ * with a wrong clock: its incarnation is not begun a second time (P4). */
+static guint64 unused_incarnation(const Identity *identity, const GArray *logs, guint64 now_us)
+{
+  LogId unused = {identity->node_id, MAX(identity->incarnation + 1, now_us)};
+  while (is_known(logs, unused))
+    unused.incarnation++;
+  return unused.incarnation;
+}
+
 gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 partition_interval,
                       guint64 now_us, guint64 limit_hlc, GArray **out_logs, LogId *out_own,
                       GError **error)
@@ -223,7 +241,7 @@ gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 pa
   if (needs_incarnation(identity, found, own_damaged, &why)) {
     if (why != NULL)
       g_warning("a new incarnation begins: %s", why);
-    if (!identity_begin_incarnation(identity, now_us, error))
+    if (!identity_begin_incarnation(identity, unused_incarnation(identity, result, now_us), error))
       return FALSE;
   }
   *out_own = (LogId){identity->node_id, identity->incarnation};

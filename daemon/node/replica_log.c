@@ -128,12 +128,18 @@ static void begin_incarnation(Replica *replica)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(Progress) progress = group_progress(replica->group);
-  guint64 durable = progress_find(progress, wal_log(replica->own_wal))->durable;
+  LogId before = wal_log(replica->own_wal);
+  guint64 durable = progress_find(progress, before)->durable;
   Wal *wal = NULL;
+  /* A peer may have told of a log that this node wrote in another life, with a wrong clock. */
+  guint64 now_us = (guint64)g_get_real_time();
+  LogId unused = {before.origin, MAX(before.incarnation + 1, now_us)};
+  while (progress_find(progress, unused) != NULL)
+    unused.incarnation++;
   g_mutex_unlock(&replica->mutex);
   if ((wal_last_index(replica->own_wal) <= durable ||
        wal_cut(replica->own_wal, durable + 1, &error)) &&
-      identity_begin_incarnation(replica->identity, (guint64)g_get_real_time(), &error)) {
+      identity_begin_incarnation(replica->identity, unused.incarnation, &error)) {
     LogId own = {replica->identity->node_id, replica->identity->incarnation};
     wal = log_set_get(replica->logs, own, &error);
   }

@@ -128,6 +128,10 @@ EntryRun *reader_read(const ReadView *view, guint64 from, guint max_count, gsize
       !find_offset(view, &file, from, &offset, error))
     return NULL;
 
+  if (offset >= view->end) { /* the header behind it counts more records than there are */
+    fail_bad_record(error, segment->path, offset, from);
+    return NULL;
+  }
   gsize left = (gsize)(view->end - offset);
   gsize want = MAX(estimate_size(view, from, max_count, max_bytes), (gsize)RECORD_OVERHEAD_SIZE);
   g_autofree guint8 *bytes = NULL;

@@ -239,6 +239,19 @@ guint64 fake_wall_ms(const FakeNode *node)
 }
 
 /* As in the daemon: ticks what is due, then takes work. */
+/* As the daemon before it begins a new incarnation: what the group does not know goes. */
+static void cut_own(FakeNode *node)
+{
+  LogId own = fake_own_log(node->cluster, node->id);
+  FakeLog *log = find_log(node->logs, own);
+  g_autoptr(Progress) progress = group_progress(node->group);
+  guint64 durable = progress_find(progress, own)->durable;
+  if (log == NULL || last_of(log) <= durable)
+    return;
+  g_ptr_array_set_size(log->records, (gint)(MAX(durable, log->base) - log->base));
+  log->durable = MIN(log->durable, last_of(log));
+}
+
 void fake_turn_log_thread(FakeNode *node)
 {
   FakeCluster *cluster = node->cluster;
@@ -247,7 +260,11 @@ void fake_turn_log_thread(FakeNode *node)
   if (group_deadline_us(node->group) <= cluster->now_us)
     group_tick(node->group, cluster->now_us);
   if (group_wants_incarnation(node->group)) {
-    node->incarnation += 1;
+    cut_own(node);
+    g_autoptr(Progress) known = group_progress(node->group);
+    do
+      node->incarnation += 1;
+    while (progress_find(known, fake_own_log(cluster, node->id)) != NULL);
     group_begin_incarnation(node->group, fake_own_log(cluster, node->id));
   }
   node->has_work = group_take_work(node->group, cluster->now_us, fake_wall_ms(node), &node->work);

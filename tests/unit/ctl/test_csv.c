@@ -153,6 +153,11 @@ START_TEST(what_is_written_reads_back)
   g_string_truncate(out, 0);
   csv_append(out, ',', "", 0, TRUE);
   ck_assert_str_eq(out->str, "\"\"");
+
+  /* It may come to stand at the start of a file. */
+  g_string_truncate(out, 0);
+  csv_append(out, ',', "\xEF\xBB\xBFtext", 7, FALSE);
+  ck_assert_str_eq(out->str, "\"\xEF\xBB\xBFtext\"");
 }
 END_TEST
 

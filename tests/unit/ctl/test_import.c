@@ -249,7 +249,15 @@ START_TEST(several_devices)
   fixture_end(&f);
   fixture_begin(&f, "device,time,a\n,1,1\n");
   f.options.device_column = "device";
-  check_with(&f, 10, "line 2: the name of the device is empty, too long or not UTF-8");
+  check_with(&f, 10,
+             "line 2: the name of the device is empty, too long, not UTF-8 or has control "
+             "characters in it");
+  fixture_end(&f);
+  fixture_begin(&f, "device,time,a\n\"a\nb\",1,1\n");
+  f.options.device_column = "device";
+  check_with(&f, 10,
+             "line 2: the name of the device is empty, too long, not UTF-8 or has control "
+             "characters in it");
   fixture_end(&f);
   fixture_begin(&f, "device,time,a\nbroken,1,1\n");
   f.options.device_column = "device";
@@ -274,6 +282,13 @@ START_TEST(mistakes_are_found_before_anything_is_sent)
         "column \"a:NUMBER\" names a type that there is not; the types are BOOLEAN, INT32, INT64, "
         "FLOAT, DOUBLE, TEXT");
   check(",time\n1,2\n", "column 1 has no name");
+  check("time,a,\"b\tc\"\n1,2,3\n",
+        "the name of column 3 is too long or has control characters in it");
+  check("time,b\xC2\x85\n1,2\n",
+        "the name of column 2 is too long or has control characters in it");
+  g_autofree char *long_name = g_strnfill(256, 'x');
+  g_autofree char *text = g_strdup_printf("time,%s\n1,2\n", long_name);
+  check(text, "the name of column 2 is too long or has control characters in it");
   check("time,a\n", "");
 }
 END_TEST

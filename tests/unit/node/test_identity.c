@@ -163,10 +163,31 @@ START_TEST(another_node_is_refused)
 }
 END_TEST
 
+/* What is written can be read again. */
+START_TEST(nothing_follows_the_last_incarnation)
+{
+  make_directory();
+  Identity *identity = begun();
+  ck_assert(identity_begin_incarnation(identity, G_MAXINT64, NULL));
+  for (guint round = 0; round < 2; round++) {
+    g_autoptr(GError) error = NULL;
+    ck_assert_uint_eq(identity->incarnation, G_MAXINT64);
+    ck_assert(!identity_begin_incarnation(identity, 3000, &error));
+    ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_CORRUPT));
+    identity_free(identity);
+    identity = reopen(NULL);
+    ck_assert_ptr_nonnull(identity);
+  }
+  identity_free(identity);
+  remove_directory();
+}
+END_TEST
+
 int main(void)
 {
-  const TTest *const tests[] = {all_is_there_after_reopening,  one_bad_copy_is_mended,
-                                two_bad_copies_are_refused,    the_newer_copy_counts,
-                                a_copied_directory_is_noticed, another_node_is_refused};
+  const TTest *const tests[] = {all_is_there_after_reopening,        one_bad_copy_is_mended,
+                                two_bad_copies_are_refused,          the_newer_copy_counts,
+                                a_copied_directory_is_noticed,       another_node_is_refused,
+                                nothing_follows_the_last_incarnation};
   return RUN_SUITE("identity", tests);
 }

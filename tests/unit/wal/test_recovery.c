@@ -476,6 +476,30 @@ START_TEST(test_short_closed_segment)
 }
 END_TEST
 
+/* The header of the second segment counts a record more than the first one has. */
+START_TEST(test_fewer_records_than_the_next_header_says)
+{
+  g_autoptr(MemDisk) disk = disk_with_log(3, big_segment, 100);
+  g_autofree char *first = test_segment(1), *second = test_segment(5);
+  goffset end = (goffset)record_offset(4, 100);
+  SegmentHeader header = {.log = test_log,
+                          .first_index = 5,
+                          .chain_known = TRUE,
+                          .previous_first = 1,
+                          .previous_end = end};
+  guint8 bytes[SEGMENT_HEADER_SIZE];
+  segment_header_encode(&header, bytes);
+  mem_disk_set(disk, second, bytes, sizeof bytes);
+  truncate_file(disk, first, (gsize)end);
+  g_autoptr(Wal) wal = test_open_as(disk, big_segment, WAL_CLEAN);
+  ck_assert_uint_eq(wal_last_index(wal), 4);
+  test_check_range(wal, 1, 3, 3, 1024 * 1024, 100, 0);
+  g_autoptr(GError) error = NULL;
+  ck_assert_ptr_null(wal_read(wal, 4, 1, 1024, &error));
+  ck_assert_error(error, SYNCLOG_CORRUPT);
+}
+END_TEST
+
 START_TEST(test_cut_below_damage)
 {
   g_autofree char *path = test_segment(1);
@@ -552,6 +576,7 @@ int main(void)
       test_other_log,
       test_renamed_segment,
       test_damage_in_closed_segment,
+      test_fewer_records_than_the_next_header_says,
       test_short_closed_segment,
       test_cut_below_damage,
       test_reset_of_damaged,
