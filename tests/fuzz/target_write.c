@@ -270,7 +270,7 @@ static void check_queries(Store *store)
   StateDigest digest;
   g_autoptr(GArray) progress = NULL;
   gboolean more = FALSE;
-  g_assert(store_digest(store, &digest, &progress, NULL));
+  g_assert(store_digest(store, &(DigestScope){G_MAXUINT64}, &digest, &progress, NULL));
   g_autoptr(GPtrArray) devices = store_series(store, NULL, NULL, 1000, &more, NULL);
   guint64 whole = 0, paged = 0;
   for (guint i = 0; i < devices->len; i++) {
