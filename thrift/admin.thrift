@@ -44,6 +44,9 @@ struct TPeerStatus {
   11: required i64 entriesFromWal
   /** The peer's wall clock minus this node's, in milliseconds; absent while not measured. */
   12: optional i64 clockOffsetMs
+  /** The clock (hlc) at which the peer's data was last compared with the node's, and the outcome. */
+  13: optional i64 comparedHlc
+  14: optional bool dataDiffers
 }
 
 struct TNodeStatus {

@@ -99,6 +99,8 @@ static guint64 allowed_by(const Group *group, const Log *log)
     guint64 clock = group->committing ? group->clock_at_commit : group->clock;
     return log->applied == log->durable ? clock : log->applied_hlc;
   }
+  if (!membership_has(group->options.membership, log->id.origin))
+    return G_MAXUINT64; /* nothing of it is taken any more */
   const Peer *peer = group_find_peer(group, log->id.origin);
   if (peer != NULL && !peer->forgotten && log_id_equal(peer->promise_log, log->id))
     return log->applied >= peer->promise_index ? MAX(log->applied_hlc, peer->promise_hlc)

@@ -335,6 +335,7 @@ void replica_housekeeping(Replica *replica)
   gboolean store_full = replica->store_full;
   guint64 horizon = group_horizon(replica->group);
   g_mutex_unlock(&replica->mutex);
+  horizon = replica_check(replica, horizon);
   /* The apply thread looks whether there is room again, or whether deletes can be carried out. */
   g_mutex_lock(&replica->apply_mutex);
   replica->persist_wanted = store_full;

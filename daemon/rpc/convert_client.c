@@ -223,6 +223,8 @@ static gboolean peer_status_from_thrift(const SlTPeerStatus *in, PeerStatus *out
   out->entries_from_wal = (guint64)in->entriesFromWal;
   out->has_clock_offset = in->__isset_clockOffsetMs;
   out->clock_offset_ms = in->clockOffsetMs;
+  out->compared_hlc = in->__isset_comparedHlc ? (guint64)in->comparedHlc : 0;
+  out->data_differs = in->__isset_dataDiffers && in->dataDiffers;
   return TRUE;
 }
 

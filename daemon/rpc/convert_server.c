@@ -199,6 +199,9 @@ static void peer_status_to_thrift(const PeerStatus *peer, SlTPeerStatus *out)
   out->entriesFromWal = (gint64)peer->entries_from_wal;
   out->clockOffsetMs = peer->clock_offset_ms;
   out->__isset_clockOffsetMs = peer->has_clock_offset;
+  out->comparedHlc = (gint64)peer->compared_hlc;
+  out->dataDiffers = peer->data_differs;
+  out->__isset_comparedHlc = out->__isset_dataDiffers = peer->compared_hlc != 0;
 }
 
 void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)

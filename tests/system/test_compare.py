@@ -85,3 +85,36 @@ def deletes_are_carried_out(case):
         node.start()
     expect_equal(cluster.converge().digest, digest, "digest after a kill")
     expect(all(node.status().horizon for node in cluster), "no horizon is told")
+
+
+@test(timeout=60)
+def nodes_compare_by_themselves(case):
+    """In the background, as of the same clocks; a difference is told by an alarm line and the status."""
+    config = {**QUICK, "store.check_interval": "1s"}
+    cluster = case.cluster(config=config)
+    one, two, three = cluster
+    with one.client() as client:
+        client.insert("d", 1, {"v": 1})
+    cluster.converge()
+    case.eventually("they were compared", lambda: all(
+        peer.comparedHlc and not peer.dataDiffers
+        for node in cluster for peer in node.status().peers), timeout=40)
+    # Node 1 gets writes that node 2 never hears of: from a node that is no member later.
+    for node in cluster:
+        node.stop()
+    del one.peers[2], three.peers[2]
+    one.start()
+    three.start()
+    with three.client() as client:
+        client.insert("d", 2, {"v": 2})
+    case.eventually("node 1 has it", lambda: one.log_status(3).progress.applied > 0)
+    three.stop()
+    one.stop()
+    one.peers = {2: two.peer_address}
+    del two.peers[3]
+    one.start()
+    two.start()
+    case.eventually("the difference is told", lambda: (
+        one.peer_status(2).dataDiffers and two.peer_status(1).dataDiffers), timeout=40)
+    expect("holds other data" in one.log_text(), "no alarm line")
+    Ctl(case, one, two)("status", "--check", code=FAILED)
