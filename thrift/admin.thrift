@@ -44,6 +44,9 @@ struct TPeerStatus {
   11: required i64 entriesFromWal
   /** The peer's wall clock minus this node's, in milliseconds; absent while not measured. */
   12: optional i64 clockOffsetMs
+  /** The clock (hlc) at which the peer's data was last compared with the node's, and the outcome. */
+  13: optional i64 comparedHlc
+  14: optional bool dataDiffers
 }
 
 struct TNodeStatus {
@@ -96,6 +99,39 @@ struct TDigestReply {
   5: optional types.TGroupProgress progress
 }
 
+/** Asks for the digests of parts of the data: of the devices, or of the buckets of one device. */
+struct TDigestPartsReq {
+  1: required i32 consensusGroupId
+  /**
+   * Only of entries with a clock (hlc) at or below this, which must not be above the node's horizon
+   * (see TNodeStatus): nodes can be compared at the same clock while writes go on. Absent: of all.
+   */
+  2: optional i64 atHlc
+  /** Tell the buckets of this device; absent: tell the devices. */
+  3: optional string device
+  /** Devices behind this one, in the order of names. */
+  4: optional string after
+  /** Buckets from this time on. */
+  5: optional i64 fromTime
+  6: optional i32 limit
+}
+
+struct TDigestPart {
+  1: required string device
+  /** Of a bucket: its first time. */
+  2: required i64 startTime
+  /** 16 bytes, as in TDigestReply. */
+  3: required binary digest
+  4: required i64 cells
+}
+
+struct TDigestPartsReply {
+  1: required types.TStatus status
+  /** Devices or buckets without a visible cell are left out, but for the last device of a page. */
+  2: optional list<TDigestPart> parts
+  3: optional bool more
+}
+
 struct TConfigEntry {
   1: required string section
   2: required string key
@@ -122,6 +158,7 @@ struct TForgetReply {
 service TAdminService {
   TStatusReply status(1: TStatusReq req)
   TDigestReply digest(1: TDigestReq req)
+  TDigestPartsReply digestParts(1: TDigestPartsReq req)
   TConfigReply config()
   /**
    * Declares a member lost for good: nothing waits for it any more, it may not come back, and what

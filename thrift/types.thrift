@@ -129,6 +129,9 @@ struct TGroupProgress {
   6: optional list<i32> forgotten
   /** No entry with a clock (hlc) at or below this can still come to the node. */
   7: optional i64 horizon
+  /** The low 8 bytes of the digest of the node's data as of this clock (hlc), to be compared. */
+  8: optional i64 checkedHlc
+  9: optional i64 checkedDigest
 }
 
 /**

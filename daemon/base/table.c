@@ -310,3 +310,9 @@ void device_free(Device *device)
   g_free(device->name);
   g_free(device);
 }
+
+void digest_part_free(DigestPart *part)
+{
+  g_free(part->device);
+  g_free(part);
+}

@@ -156,3 +156,21 @@ typedef struct StateDigest {
   guint64 cells;
   guint64 devices; /* with at least one visible cell */
 } StateDigest;
+
+/* The digest of a device, or of one of its buckets: its cells of one partition. */
+typedef struct DigestPart {
+  char *device;
+  gint64 start_time; /* of a bucket: the first time of the partition; else 0 */
+  StateDigest digest;
+} DigestPart;
+
+void digest_part_free(DigestPart *part);
+
+/* Which parts to tell, and as of when; see store_digest_devices() and store_digest_buckets(). */
+typedef struct DigestQuery {
+  guint64 cut;        /* G_MAXUINT64: of all entries */
+  const char *device; /* its buckets; NULL: the devices */
+  const char *after;  /* devices behind this one; NULL: from the first */
+  gint64 from;        /* buckets from this time on */
+  guint limit;        /* 0: not given */
+} DigestQuery;

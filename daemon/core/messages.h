@@ -116,6 +116,8 @@ typedef struct PeerStatus {
   guint64 batches_in_flight, batches_sent, batches_retried, entries_from_tail, entries_from_wal;
   gboolean has_clock_offset;
   gint64 clock_offset_ms; /* its wall clock minus the node's */
+  guint64 compared_hlc;   /* clock at which its data was compared with the node's; 0: never */
+  gboolean data_differs;  /* … the outcome */
 } PeerStatus;
 
 typedef struct NodeStatus {

@@ -27,6 +27,8 @@ static void take_general(Progress *progress, const Progress *news)
   progress->promised_hlc = news->promised_hlc;
   progress->wall_ms = news->wall_ms;
   progress->horizon = news->horizon;
+  progress->checked_hlc = news->checked_hlc;
+  progress->checked_digest = news->checked_digest;
   replace_array(&progress->wanted, news->wanted);
   replace_array(&progress->forgotten, news->forgotten);
 }

@@ -22,8 +22,10 @@ typedef struct Progress {
   guint64 promised_hlc; /* no own entry behind `durable` is stamped at or below; 0: no promise */
   guint64 wall_ms;      /* wall clock of the node; 0: not told */
   guint64 horizon;      /* nothing at or below this clock can still come to the node */
-  GArray *wanted;       /* LogId: what the receiver is to hand on to the node; NULL: nothing */
-  GArray *forgotten;    /* guint32: members that are lost for good; NULL: none */
+  guint64 checked_hlc;  /* the node's data was digested as of this clock; 0: never */
+  guint64 checked_digest;
+  GArray *wanted;    /* LogId: what the receiver is to hand on to the node; NULL: nothing */
+  GArray *forgotten; /* guint32: members that are lost for good; NULL: none */
 } Progress;
 
 Progress *progress_new(void);

@@ -1,10 +1,11 @@
 #include "base/limits.h"
 #include "ctl/ctl.h"
+#include "ctl/digest_diff.h"
 #include "ctl/values.h"
 
 #include <string.h>
 
-enum { UNKNOWN_LOG_PAUSE_US = 50 * 1000 };
+enum { UNKNOWN_LOG_PAUSE_US = 50 * 1000, MAX_DIFFERENCES = 1000 };
 
 typedef struct Answer {
   const char *server; /* borrowed */
@@ -114,19 +115,90 @@ static void print(const Ctl *ctl, const GArray *answers)
   }
 }
 
-static gboolean check_equal(const Ctl *ctl, const GArray *answers, GError **error)
+/* The clock up to which all servers have everything: the smallest of their horizons. */
+static gboolean common_horizon(Ctl *ctl, const GArray *answers, guint64 *out_cut, GError **error)
+{
+  *out_cut = G_MAXUINT64;
+  for (guint i = 0; i < answers->len; i++) {
+    g_autoptr(NodeStatus) status =
+        rpc_client_status(answer_at(answers, i)->client, ctl->group, error);
+    if (status == NULL)
+      return FALSE;
+    *out_cut = MIN(*out_cut, status->horizon);
+  }
+  return *out_cut > 0 || fail(error, SYNCLOG_TIMEOUT,
+                              "the servers did not reach the same point of all logs, and no common "
+                              "clock is known at which to compare them");
+}
+
+static void print_differences(const Ctl *ctl, const Answer *left, const Answer *right,
+                              const GPtrArray *differences)
+{
+  g_autoptr(Grid) grid = ctl_grid(ctl);
+  grid_column(grid, "DEVICE", "device", FALSE);
+  grid_column(grid, "BUCKET", "bucket", FALSE);
+  grid_column(grid, left->server, "leftCells", TRUE);
+  grid_column(grid, right->server, "rightCells", TRUE);
+  for (guint i = 0; i < differences->len; i++) {
+    const Difference *one = differences->pdata[i];
+    grid_text(grid, one->device);
+    ctl_grid_time(ctl, grid, one->start_time, TIMES_AUTO);
+    grid_uint(grid, one->left_cells);
+    grid_uint(grid, one->right_cells);
+  }
+}
+
+/* Compares the first server with each other one, down to device and bucket. */
+static gboolean compare_parts(Ctl *ctl, const GArray *answers, guint64 cut, GError **error)
+{
+  const Answer *first = answer_at(answers, 0);
+  for (guint i = 1; i < answers->len; i++) {
+    const Answer *other = answer_at(answers, i);
+    gboolean more;
+    g_autoptr(GPtrArray) differences =
+        digest_diff(ctl, first->client, other->client, cut, MAX_DIFFERENCES, &more, error);
+    if (differences == NULL)
+      return FALSE;
+    if (differences->len == 0)
+      continue;
+    print_differences(ctl, first, other, differences);
+    return fail(error, SYNCLOG_CORRUPT,
+                "%s and %s have applied the same entries and hold different data, in %s%u buckets",
+                first->server, other->server, more ? "more than " : "", differences->len);
+  }
+  if (ctl->format == FORMAT_TEXT && cut == G_MAXUINT64)
+    ctl_say(ctl, "equal\n");
+  else if (ctl->format == FORMAT_TEXT)
+    ctl_say(ctl, "equal up to clock %" G_GUINT64_FORMAT ", while writes go on\n", cut);
+  return TRUE;
+}
+
+static gboolean are_equal(const GArray *answers)
 {
   const StateDigest *first = &answer_at(answers, 0)->digest;
   for (guint i = 1; i < answers->len; i++) {
     const StateDigest *digest = &answer_at(answers, i)->digest;
     if (digest->low != first->low || digest->high != first->high || digest->cells != first->cells)
-      return fail(error, SYNCLOG_CORRUPT,
-                  "%s and %s have applied the same entries and hold different data",
-                  answer_at(answers, 0)->server, answer_at(answers, i)->server);
+      return FALSE;
   }
+  return TRUE;
+}
+
+static gboolean check_equal(Ctl *ctl, const GArray *answers, GError **error)
+{
+  if (!are_equal(answers))
+    return compare_parts(ctl, answers, G_MAXUINT64, error);
   if (ctl->format == FORMAT_TEXT)
     ctl_say(ctl, "equal\n");
   return TRUE;
+}
+
+/* While writes go on the servers are not at the same point for long: the states at a clock are
+ * compared that all of them have passed. */
+static gboolean compare_at_horizon(Ctl *ctl, const GArray *answers, GError **error)
+{
+  guint64 cut;
+  return common_horizon(ctl, answers, &cut, error) && compare_parts(ctl, answers, cut, error);
 }
 
 static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
@@ -152,10 +224,17 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
     if (!ask(ctl, answer, NULL, error))
       return FALSE;
   }
-  if (compare && !reach_same_point(ctl, answers, error))
-    return FALSE;
-  print(ctl, answers);
-  return !compare || check_equal(ctl, answers, error);
+  g_autoptr(GError) local = NULL;
+  if (!compare || reach_same_point(ctl, answers, &local)) {
+    /* One document for programs: where the data differs, or else the digests. */
+    if (!compare || ctl->format == FORMAT_TEXT || are_equal(answers))
+      print(ctl, answers);
+    return !compare || check_equal(ctl, answers, error);
+  }
+  if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_TIMEOUT))
+    return compare_at_horizon(ctl, answers, error);
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
 }
 
 const CtlCommand ctl_digest = {
@@ -164,7 +243,9 @@ const CtlCommand ctl_digest = {
     .summary = "Print, and compare, the digests of the servers' data",
     .details =
         "Every server of --server is asked. With --compare it waits, up to --timeout, until all "
-        "have applied\nthe same entries; exit code 1 when their data then differs, 3 when they do "
-        "not get there.",
+        "have applied\nthe same entries, or, when writes go on, compares them at a clock that all "
+        "have passed. Where they\ndiffer, the devices and the buckets of time are listed. Exit "
+        "code "
+        "1 when data differs, 3 when there is\nno common point or clock.",
     .run = run,
 };

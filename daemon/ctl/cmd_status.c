@@ -223,6 +223,7 @@ static void print_peers(Grid *grid, const GArray *views)
   grid_column(grid, "FROM TAIL", "entriesFromTail", TRUE);
   grid_column(grid, "FROM WAL", "entriesFromWal", TRUE);
   grid_column(grid, "CLOCK", "clockOffsetMs", TRUE);
+  grid_column(grid, "DATA", "data", FALSE);
   grid_column(grid, "MESSAGE", "message", FALSE);
   for (guint i = 0; i < views->len; i++) {
     const NodeStatus *status = view_at(views, i)->status;
@@ -246,6 +247,7 @@ static void print_peers(Grid *grid, const GArray *views)
         print_offset(grid, peer->clock_offset_ms);
       else
         grid_missing(grid);
+      grid_text(grid, peer->compared_hlc == 0 ? NULL : peer->data_differs ? "differs" : "equal");
       grid_text(grid, peer->message);
     }
   }
@@ -332,6 +334,9 @@ static gboolean check_health(const GArray *views, GError **error)
       if (strcmp(peer->state, "connected") != 0 && strcmp(peer->state, "forgotten") != 0)
         return fail(error, SYNCLOG_INVALID, "node %u: the channel to node %u is %s",
                     status->node_id, peer->node_id, peer->state);
+      if (peer->data_differs)
+        return fail(error, SYNCLOG_INVALID, "node %u holds other data than node %u",
+                    status->node_id, peer->node_id);
     }
   }
   return TRUE;

@@ -253,6 +253,7 @@ void dispatcher_learn(Group *group, Peer *peer, const Progress *progress)
     return;
   progress_merge(peer->progress, progress);
   horizon_learn(peer, progress);
+  check_compare(group, peer);
   for (guint i = 0; i < progress->logs->len; i++)
     group_put_log(group, g_array_index(progress->logs, LogProgress, i).log);
   check_own_log(group, peer);

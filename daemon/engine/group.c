@@ -527,7 +527,9 @@ static void add_peer_status(const Peer *peer, gint64 now_us, GArray *peers)
                        .entries_from_tail = peer->entries_from_tail,
                        .entries_from_wal = peer->entries_from_wal,
                        .has_clock_offset = peer->has_clock_offset,
-                       .clock_offset_ms = peer->clock_offset_ms};
+                       .clock_offset_ms = peer->clock_offset_ms,
+                       .compared_hlc = peer->compared_hlc,
+                       .data_differs = peer->data_differs};
   g_array_append_val(peers, status);
 }
 

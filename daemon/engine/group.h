@@ -169,6 +169,12 @@ void group_on_clock_bound(Group *group, guint64 hlc, gboolean ok);
  */
 gboolean group_forget(Group *group, guint32 node, gint64 now_us, GError **error);
 
+/*
+ * The digest of this node's data as of a clock at or below its horizon. It is told to the peers;
+ * whoever finds that a peer told another one as of the same clock says so loudly.
+ */
+void group_set_check(Group *group, guint64 hlc, guint64 digest);
+
 /* No entry with a clock at or below this can still come to this node. 0: not known. */
 guint64 group_horizon(Group *group);
 

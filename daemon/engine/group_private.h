@@ -110,6 +110,8 @@ typedef struct Peer {
   gint64 clock_offset_ms;   /* its wall clock minus ours */
   gboolean has_clock_offset;
   gboolean forgotten;    /* lost for good: nothing waits for it */
+  guint64 compared_hlc;  /* the clock at which its data was compared with ours; 0: never */
+  gboolean data_differs; /* … and the outcome */
   LogId promise_log;     /* it stamps nothing in this log behind promise_index … */
   guint64 promise_index; /* … */
   guint64 promise_hlc;   /* … at or below this clock */
@@ -135,7 +137,9 @@ struct Group {
 
   guint64 clock;           /* hlc: last stamped or seen */
   guint64 clock_at_commit; /* … before the commit that is under way */
-  guint64 horizon;         /* the greatest that was told */
+  guint64 checked_hlc;     /* this node's data was digested as of this clock; 0: never */
+  guint64 checked_digest;
+  guint64 horizon;       /* the greatest that was told */
   guint64 clock_bound;   /* durable: no promise goes beyond it, and a later start begins above it */
   gboolean bound_wanted; /* the host is about to raise it */
   guint64 wall_ms;       /* as last told */
@@ -234,6 +238,10 @@ void feeder_feed(Group *group, Log *log);
 void feeder_tick(Group *group, gint64 now_us);
 void feeder_on_read(Group *group, LogId id, EntryRun *run, const char *error);
 gint64 feeder_deadline_us(const Group *group);
+
+/* check.c */
+/* Compares the data, if the peer told its digest as of the same clock. */
+void check_compare(Group *group, Peer *peer);
 
 /* members.c */
 #define EVICTED_TEXT "this node was declared lost for good by its peers"

@@ -97,6 +97,8 @@ Progress *handover_news(Group *group, guint32 peer)
   progress->promised_hlc = horizon_promise(group);
   progress->wall_ms = group->wall_ms;
   progress->horizon = group_horizon(group);
+  progress->checked_hlc = group->checked_hlc;
+  progress->checked_digest = group->checked_digest;
   if (group->options.membership->lost->len > 0)
     progress->forgotten = g_array_copy(group->options.membership->lost);
   for (guint i = 0; i < group->logs->len; i++) {

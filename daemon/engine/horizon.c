@@ -31,10 +31,16 @@ void group_on_clock_bound(Group *group, guint64 hlc, gboolean ok)
     group->clock_bound = MAX(group->clock_bound, hlc);
 }
 
-guint64 horizon_promise(Group *group)
+/* Time goes on for a node that writes nothing, too. */
+static void advance_clock(Group *group)
 {
   if (!group->committing && !group->clock_wrong)
     group->clock = MAX(group->clock, hlc_from_ms(group->wall_ms));
+}
+
+guint64 horizon_promise(Group *group)
+{
+  advance_clock(group);
   guint64 promise = group->committing ? group->clock_at_commit : group->clock;
   keep_clock(group, promise);
   /* Only what a restart is sure to remember can be promised. */
@@ -93,6 +99,8 @@ static guint64 allowed_by(const Group *group, const Log *log)
     guint64 clock = group->committing ? group->clock_at_commit : group->clock;
     return log->applied == log->durable ? clock : log->applied_hlc;
   }
+  if (!membership_has(group->options.membership, log->id.origin))
+    return G_MAXUINT64; /* nothing of it is taken any more */
   const Peer *peer = group_find_peer(group, log->id.origin);
   if (peer != NULL && !peer->forgotten && log_id_equal(peer->promise_log, log->id))
     return log->applied >= peer->promise_index ? MAX(log->applied_hlc, peer->promise_hlc)
@@ -102,6 +110,7 @@ static guint64 allowed_by(const Group *group, const Log *log)
 
 guint64 group_horizon(Group *group)
 {
+  advance_clock(group);
   guint64 horizon = G_MAXUINT64;
   for (guint i = 0; i < group->logs->len; i++)
     horizon = MIN(horizon, allowed_by(group, group->logs->pdata[i]));

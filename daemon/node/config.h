@@ -65,6 +65,7 @@ typedef struct Config {
   guint64 max_queued_bytes;
 
   gint64 partition_interval_ms;
+  gint64 check_interval_ms;
   guint64 memtable_size;
   guint64 block_cache_size;
 

@@ -88,7 +88,7 @@ static const ConfigKey keys[] = {
    AT(max_retry_wait_ms), "Longest such pause."},
   {"replication", "heartbeat_interval", CONFIG_DURATION, "500ms", 10, MINUTE_MS, NULL, RELOAD,
    AT(heartbeat_interval_ms), "How often progress is told to a peer when nothing else is sent."},
-  {"replication", "max_clock_skew", CONFIG_DURATION, "60s", 1000, HOUR_MS, NULL, RESTART,
+  {"replication", "max_clock_skew", CONFIG_DURATION, "1min", 1000, HOUR_MS, NULL, RESTART,
    AT(max_clock_skew_ms),
    "Entries stamped further ahead than this wait; a node so far ahead of the others takes no writes."},
   {"replication", "request_timeout", CONFIG_DURATION, "20s", 100, HOUR_MS, NULL, RESTART,
@@ -112,6 +112,9 @@ static const ConfigKey keys[] = {
 
   {"store", "partition_interval", CONFIG_DURATION, "1h", SECOND_MS, 3650 * DAY_MS, NULL, RESTART,
    AT(partition_interval_ms), "Span of time that is kept together. Fixed once there is data."},
+  {"store", "check_interval", CONFIG_DURATION, "10min", 0, DAY_MS, NULL, RESTART,
+   AT(check_interval_ms),
+   "How often the nodes compare digests of all they hold; 0: never. The same on all nodes."},
   {"store", "memtable_size", CONFIG_SIZE, "32MiB", 64 * KIB, 4 * GIB, NULL, RESTART,
    AT(memtable_size), "Bytes collected in memory before they are written to the store's files."},
   {"store", "block_cache_size", CONFIG_SIZE, "64MiB", MIB, TIB, NULL, RESTART,

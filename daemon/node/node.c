@@ -92,6 +92,7 @@ static gboolean open_replica(Node *node, GError **error)
                             .wal_segment_size = config->wal_segment_size,
                             .throttle_threshold = config->throttle_threshold,
                             .partition_interval = config_partition_units(config),
+                            .check_interval_ms = config->check_interval_ms,
                             .memtable_size = config->memtable_size,
                             .block_cache_size = config->block_cache_size,
                             .request_timeout_ms = config->request_timeout_ms};

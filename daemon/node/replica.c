@@ -242,6 +242,7 @@ NodeStatus *replica_status(Replica *replica)
   NodeStatus *status = node_status_new();
   gint64 now_us = clock_mono_us(replica->clock);
   g_mutex_lock(&replica->mutex);
+  group_horizon(replica->group); /* the newest is told */
   group_status(replica->group, status, now_us);
   g_mutex_unlock(&replica->mutex);
   status->version = g_strdup(SYNCLOG_VERSION);
@@ -287,6 +288,14 @@ gboolean replica_forget(Replica *replica, guint32 node, GError **error)
   return forgotten && identity_forget(replica->identity, node, error);
 }
 
+guint64 replica_horizon(Replica *replica)
+{
+  g_mutex_lock(&replica->mutex);
+  guint64 horizon = group_horizon(replica->group);
+  g_mutex_unlock(&replica->mutex);
+  return horizon;
+}
+
 static void update_throttle(Replica *replica, guint64 bytes)
 {
   guint64 threshold = replica->options.throttle_threshold;
@@ -324,12 +333,13 @@ void replica_housekeeping(Replica *replica)
   }
   update_throttle(replica, bytes);
   gboolean store_full = replica->store_full;
+  guint64 horizon = group_horizon(replica->group);
   g_mutex_unlock(&replica->mutex);
-  if (!store_full)
-    return;
-  /* The apply thread looks whether there is room again. */
+  horizon = replica_check(replica, horizon);
+  /* The apply thread looks whether there is room again, or whether deletes can be carried out. */
   g_mutex_lock(&replica->apply_mutex);
-  replica->persist_wanted = TRUE;
+  replica->persist_wanted = store_full;
+  replica->maintain_horizon = store_full ? 0 : horizon;
   g_cond_signal(&replica->apply_cond);
   g_mutex_unlock(&replica->apply_mutex);
 }

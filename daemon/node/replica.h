@@ -34,6 +34,7 @@ typedef struct ReplicaOptions {
   guint64 throttle_threshold; /* bytes of WAL */
   guint64 partition_interval;
   gsize memtable_size, block_cache_size;
+  gint64 check_interval_ms;  /* 0: never */
   gint64 request_timeout_ms; /* of requests to peers */
 } ReplicaOptions;
 
@@ -83,6 +84,9 @@ Progress *replica_progress(Replica *replica);
 
 /* Declares a member lost for good, durably here; the others learn it. May wait for the disk. */
 gboolean replica_forget(Replica *replica, guint32 node, GError **error);
+
+/* No entry with a clock at or below this can still come. */
+guint64 replica_horizon(Replica *replica);
 
 /* Once a second, on any one thread: what the store has durably, throttling. */
 void replica_housekeeping(Replica *replica);

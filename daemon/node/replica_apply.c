@@ -8,6 +8,7 @@
 enum {
   APPLY_ENTRIES = 8192,            /* per store batch */
   FULL_DISK_RETRY_US = 500 * 1000, /* between tries while the disk is full */
+  MAINTAIN_BYTES = 4 << 20,        /* of blocks per step of maintenance */
   PERSIST_WAIT_US = 5 * G_USEC_PER_SEC,
   SPARE_ROOM = 8 << 20, /* bytes of disk that persisting leaves free */
   /* With a full disk so many memtables are filled before applying waits. */
@@ -48,7 +49,7 @@ static gboolean take_runs(Replica *replica, GPtrArray **out_runs)
   guint entries = 0;
   g_mutex_lock(&replica->apply_mutex);
   while (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop &&
-         !replica->persist_wanted)
+         !replica->persist_wanted && replica->maintain_horizon == 0)
     g_cond_wait(&replica->apply_cond, &replica->apply_mutex);
   gboolean go_on = !g_queue_is_empty(&replica->apply_queue) || !replica->apply_stop;
   replica->persist_wanted = FALSE;
@@ -260,13 +261,10 @@ static gboolean sync_logs(Replica *replica)
   return synced;
 }
 
-/* Persists when enough has gathered. */
-static gboolean persist(Replica *replica, GError **error)
+static gboolean persist_all(Replica *replica, GError **error)
 {
   StoreStats stats;
   store_stats(replica->store, &stats);
-  if (stats.unpersisted_bytes < replica->options.memtable_size && !replica->store_full)
-    return TRUE;
   if (!replica_has_room(replica, stats.unpersisted_bytes, NULL)) {
     /* What was acknowledged is applied all the same, as far as memory allows. */
     set_store_full(replica, TRUE);
@@ -286,6 +284,16 @@ static gboolean persist(Replica *replica, GError **error)
   return FALSE;
 }
 
+/* Persists when enough has gathered. */
+static gboolean persist(Replica *replica, GError **error)
+{
+  StoreStats stats;
+  store_stats(replica->store, &stats);
+  if (stats.unpersisted_bytes < replica->options.memtable_size && !replica->store_full)
+    return TRUE;
+  return persist_all(replica, error);
+}
+
 static gboolean apply_runs(Replica *replica, GPtrArray *runs, GError **error)
 {
   if (runs->len == 0)
@@ -300,6 +308,50 @@ static gboolean apply_runs(Replica *replica, GPtrArray *runs, GError **error)
   return persist(replica, error);
 }
 
+/* The horizon to work with, as long as nothing is to be applied; 0: there is no time now. */
+static guint64 take_horizon(Replica *replica)
+{
+  g_mutex_lock(&replica->apply_mutex);
+  guint64 horizon = 0;
+  if (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop)
+    horizon = replica->maintain_horizon;
+  g_mutex_unlock(&replica->apply_mutex);
+  return horizon;
+}
+
+static void end_maintenance(Replica *replica)
+{
+  g_mutex_lock(&replica->apply_mutex);
+  replica->maintain_horizon = 0;
+  g_mutex_unlock(&replica->apply_mutex);
+}
+
+/* In quiet moments, step by step: deletes below the horizon are carried out for good. */
+static gboolean maintain(Replica *replica, GError **error)
+{
+  guint64 horizon;
+  gboolean more = TRUE, worked = FALSE;
+  while (more && (horizon = take_horizon(replica)) != 0) {
+    g_autoptr(GError) local = NULL;
+    g_rw_lock_reader_lock(&replica->store_lock);
+    gboolean done = store_maintain(replica->store, horizon, MAINTAIN_BYTES, &more, &local);
+    g_rw_lock_reader_unlock(&replica->store_lock);
+    if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NO_SPACE))
+      return wait_for_space(replica, error);
+    if (!done) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return FALSE;
+    }
+    worked = worked || more;
+  }
+  if (!more)
+    end_maintenance(replica);
+  if (more || !worked)
+    return TRUE;
+  /* The space comes back only when what was taken out is on disk. */
+  return persist_all(replica, error);
+}
+
 gpointer replica_apply_thread(gpointer data)
 {
   Replica *replica = data;
@@ -308,7 +360,7 @@ gpointer replica_apply_thread(gpointer data)
     if (!take_runs(replica, &runs))
       return NULL;
     g_autoptr(GError) error = NULL;
-    if (apply_runs(replica, runs, &error))
+    if (apply_runs(replica, runs, &error) && maintain(replica, &error))
       continue;
     g_mutex_lock(&replica->mutex);
     replica_set_fatal(replica, error->message);

@@ -62,10 +62,14 @@ struct Replica {
   GCond apply_cond;
   GQueue apply_queue; /* EntryRun */
   gboolean apply_stop;
-  gboolean persist_wanted; /* although nothing is to be applied */
+  gboolean persist_wanted;  /* although nothing is to be applied */
+  guint64 maintain_horizon; /* the store is to be maintained with this horizon; 0: not now */
 
   GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
   Store *store;
+
+  guint64 checked_hlc; /* of the last check that was begun; housekeeping only */
+  gint checking;       /* atomic: a check is under way */
 
   GThread *log_thread;
   GThread *apply_thread;
@@ -87,6 +91,13 @@ void replica_run_read(Replica *replica, gpointer read, SynclogStatus status, con
 
 /* replica_log.c */
 gpointer replica_log_thread(gpointer data);
+
+/* replica_check.c */
+/*
+ * Digests the data on a worker whenever the horizon passes a multiple of check_interval: at the
+ * same clocks on all nodes. Returns the clock up to which the store may be maintained meanwhile.
+ */
+guint64 replica_check(Replica *replica, guint64 horizon);
 
 /* replica_apply.c */
 gpointer replica_apply_thread(gpointer data);

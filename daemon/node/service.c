@@ -118,6 +118,7 @@ typedef struct ReadJob {
   const char *const *measurements;
   const char *prefix, *after;
   guint limit;
+  DigestQuery digest;
 } ReadJob;
 
 /* Runs `read` once what must be seen is applied; answers by it too when it can't be. */
@@ -218,7 +219,7 @@ static void read_digest(gpointer data, Store *store, const GError *error)
   g_autoptr(GArray) logs = NULL;
   StateDigest digest = {0};
   if (store != NULL)
-    store_digest(store, &digest, &logs, &local);
+    store_digest(store, &(DigestScope){G_MAXUINT64}, &digest, &logs, &local);
   g_autoptr(Progress) progress = progress_new();
   for (guint i = 0; logs != NULL && i < logs->len; i++) {
     const StoreProgress *log = &g_array_index(logs, StoreProgress, i);
@@ -234,6 +235,42 @@ static void handle_digest(gpointer ctx, RpcCall *call, const ReadOptions *option
 {
   ReadJob job = {.call = call};
   start_read(ctx, options, read_digest, &job);
+}
+
+static void read_digest_parts(gpointer data, Store *store, const GError *error)
+{
+  g_autofree ReadJob *job = data;
+  const DigestQuery *query = &job->digest;
+  DigestScope scope = {query->cut};
+  g_autoptr(GError) local = NULL;
+  g_autoptr(GPtrArray) parts = NULL;
+  gboolean more = FALSE;
+  if (store != NULL && query->device != NULL)
+    parts = store_digest_buckets(store, &scope, query->device, query->from, query->limit, &more,
+                                 &local);
+  else if (store != NULL)
+    parts = store_digest_devices(store, &scope, query->after, query->limit, &more, &local);
+  rpc_call_reply_digest_parts(job->call, error != NULL ? error : local, parts, more);
+}
+
+static void handle_digest_parts(gpointer ctx, RpcCall *call, guint32 group,
+                                const DigestQuery *query)
+{
+  Service *service = ctx;
+  ReadOptions options = {.group = group, .timeout_ms = -1};
+  ReadJob job = {.call = call, .digest = *query};
+  job.digest.limit = query->limit == 0 ? SERIES_LIMIT : MIN(query->limit, SERIES_LIMIT);
+  guint64 horizon = replica_horizon(service->replica);
+  if (query->cut == G_MAXUINT64 || query->cut <= horizon) {
+    start_read(service, &options, read_digest_parts, &job);
+    return;
+  }
+  g_autoptr(GError) error = NULL;
+  fail(&error, SYNCLOG_NOT_READY,
+       "the horizon of this node is at clock %" G_GUINT64_FORMAT
+       ", asked was for %" G_GUINT64_FORMAT,
+       horizon, query->cut);
+  rpc_call_reply_digest_parts(call, error, NULL, FALSE);
 }
 
 static void handle_info(gpointer ctx, RpcCall *call)
@@ -299,6 +336,7 @@ const RpcHandlers *service_handlers(void)
                                        .info = handle_info,
                                        .status = handle_status,
                                        .digest = handle_digest,
+                                       .digest_parts = handle_digest_parts,
                                        .config = handle_config,
                                        .forget = handle_forget,
                                        .batch_end = handle_batch_end};

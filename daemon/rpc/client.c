@@ -545,3 +545,27 @@ gboolean rpc_client_forget(RpcClient *client, guint32 group, guint32 node, GErro
   return call(client, "forget", request, reply, error) &&
          convert_check_status(SL_T_FORGET_REPLY(reply)->status, error);
 }
+
+GPtrArray *rpc_client_digest_parts(RpcClient *client, guint32 group, const DigestQuery *query,
+                                   gboolean *out_more, GError **error)
+{
+  g_autoptr(GObject) request = g_object_new(SL_TYPE_T_DIGEST_PARTS_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_DIGEST_PARTS_REPLY, NULL);
+  SlTDigestPartsReq *req = SL_T_DIGEST_PARTS_REQ(request);
+  req->consensusGroupId = (gint32)group;
+  req->atHlc = (gint64)query->cut;
+  req->__isset_atHlc = query->cut != G_MAXUINT64;
+  req->device = g_strdup(query->device);
+  req->__isset_device = query->device != NULL;
+  req->after = g_strdup(query->after);
+  req->__isset_after = query->after != NULL;
+  req->fromTime = query->from;
+  req->__isset_fromTime = TRUE;
+  req->limit = (gint32)query->limit;
+  req->__isset_limit = query->limit > 0;
+  if (!call(client, "digestParts", request, reply, error) ||
+      !convert_check_status(SL_T_DIGEST_PARTS_REPLY(reply)->status, error))
+    return NULL;
+  *out_more = SL_T_DIGEST_PARTS_REPLY(reply)->more;
+  return convert_digest_parts_from_thrift(SL_T_DIGEST_PARTS_REPLY(reply), error);
+}

@@ -56,6 +56,10 @@ NodeStatus *rpc_client_status(RpcClient *client, guint32 group, GError **error);
 gboolean rpc_client_digest(RpcClient *client, guint32 group, const GArray *tokens,
                            StateDigest *out_digest, Progress **out_progress, GError **error);
 /* ConfigEntry* */
+/* Digests of parts of the data, DigestPart. */
+GPtrArray *rpc_client_digest_parts(RpcClient *client, guint32 group, const DigestQuery *query,
+                                   gboolean *out_more, GError **error);
+
 GPtrArray *rpc_client_config(RpcClient *client, GError **error);
 
 /* Declares a member lost for good. */

@@ -116,6 +116,9 @@ void convert_progress_to_thrift(const Progress *progress, guint32 group, SlTGrou
   out->__isset_wallMs = progress->wall_ms != 0;
   out->horizon = (gint64)progress->horizon;
   out->__isset_horizon = progress->horizon != 0;
+  out->checkedHlc = (gint64)progress->checked_hlc;
+  out->checkedDigest = (gint64)progress->checked_digest;
+  out->__isset_checkedHlc = out->__isset_checkedDigest = progress->checked_hlc != 0;
   out->__isset_wanted = progress->wanted != NULL;
   for (guint i = 0; progress->wanted != NULL && i < progress->wanted->len; i++) {
     SlTLogId *id = g_object_new(SL_TYPE_T_LOG_ID, NULL);
@@ -133,6 +136,10 @@ static gboolean general_from_thrift(const SlTGroupProgress *in, Progress *out, G
   out->promised_hlc = in->__isset_promisedHlc ? (guint64)in->promisedHlc : 0;
   out->wall_ms = in->__isset_wallMs ? (guint64)MAX(in->wallMs, 0) : 0;
   out->horizon = in->__isset_horizon ? (guint64)in->horizon : 0;
+  if (in->__isset_checkedHlc && in->__isset_checkedDigest) {
+    out->checked_hlc = (guint64)in->checkedHlc;
+    out->checked_digest = (guint64)in->checkedDigest;
+  }
   if (in->__isset_wanted) {
     if (in->wanted->len > LIMIT_LOGS)
       return bad(error, "number of wanted logs");

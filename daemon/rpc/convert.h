@@ -73,6 +73,8 @@ void convert_info_to_thrift(const NodeInfo *info, SlTInfoReply *out);
 void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out);
 void convert_digest_to_thrift(const StateDigest *digest, const Progress *progress,
                               SlTDigestReply *out);
+void convert_digest_parts_to_thrift(const GPtrArray *parts, gboolean more,
+                                    SlTDigestPartsReply *out);
 void convert_config_to_thrift(const GPtrArray *entries, SlTConfigReply *out);
 
 /* --- client and admin service: the client's side -------------------------------------------------
@@ -90,4 +92,5 @@ gboolean convert_info_from_thrift(const SlTInfoReply *reply, NodeInfo *out, GErr
 NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *status, GError **error);
 gboolean convert_digest_from_thrift(const SlTDigestReply *reply, StateDigest *out_digest,
                                     Progress **out_progress, GError **error);
+GPtrArray *convert_digest_parts_from_thrift(const SlTDigestPartsReply *reply, GError **error);
 GPtrArray *convert_config_from_thrift(const SlTConfigReply *reply, GError **error);

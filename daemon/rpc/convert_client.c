@@ -223,6 +223,8 @@ static gboolean peer_status_from_thrift(const SlTPeerStatus *in, PeerStatus *out
   out->entries_from_wal = (guint64)in->entriesFromWal;
   out->has_clock_offset = in->__isset_clockOffsetMs;
   out->clock_offset_ms = in->clockOffsetMs;
+  out->compared_hlc = in->__isset_comparedHlc ? (guint64)in->comparedHlc : 0;
+  out->data_differs = in->__isset_dataDiffers && in->dataDiffers;
   return TRUE;
 }
 
@@ -274,6 +276,26 @@ gboolean convert_digest_from_thrift(const SlTDigestReply *reply, StateDigest *ou
                               .cells = (guint64)reply->cells,
                               .devices = (guint64)reply->devices};
   return TRUE;
+}
+
+GPtrArray *convert_digest_parts_from_thrift(const SlTDigestPartsReply *reply, GError **error)
+{
+  g_autoptr(GPtrArray) parts = g_ptr_array_new_with_free_func((GDestroyNotify)digest_part_free);
+  for (guint i = 0; reply->__isset_parts && i < reply->parts->len; i++) {
+    const SlTDigestPart *in = reply->parts->pdata[i];
+    if (in->digest == NULL || in->digest->len != 16 || in->device == NULL) {
+      bad(error, "digest of a part");
+      return NULL;
+    }
+    DigestPart *part = g_new(DigestPart, 1);
+    *part = (DigestPart){g_strdup(in->device),
+                         in->startTime,
+                         {.high = load_be64(in->digest->data),
+                          .low = load_be64(in->digest->data + 8),
+                          .cells = (guint64)in->cells}};
+    g_ptr_array_add(parts, part);
+  }
+  return g_steal_pointer(&parts);
 }
 
 GPtrArray *convert_config_from_thrift(const SlTConfigReply *reply, GError **error)

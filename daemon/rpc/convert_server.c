@@ -199,6 +199,9 @@ static void peer_status_to_thrift(const PeerStatus *peer, SlTPeerStatus *out)
   out->entriesFromWal = (gint64)peer->entries_from_wal;
   out->clockOffsetMs = peer->clock_offset_ms;
   out->__isset_clockOffsetMs = peer->has_clock_offset;
+  out->comparedHlc = (gint64)peer->compared_hlc;
+  out->dataDiffers = peer->data_differs;
+  out->__isset_comparedHlc = out->__isset_dataDiffers = peer->compared_hlc != 0;
 }
 
 void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
@@ -243,6 +246,24 @@ void convert_digest_to_thrift(const StateDigest *digest, const Progress *progres
   out->devices = (gint64)digest->devices;
   convert_progress_to_thrift(progress, 0, out->progress);
   out->__isset_digest = out->__isset_cells = out->__isset_devices = out->__isset_progress = TRUE;
+}
+
+void convert_digest_parts_to_thrift(const GPtrArray *parts, gboolean more, SlTDigestPartsReply *out)
+{
+  for (guint i = 0; i < parts->len; i++) {
+    const DigestPart *part = parts->pdata[i];
+    SlTDigestPart *one = g_object_new(SL_TYPE_T_DIGEST_PART, NULL);
+    guint8 bytes[16];
+    store_be64(bytes, part->digest.high);
+    store_be64(bytes + 8, part->digest.low);
+    one->device = g_strdup(part->device);
+    one->startTime = part->start_time;
+    one->digest = bytes_of(bytes, sizeof bytes);
+    one->cells = (gint64)part->digest.cells;
+    g_ptr_array_add(out->parts, one);
+  }
+  out->more = more;
+  out->__isset_parts = out->__isset_more = TRUE;
 }
 
 void convert_config_to_thrift(const GPtrArray *entries, SlTConfigReply *out)

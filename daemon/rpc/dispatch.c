@@ -175,6 +175,7 @@ typedef struct ReadArgs {
   union {
     Query query;
     AggregateQuery aggregate;
+    DigestQuery digest;
   };
   GBytes *page;
 } ReadArgs;
@@ -399,6 +400,39 @@ static void run_digest(RpcCall *call)
   call->server->handlers.digest(call->server->ctx, call, &args->options);
 }
 
+void rpc_call_reply_digest_parts(RpcCall *call, const GError *error, const GPtrArray *parts,
+                                 gboolean more)
+{
+  SlTDigestPartsReply *out = g_object_new(SL_TYPE_T_DIGEST_PARTS_REPLY, NULL);
+  convert_error_to_thrift(error, out->status);
+  if (error == NULL)
+    convert_digest_parts_to_thrift(parts, more, out);
+  finish_with(call, out);
+}
+
+static void run_digest_parts(RpcCall *call)
+{
+  ReadArgs *args = decode_read(call, SL_TYPE_T_DIGEST_PARTS_REQ);
+  if (args == NULL)
+    return;
+  const SlTDigestPartsReq *req = (const SlTDigestPartsReq *)args->req;
+  g_autoptr(GError) error = NULL;
+  guint32 group = 0;
+  gboolean ok = set_group(req->consensusGroupId, &group, &error);
+  if (ok && req->__isset_limit && req->limit < 1)
+    ok = fail(&error, SYNCLOG_INVALID, "limit must be 1 or more");
+  if (!ok) {
+    rpc_call_reply_digest_parts(call, error, NULL, FALSE);
+    return;
+  }
+  args->digest = (DigestQuery){.cut = req->__isset_atHlc ? (guint64)req->atHlc : G_MAXUINT64,
+                               .device = req->__isset_device ? req->device : NULL,
+                               .after = req->__isset_after ? req->after : NULL,
+                               .from = req->__isset_fromTime ? req->fromTime : G_MININT64,
+                               .limit = req->__isset_limit ? (guint)req->limit : 0};
+  call->server->handlers.digest_parts(call->server->ctx, call, group, &args->digest);
+}
+
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries)
 {
   SlTConfigReply *out = g_object_new(SL_TYPE_T_CONFIG_REPLY, NULL);
@@ -492,6 +526,7 @@ static const Method methods[] = {
     {"info", RPC_CLIENT_SERVICES, FALSE, run_info},
     {"status", RPC_CLIENT_SERVICES, TRUE, run_status},
     {"digest", RPC_CLIENT_SERVICES, TRUE, run_digest},
+    {"digestParts", RPC_CLIENT_SERVICES, TRUE, run_digest_parts},
     {"config", RPC_CLIENT_SERVICES, TRUE, run_config},
     {"forget", RPC_CLIENT_SERVICES, TRUE, run_forget},
     {"handshake", RPC_PEER_SERVICE, FALSE, run_handshake},

@@ -69,10 +69,12 @@ typedef struct RpcHandlers {
   void (*aggregate)(gpointer ctx, RpcCall *call, const ReadOptions *options,
                     const AggregateQuery *query); /* W */
   void (*series)(gpointer ctx, RpcCall *call, guint32 group, const char *prefix, const char *after,
-                 guint limit);                                              /* W */
-  void (*info)(gpointer ctx, RpcCall *call);                                /* N */
-  void (*status)(gpointer ctx, RpcCall *call, guint32 group);               /* W */
-  void (*digest)(gpointer ctx, RpcCall *call, const ReadOptions *options);  /* W */
+                 guint limit);                                             /* W */
+  void (*info)(gpointer ctx, RpcCall *call);                               /* N */
+  void (*status)(gpointer ctx, RpcCall *call, guint32 group);              /* W */
+  void (*digest)(gpointer ctx, RpcCall *call, const ReadOptions *options); /* W */
+  void (*digest_parts)(gpointer ctx, RpcCall *call, guint32 group,
+                       const DigestQuery *query);                           /* W */
   void (*config)(gpointer ctx, RpcCall *call);                              /* W */
   void (*forget)(gpointer ctx, RpcCall *call, guint32 group, guint32 node); /* W */
   /* N: the loop has handed over all requests that it had read; before it sleeps. May be NULL. */
@@ -145,5 +147,8 @@ void rpc_call_reply_info(RpcCall *call, const NodeInfo *info);
 void rpc_call_reply_status(RpcCall *call, const GError *error, const NodeStatus *status);
 void rpc_call_reply_digest(RpcCall *call, const GError *error, const StateDigest *digest,
                            const Progress *progress);
+/* parts: DigestPart, NULL with an error. */
+void rpc_call_reply_digest_parts(RpcCall *call, const GError *error, const GPtrArray *parts,
+                                 gboolean more);
 void rpc_call_reply_forget(RpcCall *call, const GError *error);
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries);

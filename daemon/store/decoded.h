@@ -63,3 +63,12 @@ static inline gint64 partition_of(gint64 time, guint64 interval)
   gint64 quotient = time / length;
   return quotient - (time % length < 0 ? 1 : 0);
 }
+
+/* The first time of a partition. */
+static inline gint64 partition_start(gint64 partition, guint64 interval)
+{
+  gint64 start;
+  if (interval > G_MAXINT64)
+    return partition < 0 ? G_MININT64 : 0;
+  return __builtin_mul_overflow(partition, (gint64)interval, &start) ? G_MININT64 : start;
+}

@@ -16,6 +16,7 @@ enum {
   KEY_NAME = 'N',
   KEY_SCHEMA = 'S',
   KEY_META = 'M',
+  KEY_META_MAINTAINED = 'H', /* behind 'M' */
   /* 'C' is kept for per-column chunks. */
 
   BLOCK_PREFIX_SIZE = 1 + 4 + 8,                          /* R, device, partition */

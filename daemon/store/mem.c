@@ -3,7 +3,8 @@
  * written to be obviously right, not to be fast: one tree of cells per column, deletes as a list
  * that each read goes through, one lock around everything.
  */
-#include "store/answer.h"
+#include "store/mem_private.h"
+
 #include "store/block.h"
 #include "store/decoded.h"
 
@@ -12,37 +13,6 @@
 
 #include <math.h>
 #include <string.h>
-
-typedef struct MemCell {
-  gint64 time;
-  Version version;
-  GBytes *value; /* packed */
-} MemCell;
-
-typedef struct MemColumn {
-  char *device, *measurement;
-  DataType type;
-  Version oldest;
-  GTree *cells; /* gint64* (inside MemCell) → MemCell */
-} MemColumn;
-
-typedef struct MemDelete {
-  char *device;
-  GPtrArray *measurements; /* char*; NULL: all */
-  gint64 start_time, end_time;
-  Version version;
-} MemDelete;
-
-typedef struct MemStore {
-  Store parent;
-  GMutex mutex;         /* guards all below */
-  GTree *columns;       /* column_key() → MemColumn */
-  GHashTable *reserved; /* column_key() of type 0 → GINT type */
-  GArray *deletes;      /* MemDelete */
-  GArray *progress;     /* StoreProgress, sorted */
-  GArray *persisted;    /* as of the last persist */
-  guint64 unpersisted;  /* values since then */
-} MemStore;
 
 static MemStore *mem_of(Store *store)
 {
@@ -307,8 +277,8 @@ static gboolean is_visible(MemStore *store, const MemColumn *column, const MemCe
 }
 
 /* The visible cells of a range, ascending. Borrowed from the column. */
-static GPtrArray *visible_cells(MemStore *store, const MemColumn *column, gint64 start_time,
-                                gint64 end_time)
+GPtrArray *mem_visible_cells(MemStore *store, const MemColumn *column, gint64 start_time,
+                             gint64 end_time)
 {
   GPtrArray *cells = g_ptr_array_new();
   for (GTreeNode *node = g_tree_node_first(column->cells); node != NULL;
@@ -334,7 +304,7 @@ static int compare_validity(gconstpointer a, gconstpointer b, gpointer data)
 }
 
 /* The device's columns (MemColumn) as readers see them. */
-static GPtrArray *columns_of(MemStore *store, const char *device, const char *const *measurements)
+GPtrArray *mem_columns_of(MemStore *store, const char *device, const char *const *measurements)
 {
   GPtrArray *columns = g_ptr_array_new();
   for (GTreeNode *node = g_tree_node_first(store->columns); node != NULL;
@@ -354,7 +324,7 @@ static GArray *times_of(MemStore *store, const GPtrArray *columns, const Query *
   g_autoptr(GTree) times = g_tree_new_full(compare_times, NULL, NULL, NULL);
   for (guint i = 0; i < columns->len; i++) {
     g_autoptr(GPtrArray) cells =
-        visible_cells(store, columns->pdata[i], query->start_time, query->end_time);
+        mem_visible_cells(store, columns->pdata[i], query->start_time, query->end_time);
     for (guint k = 0; k < cells->len; k++)
       g_tree_insert(times, &((MemCell *)cells->pdata[k])->time, cells->pdata[k]);
   }
@@ -426,7 +396,7 @@ static Table *mem_query(Store *parent, const Query *query, GError **error)
   MemStore *store = mem_of(parent);
   g_autoptr(Table) table = table_new();
   g_mutex_lock(&store->mutex);
-  g_autoptr(GPtrArray) columns = columns_of(store, query->device, query->measurements);
+  g_autoptr(GPtrArray) columns = mem_columns_of(store, query->device, query->measurements);
   for (guint i = 0; i < columns->len; i++) {
     const MemColumn *column = columns->pdata[i];
     g_ptr_array_add(table->columns, column_new(column->measurement, column->type));
@@ -449,10 +419,10 @@ static GPtrArray *mem_last(Store *parent, const char *device, const char *const 
   MemStore *store = mem_of(parent);
   GPtrArray *values = g_ptr_array_new_with_free_func((GDestroyNotify)last_value_free);
   g_mutex_lock(&store->mutex);
-  g_autoptr(GPtrArray) columns = columns_of(store, device, measurements);
+  g_autoptr(GPtrArray) columns = mem_columns_of(store, device, measurements);
   for (guint i = 0; i < columns->len; i++) {
     const MemColumn *column = columns->pdata[i];
-    g_autoptr(GPtrArray) cells = visible_cells(store, column, G_MININT64, G_MAXINT64);
+    g_autoptr(GPtrArray) cells = mem_visible_cells(store, column, G_MININT64, G_MAXINT64);
     if (cells->len == 0)
       continue;
     const MemCell *cell = cells->pdata[cells->len - 1];
@@ -583,11 +553,12 @@ static Aggregate *mem_aggregate(Store *parent, const AggregateQuery *query, GErr
   Aggregate *aggregate = aggregate_new();
   aggregate->type = DATA_DOUBLE;
   g_mutex_lock(&store->mutex);
-  g_autoptr(GPtrArray) columns = columns_of(store, query->device, names);
+  g_autoptr(GPtrArray) columns = mem_columns_of(store, query->device, names);
   if (columns->len > 0) {
     const MemColumn *column = columns->pdata[0];
     aggregate->type = column->type;
-    g_autoptr(GPtrArray) cells = visible_cells(store, column, query->start_time, query->end_time);
+    g_autoptr(GPtrArray) cells =
+        mem_visible_cells(store, column, query->start_time, query->end_time);
     fold_all(query, column, cells, aggregate);
   }
   g_mutex_unlock(&store->mutex);
@@ -599,7 +570,7 @@ static Device *describe_device(MemStore *store, const char *name)
   Device *device = g_new0(Device, 1);
   device->name = g_strdup(name);
   device->measurements = g_array_new(FALSE, FALSE, sizeof(Measurement));
-  g_autoptr(GPtrArray) columns = columns_of(store, name, NULL);
+  g_autoptr(GPtrArray) columns = mem_columns_of(store, name, NULL);
   for (guint i = 0; i < columns->len; i++) {
     const MemColumn *column = columns->pdata[i];
     Measurement measurement = {g_strdup(column->measurement), column->type,
@@ -609,8 +580,8 @@ static Device *describe_device(MemStore *store, const char *name)
   return device;
 }
 
-static GPtrArray *mem_series(Store *parent, const char *prefix, const char *after, guint limit,
-                             gboolean *out_more, GError **error)
+GPtrArray *mem_series(Store *parent, const char *prefix, const char *after, guint limit,
+                      gboolean *out_more, GError **error)
 {
   (void)error;
   MemStore *store = mem_of(parent);
@@ -634,36 +605,6 @@ static GPtrArray *mem_series(Store *parent, const char *prefix, const char *afte
   }
   g_mutex_unlock(&store->mutex);
   return devices;
-}
-
-static gboolean mem_digest(Store *parent, StateDigest *out_digest, GArray **out_progress,
-                           GError **error)
-{
-  (void)error;
-  MemStore *store = mem_of(parent);
-  *out_digest = (StateDigest){0};
-  g_mutex_lock(&store->mutex);
-  const char *counted = NULL;
-  for (GTreeNode *node = g_tree_node_first(store->columns); node != NULL;
-       node = g_tree_node_next(node)) {
-    const MemColumn *column = g_tree_node_value(node);
-    g_autoptr(GPtrArray) visible = visible_cells(store, column, G_MININT64, G_MAXINT64);
-    g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
-    for (guint i = 0; i < visible->len; i++) {
-      const MemCell *from = visible->pdata[i];
-      Cell cell = {.time = from->time};
-      cell.value = g_bytes_get_data(from->value, &cell.size);
-      g_array_append_val(cells, cell);
-    }
-    answer_digest(column->device, column->measurement, column->type, cells, out_digest);
-    if (cells->len > 0 && g_strcmp0(counted, column->device) != 0) {
-      counted = column->device;
-      out_digest->devices++;
-    }
-  }
-  *out_progress = g_array_copy(store->progress);
-  g_mutex_unlock(&store->mutex);
-  return TRUE;
 }
 
 static GArray *mem_progress(Store *parent, gboolean durable, GError **error)
@@ -719,12 +660,15 @@ static const StoreOps mem_ops = {.name = "memory",
                                  .aggregate = mem_aggregate,
                                  .series = mem_series,
                                  .digest = mem_digest,
+                                 .digest_devices = mem_digest_devices,
+                                 .digest_buckets = mem_digest_buckets,
+                                 .maintain = mem_maintain,
                                  .stats = mem_stats};
 
 Store *store_mem_new(const StoreOptions *options)
 {
-  (void)options;
   MemStore *store = g_new0(MemStore, 1);
+  store->partition_interval = options->partition_interval;
   store->parent.ops = &mem_ops;
   g_mutex_init(&store->mutex);
   store->columns = g_tree_new_full(compare_strings, NULL, g_free, column_clear);

@@ -8,7 +8,9 @@ enum {
   /* RocksDB writes a memtable out by itself only when it is this many times the size at which the
    * host is told to persist: the host must have synced its logs first. */
   MEMTABLE_BACKSTOP = 32,
-  PERSISTED_TIER = 2, /* ReadTier::kPersistedTier */
+  DELETION_WINDOW = 128, /* a file is compacted when of so many keys in a row … */
+  DELETION_TRIGGER = 32, /* … so many are deletions */
+  PERSISTED_TIER = 2,    /* ReadTier::kPersistedTier */
 };
 
 static RocksStore *rocks_of(Store *store)
@@ -64,6 +66,9 @@ static rocksdb_options_t *make_options(RocksStore *store)
   rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
   rocksdb_options_set_target_file_size_base(options, 64 << 20);
   rocksdb_options_set_max_bytes_for_level_base(options, 256 << 20);
+  /* A file in which many keys are deleted is compacted soon, so that maintenance frees space. */
+  rocksdb_options_add_compact_on_deletion_collector_factory(options, DELETION_WINDOW,
+                                                            DELETION_TRIGGER);
   rocksdb_options_set_max_open_files(options, 512);
   rocksdb_options_set_bytes_per_sync(options, 1 << 20);
   rocksdb_options_set_keep_log_file_num(options, 4);
@@ -184,6 +189,24 @@ static gboolean load_kind(RocksStore *store, char kind, GError **error)
                        store->options.directory, kind);
 }
 
+static gboolean load_maintained(RocksStore *store, GError **error)
+{
+  static const char key[] = {KEY_META, KEY_META_MAINTAINED};
+  char *message = NULL;
+  size_t size;
+  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+  char *found = rocksdb_get(store->db, options, key, sizeof key, &size, &message);
+  rocksdb_readoptions_destroy(options);
+  if (message != NULL)
+    return rocks_fail(error, message, "reading");
+  gboolean sound = found == NULL || size == 8;
+  if (found != NULL && sound)
+    store->maintained_hlc = load_be64(found);
+  rocksdb_free(found);
+  return sound || fail(error, SYNCLOG_CORRUPT, "%s: the record of maintenance is damaged",
+                       store->options.directory);
+}
+
 static gboolean load(RocksStore *store, GError **error)
 {
   /* Names before what refers to them. */
@@ -191,12 +214,13 @@ static gboolean load(RocksStore *store, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
     if (!load_kind(store, kinds[i], error))
       return FALSE;
-  return TRUE;
+  return load_maintained(store, error);
 }
 
 static void rocks_close(Store *parent)
 {
   RocksStore *store = rocks_of(parent);
+  g_clear_pointer(&store->cleaning, rocks_cleaning_free);
   if (store->db != NULL)
     rocksdb_close(store->db);
   rocksdb_options_destroy(store->db_options);
@@ -364,13 +388,19 @@ static void put_all_progress(Batch *batch)
  * never write them: blocks would follow whose names nobody knows after a restart. So the failure
  * stays until the store is opened anew.
  */
-static gboolean check_usable(const RocksStore *store, GError **error)
+gboolean rocks_check_usable(const RocksStore *store, GError **error)
 {
   if (store->failure == NULL)
     return TRUE;
   if (error != NULL)
     *error = g_error_copy(store->failure);
   return FALSE;
+}
+
+gboolean rocks_lose(RocksStore *store, char *message, GError **error)
+{
+  rocks_fail(&store->failure, message, "writing");
+  return rocks_check_usable(store, error);
 }
 
 /* Writes the batch and publishes what belongs to it in one step. */
@@ -395,14 +425,13 @@ static gboolean publish(Batch *batch, GError **error)
   }
   for (guint i = 0; i < batch->tombstones->len; i++)
     g_free(g_array_index(batch->tombstones, Tombstone, i).measurements);
-  rocks_fail(&store->failure, message, "writing");
-  return check_usable(store, error);
+  return rocks_lose(store, message, error);
 }
 
 static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint count, GError **error)
 {
   RocksStore *store = rocks_of(parent);
-  if (!check_usable(store, error))
+  if (!rocks_check_usable(store, error))
     return FALSE;
   Batch batch = {.store = store,
                  .writes = rocksdb_writebatch_create(),
@@ -429,7 +458,7 @@ static gboolean rocks_reserve(Store *store, const Decoded *decoded, GError **err
 static gboolean rocks_persist(Store *parent, gboolean wait, GError **error)
 {
   RocksStore *store = rocks_of(parent);
-  if (!check_usable(store, error))
+  if (!rocks_check_usable(store, error))
     return FALSE;
   rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
   rocksdb_flushoptions_set_wait(options, wait);
@@ -484,6 +513,10 @@ static void rocks_stats(Store *parent, StoreStats *out_stats)
   *out_stats = (StoreStats){0};
   rocksdb_property_int(store->db, "rocksdb.total-sst-files-size", &out_stats->bytes_on_disk);
   out_stats->unpersisted_bytes = (guint64)g_atomic_int_get(&store->unpersisted_kib) * 1024;
+  g_rw_lock_reader_lock(&store->publish_lock);
+  out_stats->tombstones = tombstones_count(store->tombstones);
+  out_stats->maintained_hlc = store->maintained_hlc;
+  g_rw_lock_reader_unlock(&store->publish_lock);
 }
 
 void rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
@@ -515,6 +548,9 @@ static const StoreOps rocks_ops = {.name = "rocksdb",
                                    .aggregate = rocks_aggregate,
                                    .series = rocks_series,
                                    .digest = rocks_digest,
+                                   .digest_devices = rocks_digest_devices,
+                                   .digest_buckets = rocks_digest_buckets,
+                                   .maintain = rocks_maintain,
                                    .stats = rocks_stats};
 
 Store *store_rocks_new(const StoreOptions *options, GError **error)

@@ -7,6 +7,8 @@
 
 #include <rocksdb/c.h>
 
+typedef struct Cleaning Cleaning;
+
 typedef struct RocksStore {
   Store parent;
   StoreOptions options;
@@ -24,7 +26,10 @@ typedef struct RocksStore {
    * progress. */
   GRWLock publish_lock;
   Tombstones *tombstones;
-  GArray *progress; /* StoreProgress, sorted */
+  GArray *progress;       /* StoreProgress, sorted */
+  guint64 maintained_hlc; /* the greatest horizon that was worked with */
+
+  Cleaning *cleaning; /* of one device, under way; the applying thread's */
 } RocksStore;
 
 /* A consistent state to read from. */
@@ -42,14 +47,35 @@ void rocks_view_close(RocksView *view);
 /* Turns RocksDB's message into an error, frees it, returns FALSE. */
 gboolean rocks_fail(GError **error, char *message, const char *what);
 
-/* Loads all blocks under the iterator's position that share its (device, partition) prefix and lie
- * in the time range; the iterator then stands behind them. */
+/* Loads all blocks under the iterator's position that share its (device, partition) prefix, lie in
+ * the time range and have a clock at or below `cut`; the iterator then stands behind them. */
 gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, gint64 end_time,
-                              Partition *partition, GError **error);
+                              guint64 cut, Partition *partition, GError **error);
+
+/* FALSE with an error when the iterator met one. */
+gboolean rocks_iterator_ok(rocksdb_iterator_t *iterator, GError **error);
+
+/* FALSE after a batch was lost. */
+gboolean rocks_check_usable(const RocksStore *store, GError **error);
+
+/* Keeps a failed batch's message (freed) as the store's failure; returns FALSE with it. */
+gboolean rocks_lose(RocksStore *store, char *message, GError **error);
 
 /* rocks_read.c */
 Table *rocks_query(Store *store, const Query *query, GError **error);
 GPtrArray *rocks_last(Store *store, const char *device, const char *const *measurements,
                       GError **error);
 Aggregate *rocks_aggregate(Store *store, const AggregateQuery *query, GError **error);
-gboolean rocks_digest(Store *store, StateDigest *out_digest, GArray **out_progress, GError **error);
+
+/* rocks_digest.c */
+gboolean rocks_digest(Store *store, const DigestScope *scope, StateDigest *out_digest,
+                      GArray **out_progress, GError **error);
+GPtrArray *rocks_digest_devices(Store *store, const DigestScope *scope, const char *after,
+                                guint limit, gboolean *out_more, GError **error);
+GPtrArray *rocks_digest_buckets(Store *store, const DigestScope *scope, const char *device,
+                                gint64 from, guint limit, gboolean *out_more, GError **error);
+
+/* rocks_maintain.c */
+gboolean rocks_maintain(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
+                        GError **error);
+void rocks_cleaning_free(Cleaning *cleaning);

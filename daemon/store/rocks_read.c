@@ -5,7 +5,6 @@
 #include "base/limits.h"
 
 #include <string.h>
-#include <xxhash.h>
 
 /* A walk over the partitions of one device. */
 typedef struct Walk {
@@ -52,7 +51,7 @@ static void walk_close(Walk *walk)
   g_clear_pointer(&walk->tombstones, g_ptr_array_unref);
 }
 
-static gboolean iterator_ok(rocksdb_iterator_t *iterator, GError **error)
+gboolean rocks_iterator_ok(rocksdb_iterator_t *iterator, GError **error)
 {
   char *message = NULL;
   rocksdb_iter_get_error(iterator, &message);
@@ -104,7 +103,7 @@ static gboolean seek_next(Walk *walk, gint64 *out)
 }
 
 gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, gint64 end_time,
-                              Partition *partition, GError **error)
+                              guint64 cut, Partition *partition, GError **error)
 {
   guint8 prefix[BLOCK_PREFIX_SIZE];
   size_t size;
@@ -119,12 +118,14 @@ gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, g
     if (max_time < start_time || min_time > end_time)
       continue;
     Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
+    if (version.hlc > cut)
+      continue;
     size_t value_size;
     const char *value = rocksdb_iter_value(iterator, &value_size);
     if (!partition_add(partition, &version, (const guint8 *)value, value_size, error))
       return FALSE;
   }
-  return iterator_ok(iterator, error);
+  return rocks_iterator_ok(iterator, error);
 }
 
 /* Loads the next partition. FALSE at the end (*error not set) or on failure. */
@@ -135,13 +136,13 @@ static gboolean walk_next(Walk *walk, GError **error)
     return FALSE;
   if (!seek_next(walk, &index)) {
     walk->ended = TRUE;
-    iterator_ok(walk->iterator, error);
+    rocks_iterator_ok(walk->iterator, error);
     return FALSE;
   }
   walk->begun = TRUE;
   walk->partition_index = index;
-  return rocks_load_partition(walk->iterator, walk->start_time, walk->end_time, walk->partition,
-                              error);
+  return rocks_load_partition(walk->iterator, walk->start_time, walk->end_time, G_MAXUINT64,
+                              walk->partition, error);
 }
 
 /* --- query --------------------------------------------------------------------------------------
@@ -260,68 +261,4 @@ Aggregate *rocks_aggregate(Store *parent, const AggregateQuery *query, GError **
     return g_steal_pointer(&aggregate);
   g_propagate_error(error, local);
   return NULL;
-}
-
-/* --- digest -------------------------------------------------------------------------------------
- */
-
-/* Adds the visible cells of the loaded partition. */
-static gboolean digest_partition(RocksStore *store, guint32 device, Partition *partition,
-                                 const GPtrArray *tombstones, GArray *cells, StateDigest *digest,
-                                 GError **error)
-{
-  const char *device_name = schema_name(store->schema, device);
-  g_autoptr(GArray) columns = partition_columns(partition);
-  for (guint i = 0; i < columns->len; i++) {
-    guint64 id = g_array_index(columns, guint64, i);
-    const char *name = schema_name(store->schema, (guint32)(id >> 8));
-    DataType type = (DataType)(id & 0xFF);
-    if (device_name == NULL || name == NULL)
-      return fail(error, SYNCLOG_CORRUPT, "store: a block has a name id that there is not");
-    partition_cells(partition, (guint32)(id >> 8), type, G_MININT64, G_MAXINT64, tombstones, cells);
-    answer_digest(device_name, name, type, cells, digest);
-  }
-  return TRUE;
-}
-
-gboolean rocks_digest(Store *parent, StateDigest *out_digest, GArray **out_progress, GError **error)
-{
-  RocksStore *store = (RocksStore *)parent;
-  *out_digest = (StateDigest){0};
-  /* One state for all devices: their tombstones are taken with the snapshot. */
-  g_rw_lock_reader_lock(&store->publish_lock);
-  RocksView view = {.store = store, .snapshot = rocksdb_create_snapshot(store->db)};
-  g_autoptr(GArray) progress = g_array_copy(store->progress);
-  g_autoptr(TombstoneSet) tombstones = tombstones_snapshot(store->tombstones);
-  g_rw_lock_reader_unlock(&store->publish_lock);
-  view.read_options = rocksdb_readoptions_create();
-  rocksdb_readoptions_set_snapshot(view.read_options, view.snapshot);
-  rocksdb_readoptions_set_fill_cache(view.read_options, 0);
-  rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, view.read_options);
-  g_autoptr(Partition) partition = partition_new();
-  g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
-  static const char first[] = {KEY_BLOCK};
-  guint32 counted_device = 0;
-  gboolean ok = TRUE;
-  for (rocksdb_iter_seek(iterator, first, sizeof first); ok && rocksdb_iter_valid(iterator);) {
-    size_t size;
-    const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
-    if (size != BLOCK_KEY_SIZE || key[0] != KEY_BLOCK)
-      break;
-    guint32 device = load_be32(key + 1);
-    guint64 before = out_digest->cells;
-    ok = rocks_load_partition(iterator, G_MININT64, G_MAXINT64, partition, error) &&
-         digest_partition(store, device, partition, tombstone_set_of(tombstones, device), cells,
-                          out_digest, error);
-    if (out_digest->cells > before && device != counted_device) {
-      counted_device = device;
-      out_digest->devices++;
-    }
-  }
-  ok = ok && iterator_ok(iterator, error);
-  rocksdb_iter_destroy(iterator);
-  rocks_view_close(&view);
-  if (ok)
-    *out_progress = g_steal_pointer(&progress);
-  return ok;
 }

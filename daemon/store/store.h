@@ -44,7 +44,19 @@ typedef struct StoreProgress {
 typedef struct StoreStats {
   guint64 bytes_on_disk;
   guint64 unpersisted_bytes; /* applied and not yet persisted, approximately */
+  guint64 tombstones;
+  guint64 maintained_hlc; /* the greatest horizon that store_maintain worked with */
 } StoreStats;
+
+/* What of the state a digest covers. */
+typedef struct DigestScope {
+  /*
+   * Only entries with a clock at or below this; G_MAXUINT64: all. A store that was maintained
+   * beyond it can't tell any more (INVALID). Two stores can be compared at a cut at or below both
+   * horizons: they have the same entries below it, also while others are applied.
+   */
+  guint64 cut;
+} DigestScope;
 
 typedef struct StoreOps {
   const char *name;
@@ -59,7 +71,14 @@ typedef struct StoreOps {
   Aggregate *(*aggregate)(Store *store, const AggregateQuery *query, GError **error);
   GPtrArray *(*series)(Store *store, const char *prefix, const char *after, guint limit,
                        gboolean *out_more, GError **error);
-  gboolean (*digest)(Store *store, StateDigest *out_digest, GArray **out_progress, GError **error);
+  gboolean (*digest)(Store *store, const DigestScope *scope, StateDigest *out_digest,
+                     GArray **out_progress, GError **error);
+  GPtrArray *(*digest_devices)(Store *store, const DigestScope *scope, const char *after,
+                               guint limit, gboolean *out_more, GError **error);
+  GPtrArray *(*digest_buckets)(Store *store, const DigestScope *scope, const char *device,
+                               gint64 from, guint limit, gboolean *out_more, GError **error);
+  gboolean (*maintain)(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
+                       GError **error);
   void (*stats)(Store *store, StoreStats *out_stats);
 } StoreOps;
 
@@ -167,10 +186,43 @@ static inline GPtrArray *store_series(Store *store, const char *prefix, const ch
 }
 
 /* Digest of all visible cells and the progress (StoreProgress) of the state that it covers. */
-static inline gboolean store_digest(Store *store, StateDigest *out_digest, GArray **out_progress,
-                                    GError **error)
+static inline gboolean store_digest(Store *store, const DigestScope *scope, StateDigest *out_digest,
+                                    GArray **out_progress, GError **error)
 {
-  return store->ops->digest(store, out_digest, out_progress, error);
+  return store->ops->digest(store, scope, out_digest, out_progress, error);
+}
+
+/*
+ * The same in parts, DigestPart: by device in the order of names behind `after` (NULL: from the
+ * first), or by bucket of one device in the order of time, from the bucket of time `from` on.
+ * Parts without cells are left out. The sum over all parts is the whole, if nothing was applied
+ * meanwhile.
+ */
+static inline GPtrArray *store_digest_devices(Store *store, const DigestScope *scope,
+                                              const char *after, guint limit, gboolean *out_more,
+                                              GError **error)
+{
+  return store->ops->digest_devices(store, scope, after, limit, out_more, error);
+}
+
+static inline GPtrArray *store_digest_buckets(Store *store, const DigestScope *scope,
+                                              const char *device, gint64 from, guint limit,
+                                              gboolean *out_more, GError **error)
+{
+  return store->ops->digest_buckets(store, scope, device, from, limit, out_more, error);
+}
+
+/*
+ * Takes out what can never be seen again, now that no entry with a clock at or below `horizon` can
+ * still come: the cells that a delete from below the horizon hides, and then the delete itself. One
+ * step of about `budget` bytes of blocks read; *out_more: there is more to do. Changes nothing that
+ * a read or digest shows. A step is atomic, and like all else not durable before store_persist. By
+ * the applying thread.
+ */
+static inline gboolean store_maintain(Store *store, guint64 horizon, gsize budget,
+                                      gboolean *out_more, GError **error)
+{
+  return store->ops->maintain(store, horizon, budget, out_more, error);
 }
 
 static inline void store_stats(Store *store, StoreStats *out_stats)

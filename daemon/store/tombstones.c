@@ -55,6 +55,52 @@ GPtrArray *tombstones_of(Tombstones *tombstones, guint32 device, gint64 start_ti
   return list;
 }
 
+guint tombstones_count(const Tombstones *tombstones)
+{
+  GHashTableIter iter;
+  gpointer list;
+  guint count = 0;
+  g_hash_table_iter_init(&iter, tombstones->by_device);
+  while (g_hash_table_iter_next(&iter, NULL, &list))
+    count += ((GPtrArray *)list)->len;
+  return count;
+}
+
+guint32 tombstones_device_below(const Tombstones *tombstones, guint64 horizon)
+{
+  GHashTableIter iter;
+  gpointer device, list;
+  g_hash_table_iter_init(&iter, tombstones->by_device);
+  while (g_hash_table_iter_next(&iter, &device, &list)) {
+    const GPtrArray *all = list;
+    for (guint i = 0; i < all->len; i++)
+      if (((Tombstone *)all->pdata[i])->version.hlc <= horizon)
+        return GPOINTER_TO_UINT(device);
+  }
+  return 0;
+}
+
+GPtrArray *tombstones_below(const Tombstones *tombstones, guint32 device, guint64 horizon)
+{
+  const GPtrArray *all = g_hash_table_lookup(tombstones->by_device, GUINT_TO_POINTER(device));
+  GPtrArray *below = g_ptr_array_new_with_free_func(unref);
+  for (guint i = 0; all != NULL && i < all->len; i++) {
+    Tombstone *one = all->pdata[i];
+    if (one->version.hlc <= horizon)
+      g_ptr_array_add(below, g_atomic_rc_box_acquire(one));
+  }
+  return below;
+}
+
+void tombstones_remove(Tombstones *tombstones, guint32 device, const GPtrArray *removed)
+{
+  GPtrArray *all = g_hash_table_lookup(tombstones->by_device, GUINT_TO_POINTER(device));
+  for (guint i = 0; all != NULL && i < removed->len; i++)
+    g_ptr_array_remove_fast(all, removed->pdata[i]);
+  if (all != NULL && all->len == 0)
+    g_hash_table_remove(tombstones->by_device, GUINT_TO_POINTER(device));
+}
+
 struct TombstoneSet {
   GHashTable *by_device; /* device id → GPtrArray of Tombstone */
 };

@@ -21,6 +21,17 @@ void tombstones_free(Tombstones *tombstones);
 /* Takes over `measurements`. */
 void tombstones_add(Tombstones *tombstones, guint32 device, const Tombstone *tombstone);
 
+guint tombstones_count(const Tombstones *tombstones);
+
+/* A device that has tombstones of clocks at or below `horizon`; 0: none has. */
+guint32 tombstones_device_below(const Tombstones *tombstones, guint64 horizon);
+
+/* Those of the device: GPtrArray of Tombstone with counted references. Transfer full. */
+GPtrArray *tombstones_below(const Tombstones *tombstones, guint32 device, guint64 horizon);
+
+/* Takes out exactly the given ones of the device. */
+void tombstones_remove(Tombstones *tombstones, guint32 device, const GPtrArray *removed);
+
 /* The device's tombstones that touch the range and may hide cells of it: GPtrArray of Tombstone
  * with counted references, NULL when there are none. Transfer full. */
 GPtrArray *tombstones_of(Tombstones *tombstones, guint32 device, gint64 start_time,

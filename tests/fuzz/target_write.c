@@ -224,7 +224,7 @@ static void compare_stores(Store *a, Store *b)
   Store *stores[2] = {a, b};
   for (guint i = 0; i < 2; i++) {
     g_autoptr(GArray) progress = NULL;
-    g_assert(store_digest(stores[i], &digests[i], &progress, NULL));
+    g_assert(store_digest(stores[i], &(DigestScope){G_MAXUINT64}, &digests[i], &progress, NULL));
   }
   g_assert(digests[0].low == digests[1].low && digests[0].high == digests[1].high);
   g_assert(digests[0].cells == digests[1].cells && digests[0].devices == digests[1].devices);
@@ -270,7 +270,7 @@ static void check_queries(Store *store)
   StateDigest digest;
   g_autoptr(GArray) progress = NULL;
   gboolean more = FALSE;
-  g_assert(store_digest(store, &digest, &progress, NULL));
+  g_assert(store_digest(store, &(DigestScope){G_MAXUINT64}, &digest, &progress, NULL));
   g_autoptr(GPtrArray) devices = store_series(store, NULL, NULL, 1000, &more, NULL);
   guint64 whole = 0, paged = 0;
   for (guint i = 0; i < devices->len; i++) {

@@ -196,6 +196,15 @@ static inline void rig_digest(gpointer ctx, RpcCall *call, const ReadOptions *op
   rpc_call_reply_digest(call, NULL, &digest, progress);
 }
 
+static inline void rig_digest_parts(gpointer ctx, RpcCall *call, guint32 group,
+                                    const DigestQuery *query)
+{
+  rig_saw(ctx, "digestParts %u %s %u", group, query->device != NULL ? query->device : "-",
+          query->limit);
+  g_autoptr(GPtrArray) parts = g_ptr_array_new_with_free_func((GDestroyNotify)digest_part_free);
+  rpc_call_reply_digest_parts(call, NULL, parts, FALSE);
+}
+
 /* Node 13 can't be forgotten. */
 static inline void rig_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
 {
@@ -252,6 +261,7 @@ static inline Rig *rig_new(const RpcServerOptions *options, guint loops)
                                        .info = rig_info,
                                        .status = rig_status,
                                        .digest = rig_digest,
+                                       .digest_parts = rig_digest_parts,
                                        .config = rig_config,
                                        .forget = rig_forget,
                                        .batch_end = rig_batch_end};

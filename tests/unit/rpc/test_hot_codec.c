@@ -604,7 +604,7 @@ START_TEST(malformed_replies_are_refused)
   /* A status that is none, and a number below 0. */
   guint8 *code = good->bytes + 4 + 19 + 3 + 3 + 3 + 3;
   ck_assert_uint_eq(*code, SYNCLOG_OUT_OF_WINDOW);
-  *code = 20;
+  *code = SYNCLOG_STATUS_LAST + 1;
   ck_assert(!hot_sync_reply_parse(good->bytes + 4, good->size - 4, &seqid, &out, NULL));
   *code = SYNCLOG_OK;
   ck_assert(hot_sync_reply_parse(good->bytes + 4, good->size - 4, &seqid, &out, NULL));

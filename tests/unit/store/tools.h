@@ -247,8 +247,8 @@ static inline StateDigest digest_of(Store *store)
   g_autoptr(GError) error = NULL;
   g_autoptr(GArray) progress = NULL;
   StateDigest digest;
-  fast_assert_msg(store_digest(store, &digest, &progress, &error), "%s",
-                  error != NULL ? error->message : "");
+  fast_assert_msg(store_digest(store, &(DigestScope){G_MAXUINT64}, &digest, &progress, &error),
+                  "%s", error != NULL ? error->message : "");
   return digest;
 }
 

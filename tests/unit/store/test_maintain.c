@@ -1,0 +1,277 @@
+/*
+ * Digests of parts and at a cut, and the carrying out of deletes: nothing that a reader sees
+ * changes by it, in whatever order entries came and wherever it was broken off (P3).
+ */
+#include "history.h"
+
+typedef struct Run {
+  const History *history;
+  GRand *random;
+  char *directory;
+  Store *rocks, *mem;
+  guint64 next[LOGS]; /* entries applied */
+} Run;
+
+static void apply_to(Store *store, const History *history, guint log, guint64 at)
+{
+  g_autoptr(Decoded) decoded = decode(history->writes[log][at]);
+  StoreEntry entry = {logs[log], at + 1, history->hlcs[log][at], decoded};
+  g_autoptr(GError) error = NULL;
+  fast_assert_msg(store_apply(store, &entry, 1, &error), "%s", error != NULL ? error->message : "");
+}
+
+/* The clock below which nothing can come any more. */
+static guint64 horizon_of(const Run *run)
+{
+  guint64 horizon = G_MAXUINT64 - 1;
+  for (guint log = 0; log < LOGS; log++)
+    if (run->next[log] < ENTRIES)
+      horizon = MIN(horizon, run->next[log] > 0 ? run->history->hlcs[log][run->next[log] - 1] : 0);
+  return horizon;
+}
+
+static gboolean maintain(Store *store, guint64 horizon, gsize budget)
+{
+  g_autoptr(GError) error = NULL;
+  gboolean more = FALSE;
+  fast_assert_msg(store_maintain(store, horizon, budget, &more, &error), "%s",
+                  error != NULL ? error->message : "");
+  return more;
+}
+
+static StoreStats stats_of(Store *store)
+{
+  StoreStats stats;
+  store_stats(store, &stats);
+  return stats;
+}
+
+/* The digest at a cut is that of a store which never got anything above it. */
+static void check_cut(const Run *run, guint64 cut)
+{
+  DigestScope scope = {cut};
+  StateDigest digest;
+  g_autoptr(GArray) progress = NULL;
+  g_autoptr(GError) error = NULL;
+  gboolean known = store_digest(run->rocks, &scope, &digest, &progress, &error);
+  if (cut < stats_of(run->rocks).maintained_hlc) {
+    fast_assert(!known && g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_INVALID));
+    return;
+  }
+  fast_assert_msg(known, "%s", error != NULL ? error->message : "");
+  Store *below = open_mem();
+  for (guint log = 0; log < LOGS; log++)
+    for (guint64 at = 0; at < run->next[log] && run->history->hlcs[log][at] <= cut; at++)
+      apply_to(below, run->history, log, at);
+  fast_assert(same_digest(digest, digest_of(below)));
+  store_close(below);
+}
+
+static void add_digest(StateDigest *sum, const StateDigest *part)
+{
+  unsigned __int128 a = (unsigned __int128)sum->high << 64 | sum->low;
+  unsigned __int128 b = (unsigned __int128)part->high << 64 | part->low;
+  a += b;
+  sum->low = (guint64)a;
+  sum->high = (guint64)(a >> 64);
+  sum->cells += part->cells;
+  sum->devices += part->devices;
+}
+
+static StateDigest sum_of_buckets(Store *store, const char *device, guint limit)
+{
+  DigestScope all = {G_MAXUINT64};
+  StateDigest sum = {0};
+  gboolean more = TRUE;
+  gint64 from = G_MININT64;
+  while (more) {
+    g_autoptr(GPtrArray) parts =
+        store_digest_buckets(store, &all, device, from, limit, &more, NULL);
+    fast_assert(parts != NULL && parts->len <= limit);
+    for (guint i = 0; i < parts->len; i++) {
+      const DigestPart *part = parts->pdata[i];
+      fast_assert(part->start_time >= from && part->digest.cells > 0);
+      add_digest(&sum, &part->digest);
+      if (part->start_time <= G_MAXINT64 - INTERVAL)
+        from = part->start_time + INTERVAL;
+      else
+        more = FALSE;
+    }
+  }
+  sum.devices = sum.cells > 0;
+  return sum;
+}
+
+/* Devices and buckets add up to the whole, in pages of any size. */
+static void check_parts(Store *store, guint limit)
+{
+  DigestScope all = {G_MAXUINT64};
+  StateDigest sum = {0};
+  gboolean more = TRUE;
+  g_autofree char *after = NULL;
+  while (more) {
+    g_autoptr(GPtrArray) parts = store_digest_devices(store, &all, after, limit, &more, NULL);
+    fast_assert(parts != NULL && parts->len <= limit && (parts->len > 0 || !more));
+    for (guint i = 0; i < parts->len; i++) {
+      const DigestPart *part = parts->pdata[i];
+      fast_assert(after == NULL || strcmp(after, part->device) < 0);
+      g_free(after);
+      after = g_strdup(part->device);
+      add_digest(&sum, &part->digest);
+      fast_assert(same_digest(part->digest, sum_of_buckets(store, part->device, limit)));
+    }
+  }
+  fast_assert(same_digest(sum, digest_of(store)));
+}
+
+static void reopen(Run *run)
+{
+  store_close(run->rocks);
+  run->rocks = open_rocks(run->directory);
+  /* What was not persisted comes again. */
+  for (guint log = 0; log < LOGS; log++)
+    for (guint64 at = applied_of(run->rocks, logs[log], FALSE); at < run->next[log]; at++)
+      apply_to(run->rocks, run->history, log, at);
+}
+
+static void step(Run *run)
+{
+  GRand *random = run->random;
+  guint log = (guint)g_rand_int_range(random, 0, LOGS);
+  if (run->next[log] < ENTRIES) {
+    apply_to(run->rocks, run->history, log, run->next[log]);
+    apply_to(run->mem, run->history, log, run->next[log]);
+    run->next[log]++;
+  }
+  switch (g_rand_int_range(random, 0, 12)) {
+  case 0:
+  case 1:
+  case 2:
+    maintain(run->rocks, horizon_of(run), (gsize)g_rand_int_range(random, 1, 400));
+    break;
+  case 3:
+    store_persist(run->rocks, TRUE, NULL);
+    break;
+  case 4:
+    if (g_rand_int_range(random, 0, 4) == 0)
+      reopen(run);
+    break;
+  case 5:
+    check_cut(run, (guint64)g_rand_int_range(random, 900, 1000 + 8 * ENTRIES));
+    break;
+  case 6:
+    check_same(run->rocks, run->mem);
+    break;
+  default:
+    break;
+  }
+}
+
+static gboolean is_at_end(const Run *run)
+{
+  for (guint log = 0; log < LOGS; log++)
+    if (run->next[log] < ENTRIES)
+      return FALSE;
+  return TRUE;
+}
+
+START_TEST(nothing_is_seen_of_maintenance)
+{
+  for (guint32 seed = 1; seed <= 12; seed++) {
+    GRand *random = g_rand_new_with_seed(seed);
+    History *history = history_new(random);
+    Run run = {.history = history, .random = random, .directory = make_directory()};
+    run.rocks = open_rocks(run.directory);
+    run.mem = open_mem();
+    while (!is_at_end(&run))
+      step(&run);
+    check_same(run.rocks, run.mem);
+    check_parts(run.rocks, (guint)g_rand_int_range(random, 1, 6));
+    check_parts(run.mem, (guint)g_rand_int_range(random, 1, 6));
+    while (maintain(run.rocks, G_MAXUINT64 - 1, (gsize)g_rand_int_range(random, 1, 400)))
+      ;
+    ck_assert_uint_eq(stats_of(run.rocks).tombstones, 0);
+    check_same(run.rocks, run.mem);
+    store_persist(run.rocks, TRUE, NULL);
+    reopen(&run);
+    ck_assert_uint_eq(stats_of(run.rocks).tombstones, 0);
+    check_same(run.rocks, run.mem);
+    store_close(run.rocks);
+    store_close(run.mem);
+    remove_tree(run.directory);
+    g_free(run.directory);
+    history_free(history);
+    g_rand_free(random);
+  }
+}
+END_TEST
+
+/* Tombstones above the horizon stay, to the last one: an older value may still come. */
+START_TEST(a_delete_above_the_horizon_stays)
+{
+  g_autofree char *directory = make_directory();
+  Store *store = open_rocks(directory);
+  TestWrite delete = {0};
+  tw_delete(&delete, "d", NULL, 0, 1000);
+  apply_write(store, (LogId){1, 1}, 1, 500, &delete);
+  ck_assert(!maintain(store, 499, 1000));
+  ck_assert_uint_eq(stats_of(store).tombstones, 1);
+  TestWrite late = {0};
+  tw_cell(&late, "d", 5, "m", TW_INT32(1));
+  apply_write(store, (LogId){2, 1}, 1, 400, &late);
+  ck_assert_uint_eq(digest_of(store).cells, 0);
+  while (maintain(store, 500, 1000))
+    ;
+  ck_assert_uint_eq(stats_of(store).tombstones, 0);
+  ck_assert_uint_eq(stats_of(store).maintained_hlc, 500);
+  ck_assert_uint_eq(digest_of(store).cells, 0);
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
+static void write_blocks(Store *store, guint first, guint count)
+{
+  for (guint i = first; i < first + count; i++) {
+    TestWrite write = {0};
+    g_autofree char *text = g_malloc0(20001);
+    GRand *random = g_rand_new_with_seed(i);
+    for (guint k = 0; k < 20000; k++)
+      text[k] = (char)g_rand_int_range(random, 'a', 'z');
+    g_rand_free(random);
+    tw_cell(&write, "d", i, "m", TW_TEXT(text));
+    apply_write(store, (LogId){1, 1}, i + 1, 1000 + i, &write);
+  }
+}
+
+START_TEST(the_space_comes_back)
+{
+  g_autofree char *directory = make_directory();
+  Store *store = open_rocks(directory);
+  write_blocks(store, 0, 300);
+  ck_assert(store_persist(store, TRUE, NULL));
+  guint64 full = stats_of(store).bytes_on_disk;
+  ck_assert_uint_gt(full, 2 << 20);
+  TestWrite delete = {0};
+  tw_delete(&delete, "d", NULL, 0, 1000);
+  apply_write(store, (LogId){1, 1}, 301, 5000, &delete);
+  while (maintain(store, 5000, 1 << 20))
+    ;
+  ck_assert(store_persist(store, TRUE, NULL));
+  ck_assert(!maintain(store, 5000, 1));
+  /* RocksDB compacts in the background. */
+  gint64 until_us = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
+  while (stats_of(store).bytes_on_disk > full / 10 && g_get_monotonic_time() < until_us)
+    g_usleep(10000);
+  ck_assert_uint_lt(stats_of(store).bytes_on_disk, full / 10);
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {nothing_is_seen_of_maintenance, a_delete_above_the_horizon_stays,
+                                the_space_comes_back};
+  return RUN_SUITE("maintain", tests);
+}
