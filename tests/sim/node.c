@@ -539,7 +539,7 @@ static Membership *everybody(const Sim *sim, guint32 self)
   return membership_new(self, peers);
 }
 
-/* What recovery left is what the origin made. */
+/* What opening a log left of it is durable, and what the origin made. */
 static void look_at_log(SimNode *node, Wal *wal)
 {
   guint64 index = wal_first_index(wal);
@@ -584,6 +584,9 @@ static gboolean open_disk(SimNode *node, GArray **out_found, LogId *out_own, GEr
   node->logs = log_set_open(WAL_DIRECTORY, config->segment_size, io, error);
   if (node->logs == NULL)
     return FALSE;
+  const GArray *logs = log_set_found(node->logs);
+  for (guint i = 0; i < logs->len && !disk_is_stopped(node->disk); i++)
+    look_at_log(node, g_array_index(logs, FoundLog, i).wal);
   node->store = sim_store_new(node);
   guint64 limit_ms = node_wall_ms(node) + (guint64)config->group.max_clock_skew_ms + 1;
   guint64 before = node->identity->incarnation;
@@ -642,9 +645,6 @@ gboolean node_start(SimNode *node)
               sim_log_name(log->log), (gulong)log->first_available, (gulong)log->last,
               (gulong)log->applied, log->stopped != NULL ? ", stopped: " : "",
               log->stopped != NULL ? log->stopped : "");
-    Wal *wal = log_set_find(node->logs, log->log);
-    if (wal != NULL)
-      look_at_log(node, wal);
   }
   sim_trace(sim, "n%u is up, writes %s", node->id, sim_log_name(own));
   check_recovered(node);
