@@ -3,13 +3,28 @@
 
 #include <string.h>
 
+/* Whether anybody could still give the node the next entry of a log. */
+static gboolean can_be_had(const SimNode *node, LogId log)
+{
+  Wal *own = log_set_find(node->logs, log);
+  guint64 next = (own != NULL ? wal_last_index(own) : 0) + 1;
+  for (guint i = 1; i <= node->sim->config.nodes; i++) {
+    const SimNode *other = &node->sim->nodes[i];
+    Wal *wal = node_is_up(other) ? log_set_find(other->logs, log) : NULL;
+    if (wal != NULL && wal_first_index(wal) <= next && wal_last_index(wal) >= next)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 gboolean check_is_level(const SimNode *node, LogId log, guint64 most)
 {
   guint64 applied = node_applied(node, log);
-  /* A disk that was damaged may have kept more in its store than it can hand on. */
-  if (applied < most || (applied > most && !node->damaged))
-    return FALSE;
-  return most == 0 || node_kept(node, log) >= most;
+  if (applied == most && (most == 0 || node_kept(node, log) >= most))
+    return TRUE;
+  /* A disk that was damaged may have kept more in its store than it can hand on, and may lack what
+   * all others have deleted since it had told that it has it. */
+  return node->damaged && (applied > most || !can_be_had(node, log));
 }
 
 typedef struct Applied {

@@ -136,7 +136,7 @@ static void damage_disk(Sim *sim, FaultKind kind)
     node_crash(node, DIE_KILLED, sim->config.down_us);
   check_disk_lost(node);
   g_autofree char *where = NULL;
-  if (kind == FAULT_FLIP && !disk_flip(node->disk, sim->rand, &where))
+  if (kind == FAULT_FLIP && !disk_flip(node->disk, node->id, sim->rand, &where))
     return;
   node->damaged = sim->media_damage = TRUE;
   sim_trace(sim, "   disk of n%u %s", node->id, where != NULL ? where : "");
@@ -241,7 +241,7 @@ static void on_operator(Sim *sim, Event *event)
 {
   (void)event;
   SimNode *node = any_node(sim);
-  if (!sim->calm && node_is_up(node) && node_needs_restart(node))
+  if (node_is_up(node) && node_needs_restart(node))
     node_crash(node, DIE_KILLED, sim->config.down_us);
   sim_add_event(sim, OPERATOR_US, (Event){.run = on_operator});
 }

@@ -301,7 +301,7 @@ static void on_sync(Sim *sim, Event *event)
     return;
   }
   SimCall *call = g_new(SimCall, 1);
-  *call = (SimCall){event->node, event->peer, event->channel, sim->nodes[event->node].life,
+  *call = (SimCall){event->node,   event->peer, event->channel, sim->nodes[event->node].life,
                     event->cookie, batch->log};
   g_ptr_array_add(receiver->calls, call);
   group_on_sync(receiver->group, call, batch->log, batch->first_index, decode(batch), NULL,

@@ -226,8 +226,7 @@ void sim_run_for(Sim *sim, gint64 us)
 
 static gboolean is_settled(const SimNode *node)
 {
-  return !node->log_busy && !node->applying && node->applies.length == 0 &&
-         node->writes->len == 0;
+  return !node->log_busy && !node->applying && node->applies.length == 0 && node->writes->len == 0;
 }
 
 /* Whether a running node has as much of a log as any other has, durable and applied. */
@@ -237,7 +236,8 @@ static gboolean log_is_equal(Sim *sim, LogId log)
   for (guint i = 1; i <= sim->config.nodes; i++)
     if (node_is_up(&sim->nodes[i])) {
       Wal *wal = log_set_find(sim->nodes[i].logs, log);
-      most = MAX(most, node_applied(&sim->nodes[i], log));
+      if (!sim->nodes[i].damaged) /* else its store may have what it can't hand on */
+        most = MAX(most, node_applied(&sim->nodes[i], log));
       most = wal != NULL ? MAX(most, wal_last_index(wal)) : most;
     }
   for (guint i = 1; i <= sim->config.nodes; i++) {
@@ -288,9 +288,8 @@ static void heal(Sim *sim)
   }
   for (guint i = 1; i <= sim->config.nodes; i++) {
     SimNode *node = &sim->nodes[i];
-    while (!node->gone && !node_is_up(node))
-      if (!node_start(node) && !node->damaged)
-        sim_fail(sim, "P8", "node %u does not start on a sound disk", i);
+    if (!node->gone && !node_is_up(node) && !node_start(node))
+      sim_fail(sim, "P8", "node %u does not start on a disk that works", i);
   }
 }
 

@@ -277,8 +277,12 @@ void disk_set_short_calls(SimDisk *disk, gboolean on);
 void disk_heal(SimDisk *disk);
 /* The process is gone, or the power. All files are closed. */
 void disk_die(SimDisk *disk, gboolean power);
-/* While its node is down: changes a byte of a segment; FALSE when there is none. */
-gboolean disk_flip(SimDisk *disk, GRand *rand, char **out_where);
+/*
+ * While its node is down: changes a byte of a segment; FALSE when there is none. Never in the very
+ * last record of a log that the node itself writes: that can't be told from a write that was torn,
+ * and only a peer can know better.
+ */
+gboolean disk_flip(SimDisk *disk, guint32 node, GRand *rand, char **out_where);
 void disk_wipe(SimDisk *disk);
 /* Keeps a copy, puts the one that is kept in its place (as another directory). */
 void disk_keep_copy(SimDisk *disk);
