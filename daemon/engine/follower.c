@@ -280,6 +280,19 @@ gboolean group_mirrors_synced(const Group *group)
   return TRUE;
 }
 
+/* Whether a peer can hand on what comes next of a log. */
+static gboolean can_be_handed_on(const Group *group, const Log *log)
+{
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    const LogProgress *theirs = progress_find(peer->progress, log->id);
+    if (!peer->forgotten && theirs != NULL && theirs->durable > log->written &&
+        theirs->first_available <= log->written + 1)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 void follower_realign(Group *group, const Peer *peer, const Progress *sender)
 {
   for (guint i = 0; i < sender->logs->len; i++) {
@@ -295,10 +308,12 @@ void follower_realign(Group *group, const Peer *peer, const Progress *sender)
     char text[LOG_ID_TEXT_SIZE];
     log_id_format(log->id, text);
     if (log->applied + 1 < theirs->first_available) {
+      if (can_be_handed_on(group, log))
+        continue;
       g_autofree char *why = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
                                              " are gone at the sender: a snapshot is needed",
                                              expected, theirs->first_available - 1);
-      log->blocked = TRUE;
+      /* Nothing is put behind the hole; should somebody turn up who has it, the log goes on. */
       log_set_state(group, log, LOG_STOPPED, why);
       continue;
     }
