@@ -69,7 +69,7 @@ static void choose_faults(SimConfig *config, GRand *rand)
                             ? config->bad_disk
                             : 1 + (guint)g_rand_int_range(rand, 0, (gint32)config->nodes);
     config->forget_lost = percent(rand, 50);
-  } else if (config->nodes > 2 && percent(rand, 12)) {
+  } else if (config->nodes > 2 && config->bad_disk == 0 && percent(rand, 12)) {
     config->cut_for_good[0] = 1;
     config->cut_for_good[1] = 2;
   }
