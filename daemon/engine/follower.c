@@ -66,6 +66,19 @@ void follower_answer_all(Group *group)
     follower_answer(group, group->logs->pdata[i]);
 }
 
+void follower_close(Group *group, Log *log)
+{
+  if (log->reorder == NULL || reorder_waiting(log->reorder) == 0)
+    return;
+  reorder_reset(log->reorder, reorder_expected(log->reorder));
+  refuse_all_calls(group, log, SYNCLOG_OUT_OF_WINDOW, "the log was closed");
+}
+
+gboolean follower_is_writing(const Log *log)
+{
+  return log->reorder != NULL && reorder_expected(log->reorder) > log->written + 1;
+}
+
 /* Moves what became contiguous from the reorder queue to the disk's queue. */
 static void release_contiguous(Group *group, Log *log)
 {
