@@ -137,6 +137,8 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(ARCHIVES) $(B)/libgen.a
 unit: $(UNIT_TESTS)
 	$(Q)scripts/run-unit-tests $(UNIT_TESTS)
 
+include tests/sim/sim.mk
+
 system: all
 	$(Q)tests/system/run --build $(B)
 

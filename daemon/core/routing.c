@@ -26,7 +26,8 @@ guint32 routing_supplier(LogId log, gboolean newest, guint64 received, guint32 c
                          const SupplyOffer *offers, guint count)
 {
   const SupplyOffer *origin = find_offer(log.origin, offers, count);
-  if (origin != NULL && origin->heard && (newest || origin->durable > received))
+  if (origin != NULL && origin->heard && origin->first_available <= received + 1 &&
+      (newest || origin->durable > received))
     return 0;
   const SupplyOffer *best = NULL;
   for (guint i = 0; i < count; i++)

@@ -21,7 +21,7 @@ typedef struct SupplyOffer {
 
 /*
  * Whom a node that has `received` entries of another node's log asks to hand it on (P6): 0 for
- * nobody, as long as the origin is heard and has more itself, or nobody has more. `newest`: no
+ * nobody, as long as the origin is heard and can give more itself, or nobody has more. `newest`: no
  * later log of that origin is known; then somebody is asked in advance, so that entries to come
  * pass on without a further question. There is one supplier at a time, and `current` stays it while
  * it serves: so an origin that works is never doubled, and nobody gets a log twice.

@@ -66,6 +66,19 @@ void follower_answer_all(Group *group)
     follower_answer(group, group->logs->pdata[i]);
 }
 
+void follower_close(Group *group, Log *log)
+{
+  if (log->reorder == NULL || reorder_waiting(log->reorder) == 0)
+    return;
+  reorder_reset(log->reorder, reorder_expected(log->reorder));
+  refuse_all_calls(group, log, SYNCLOG_OUT_OF_WINDOW, "the log was closed");
+}
+
+gboolean follower_is_writing(const Log *log)
+{
+  return log->reorder != NULL && reorder_expected(log->reorder) > log->written + 1;
+}
+
 /* Moves what became contiguous from the reorder queue to the disk's queue. */
 static void release_contiguous(Group *group, Log *log)
 {
@@ -280,6 +293,19 @@ gboolean group_mirrors_synced(const Group *group)
   return TRUE;
 }
 
+/* Whether a peer can hand on what comes next of a log. */
+static gboolean can_be_handed_on(const Group *group, const Log *log)
+{
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    const LogProgress *theirs = progress_find(peer->progress, log->id);
+    if (!peer->forgotten && theirs != NULL && theirs->durable > log->written &&
+        theirs->first_available <= log->written + 1)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 void follower_realign(Group *group, const Peer *peer, const Progress *sender)
 {
   for (guint i = 0; i < sender->logs->len; i++) {
@@ -295,10 +321,12 @@ void follower_realign(Group *group, const Peer *peer, const Progress *sender)
     char text[LOG_ID_TEXT_SIZE];
     log_id_format(log->id, text);
     if (log->applied + 1 < theirs->first_available) {
+      if (can_be_handed_on(group, log))
+        continue;
       g_autofree char *why = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
                                              " are gone at the sender: a snapshot is needed",
                                              expected, theirs->first_available - 1);
-      log->blocked = TRUE;
+      /* Nothing is put behind the hole; should somebody turn up who has it, the log goes on. */
       log_set_state(group, log, LOG_STOPPED, why);
       continue;
     }

@@ -136,6 +136,11 @@ Log *group_put_log(Group *group, LogId id)
     return NULL;
   log = group_insert_log(group, id);
   follower_init_log(group, log);
+  for (guint i = 0; i < group->logs->len; i++) {
+    Log *before = group->logs->pdata[i];
+    if (before->id.origin == id.origin && before->id.incarnation < id.incarnation)
+      follower_close(group, before);
+  }
   return log;
 }
 

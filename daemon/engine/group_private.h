@@ -215,6 +215,14 @@ void follower_take(Group *group, gint64 now_us, GArray *mirrors);
 void follower_answer(Group *group, Log *log);
 void follower_answer_all(Group *group);
 void follower_stop(Group *group);
+/*
+ * The log gets no more from its origin, which is lost or writes another. What waits behind a hole
+ * is dropped: whoever can fill the hole has it too. Otherwise this node would come to hold more
+ * than it has told, after it has told that the log is closed (see horizon.c).
+ */
+void follower_close(Group *group, Log *log);
+/* Whether more of the log was taken than is in its WAL. */
+gboolean follower_is_writing(const Log *log);
 /* What the peer still has of its logs: a log that this node lost a part of, but has applied beyond
  * what the peer kept, goes on behind what is applied. */
 void follower_realign(Group *group, const Peer *peer, const Progress *sender);

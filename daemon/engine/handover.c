@@ -91,6 +91,28 @@ void handover_tick(Group *group, gint64 now_us)
   }
 }
 
+/* The lost members whose logs are closed here: not those of which something is just being written,
+ * which the progress does not have yet. */
+static GArray *closed_members(const Group *group)
+{
+  const GArray *lost = group->options.membership->lost;
+  GArray *closed = NULL;
+  for (guint i = 0; i < lost->len; i++) {
+    guint32 node = g_array_index(lost, guint32, i);
+    gboolean writing = FALSE;
+    for (guint k = 0; k < group->logs->len; k++) {
+      const Log *log = group->logs->pdata[k];
+      writing |= log->id.origin == node && follower_is_writing(log);
+    }
+    if (writing)
+      continue;
+    if (closed == NULL)
+      closed = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_array_append_val(closed, node);
+  }
+  return closed;
+}
+
 Progress *handover_news(Group *group, guint32 peer)
 {
   Progress *progress = group_progress(group);
@@ -99,8 +121,7 @@ Progress *handover_news(Group *group, guint32 peer)
   progress->horizon = group_horizon(group);
   progress->checked_hlc = group->checked_hlc;
   progress->checked_digest = group->checked_digest;
-  if (group->options.membership->lost->len > 0)
-    progress->forgotten = g_array_copy(group->options.membership->lost);
+  progress->forgotten = closed_members(group);
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
     if (log->supplier != peer)

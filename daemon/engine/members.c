@@ -7,6 +7,11 @@ void members_forget(Group *group, guint32 node)
     return;
   Peer *peer = group_find_peer(group, node);
   peer->forgotten = TRUE;
+  for (guint i = 0; i < group->logs->len; i++) {
+    Log *log = group->logs->pdata[i];
+    if (log->id.origin == node)
+      follower_close(group, log);
+  }
   dispatcher_drop(group, peer);
 }
 

@@ -1,10 +1,10 @@
 #include "node/identity.h"
 
 #include "base/crc32c.h"
+#include "wal/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -14,6 +14,8 @@
 #define COPY_SUFFIX ".copy"
 #define GROUP "node"
 #define CHECKSUM "checksum="
+
+enum { FILE_SIZE_MAX = 64 * 1024 };
 
 static gboolean lock_directory(Identity *identity, GError **error)
 {
@@ -93,18 +95,37 @@ static gboolean parse(Identity *identity, const char *path, GKeyFile *file, GErr
          parse_state(identity, path, file, error);
 }
 
+/* The whole of a file; INVALID when there is none. */
+static gboolean read_text(const WalIo *io, const char *path, char **out_text, gsize *out_size,
+                          GError **error)
+{
+  g_auto(WalFile) file = WAL_FILE_NONE;
+  if (!wal_file_open(io, path, O_RDONLY, &file, error))
+    return FALSE;
+  g_autofree char *text = g_malloc(FILE_SIZE_MAX + 1);
+  gssize size = wal_file_read(&file, text, FILE_SIZE_MAX + 1, 0);
+  if (size < 0)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "read %s", path);
+  if (size > FILE_SIZE_MAX)
+    return fail(error, SYNCLOG_CORRUPT, "%s: longer than any that was written", path);
+  text[size] = '\0';
+  *out_text = g_steal_pointer(&text);
+  *out_size = (gsize)size;
+  return TRUE;
+}
+
 /*
  * Reads one copy. Valid if and only if its last line is "checksum=" and the CRC-32C of all bytes
  * before that line as eight hexadecimal digits. NULL without an error: there is no such file.
  */
-static GKeyFile *load_copy(const char *path, GError **error)
+static GKeyFile *load_copy(const WalIo *io, const char *path, GError **error)
 {
   g_autofree char *text = NULL;
-  gsize size;
+  gsize size = 0;
   g_autoptr(GError) local = NULL;
-  if (!g_file_get_contents(path, &text, &size, &local)) {
-    if (!g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT))
-      fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
+  if (!read_text(io, path, &text, &size, &local)) {
+    if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_INVALID))
+      fail(error, SYNCLOG_CORRUPT, "%s", local->message);
     return NULL;
   }
   char *line = g_strrstr_len(text, (gssize)size, CHECKSUM);
@@ -125,28 +146,21 @@ static guint64 sequence_of(GKeyFile *file)
   return file != NULL ? g_key_file_get_uint64(file, GROUP, "sequence", NULL) : 0;
 }
 
-static gboolean sync_directory(const char *directory, GError **error)
-{
-  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0 || fsync(fd) != 0) {
-    int saved = errno;
-    if (fd >= 0)
-      close(fd);
-    return fail_errno(error, SYNCLOG_INTERNAL, saved, "%s", directory);
-  }
-  close(fd);
-  return TRUE;
-}
-
 /* Written beside, synced, renamed: after a crash there is the old or the new. */
-static gboolean save_copy(const char *path, const char *text, gsize size, GError **error)
+static gboolean save_copy(const WalIo *io, const char *path, const char *text, gsize size,
+                          GError **error)
 {
-  g_autoptr(GError) local = NULL;
-  if (g_file_set_contents_full(path, text, (gssize)size,
-                               G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0640,
-                               &local))
-    return TRUE;
-  return fail(error, SYNCLOG_INTERNAL, "%s", local->message);
+  g_autofree char *temp = g_strconcat(path, ".new", NULL);
+  g_auto(WalFile) file = WAL_FILE_NONE;
+  if (!wal_file_open(io, temp, O_RDWR | O_CREAT | O_TRUNC, &file, error))
+    return FALSE;
+  if (wal_file_write(&file, text, size, 0) < size)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "write %s", temp);
+  if (io->fsync(io->ctx, file.fd) < 0)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", temp);
+  if (io->rename(io->ctx, temp, path) < 0)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "rename %s to %s", temp, path);
+  return TRUE;
 }
 
 static gboolean save(Identity *identity, GError **error)
@@ -170,8 +184,9 @@ static gboolean save(Identity *identity, GError **error)
   size = strlen(text);
   g_autofree char *path = g_build_filename(identity->directory, FILE_NAME, NULL);
   g_autofree char *copy_path = g_strconcat(path, COPY_SUFFIX, NULL);
-  if (!save_copy(path, text, size, error) || !save_copy(copy_path, text, size, error) ||
-      !sync_directory(identity->directory, error))
+  const WalIo *io = identity->io;
+  if (!save_copy(io, path, text, size, error) || !save_copy(io, copy_path, text, size, error) ||
+      !wal_directory_sync(io, identity->directory, error))
     return FALSE;
   identity->sequence++;
   return TRUE;
@@ -184,8 +199,8 @@ static gboolean load(Identity *identity, GError **error)
   g_autofree char *copy_path = g_strconcat(path, COPY_SUFFIX, NULL);
   g_autoptr(GError) damage = NULL;
   g_autoptr(GError) copy_damage = NULL;
-  g_autoptr(GKeyFile) file = load_copy(path, &damage);
-  g_autoptr(GKeyFile) copy = load_copy(copy_path, &copy_damage);
+  g_autoptr(GKeyFile) file = load_copy(identity->io, path, &damage);
+  g_autoptr(GKeyFile) copy = load_copy(identity->io, copy_path, &copy_damage);
   if (file == NULL && copy == NULL) {
     if (damage == NULL && copy_damage == NULL)
       return TRUE; /* a new node */
@@ -212,11 +227,12 @@ static gboolean read_inode(Identity *identity, GError **error)
   return TRUE;
 }
 
-Identity *identity_open(const char *directory, guint32 node_id, const char *cluster_id,
-                        const char *time_precision, GError **error)
+static Identity *identity_new(const WalIo *io, const char *directory, guint32 node_id,
+                              const char *cluster_id, const char *time_precision)
 {
-  g_autoptr(Identity) identity = g_new0(Identity, 1);
+  Identity *identity = g_new0(Identity, 1);
   identity->directory = g_strdup(directory);
+  identity->io = io;
   identity->lock_fd = -1;
   identity->node_id = node_id;
   identity->cluster_id = g_strdup(cluster_id);
@@ -224,13 +240,29 @@ Identity *identity_open(const char *directory, guint32 node_id, const char *clus
   identity->clean = TRUE;
   identity->forgotten = g_array_new(FALSE, FALSE, sizeof(guint32));
   g_mutex_init(&identity->mutex);
+  return identity;
+}
+
+Identity *identity_open(const char *directory, guint32 node_id, const char *cluster_id,
+                        const char *time_precision, GError **error)
+{
+  g_autoptr(Identity) identity =
+      identity_new(wal_io_system(), directory, node_id, cluster_id, time_precision);
   if (g_mkdir_with_parents(directory, 0750) != 0) {
     fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", directory);
     return NULL;
   }
-  if (!lock_directory(identity, error))
+  if (!lock_directory(identity, error) || !read_inode(identity, error) || !load(identity, error))
     return NULL;
-  if (!read_inode(identity, error) || !load(identity, error))
+  return g_steal_pointer(&identity);
+}
+
+Identity *identity_open_on(const WalIo *io, guint64 inode, const char *directory, guint32 node_id,
+                           const char *cluster_id, const char *time_precision, GError **error)
+{
+  g_autoptr(Identity) identity = identity_new(io, directory, node_id, cluster_id, time_precision);
+  identity->inode = inode;
+  if (!wal_directory_create(io, directory, error) || !load(identity, error))
     return NULL;
   return g_steal_pointer(&identity);
 }

@@ -11,10 +11,12 @@
 
 #include "base/error.h"
 #include "base/log_id.h"
+#include "wal/io.h"
 
 typedef struct Identity {
   char *directory;
-  int lock_fd;
+  const WalIo *io;
+  int lock_fd; /* -1: not locked */
   guint32 node_id;
   char *cluster_id;
   char *time_precision;
@@ -39,6 +41,11 @@ typedef struct Identity {
  */
 Identity *identity_open(const char *directory, guint32 node_id, const char *cluster_id,
                         const char *time_precision, GError **error);
+
+/* The same on a file system of the caller's, which must outlive the identity. Nothing is locked,
+ * and the caller says what the inode of the directory is. */
+Identity *identity_open_on(const WalIo *io, guint64 inode, const char *directory, guint32 node_id,
+                           const char *cluster_id, const char *time_precision, GError **error);
 
 /* Releases the lock. */
 void identity_free(Identity *identity);

@@ -1,10 +1,13 @@
 #include "node/log_set.h"
 
+#include "wal/file.h"
+
 #include <errno.h>
 
 struct LogSet {
   char *directory;
   gsize segment_size;
+  const WalIo *io;
   GArray *found;
   GMutex mutex; /* guards wals */
   GPtrArray *wals;
@@ -19,7 +22,8 @@ static Wal *open_one(LogSet *set, LogId log, WalRecovery *out_recovery, GError *
 {
   char name[LOG_ID_TEXT_SIZE];
   g_autofree char *path = g_build_filename(set->directory, log_id_format(log, name), NULL);
-  WalOptions options = {.directory = path, .log = log, .segment_size = set->segment_size};
+  WalOptions options = {
+      .directory = path, .log = log, .segment_size = set->segment_size, .io = set->io};
   Wal *wal = wal_open(&options, out_recovery, error);
   if (wal != NULL)
     g_ptr_array_add(set->wals, wal);
@@ -33,13 +37,12 @@ static int compare_found(gconstpointer a, gconstpointer b)
 
 static gboolean open_all(LogSet *set, GError **error)
 {
-  g_autoptr(GDir) dir = g_dir_open(set->directory, 0, error);
-  if (dir == NULL)
-    return FALSE;
-  const char *name;
-  while ((name = g_dir_read_name(dir)) != NULL) {
+  g_autoptr(GPtrArray) names = set->io->list(set->io->ctx, set->directory);
+  if (names == NULL)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", set->directory);
+  for (guint i = 0; i < names->len; i++) {
     FoundLog found = {0};
-    if (!log_id_parse(name, &found.log))
+    if (!log_id_parse(names->pdata[i], &found.log))
       continue;
     found.wal = open_one(set, found.log, &found.recovery, error);
     if (found.wal == NULL)
@@ -50,20 +53,17 @@ static gboolean open_all(LogSet *set, GError **error)
   return TRUE;
 }
 
-LogSet *log_set_open(const char *directory, gsize segment_size, GError **error)
+LogSet *log_set_open(const char *directory, gsize segment_size, const WalIo *io, GError **error)
 {
   g_autoptr(LogSet) set = g_new0(LogSet, 1);
   g_mutex_init(&set->mutex);
   set->directory = g_strdup(directory);
   set->segment_size = segment_size;
+  set->io = io != NULL ? io : wal_io_system();
   set->wals = g_ptr_array_new_with_free_func((GDestroyNotify)wal_close);
   set->found = g_array_new(FALSE, FALSE, sizeof(FoundLog));
   g_array_set_clear_func(set->found, found_clear);
-  if (g_mkdir_with_parents(directory, 0750) != 0) {
-    fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", directory);
-    return NULL;
-  }
-  if (!open_all(set, error))
+  if (!wal_directory_create(set->io, directory, error) || !open_all(set, error))
     return NULL;
   return g_steal_pointer(&set);
 }

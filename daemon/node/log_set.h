@@ -17,8 +17,8 @@ typedef struct FoundLog {
 } FoundLog;
 
 /* Opens every log under `directory`, which is created if absent. Names that are no log ids are
- * ignored. */
-LogSet *log_set_open(const char *directory, gsize segment_size, GError **error);
+ * ignored. `io` must outlive the set; NULL: wal_io_system(). */
+LogSet *log_set_open(const char *directory, gsize segment_size, const WalIo *io, GError **error);
 
 /* No thread may use any Wal of the set any more. */
 void log_set_close(LogSet *set);

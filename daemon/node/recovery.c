@@ -102,6 +102,36 @@ static void group_log_clear(gpointer data)
   g_free((char *)((GroupLog *)data)->stopped);
 }
 
+/* The first entry below `end` that can't be read; `end` when all can. */
+static guint64 first_unreadable(Wal *wal, guint64 end)
+{
+  guint64 from = wal_first_index(wal);
+  while (from < end) {
+    guint count = (guint)MIN(REPLAY_ENTRIES, end - from);
+    g_autoptr(EntryRun) run = wal_read(wal, from, count, REPLAY_BYTES, NULL);
+    if (run == NULL)
+      return from;
+    from = entry_run_last_index(run) + 1;
+  }
+  return end;
+}
+
+/* Cuts a damaged log at `index`, or before: only the end of a log is looked at when it is opened,
+ * so there may be damage in front of the one that was found. */
+static gboolean cut_damaged(Wal *wal, guint64 index, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  if (wal_cut(wal, index, &local))
+    return TRUE;
+  guint64 earlier = first_unreadable(wal, index);
+  if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT) && earlier < index) {
+    g_warning("%s", local->message);
+    return wal_cut(wal, earlier, error);
+  }
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
+}
+
 /* Brings one log and the store together. *out_damaged: entries of the log were lost here. */
 static gboolean recover_log(const FoundLog *found, Store *store, guint64 partition_interval,
                             guint64 limit_hlc, GroupLog *log, gboolean *out_damaged, GError **error)
@@ -111,7 +141,7 @@ static gboolean recover_log(const FoundLog *found, Store *store, guint64 partiti
     g_warning("%s", found->recovery.message);
   if (found->recovery.verdict == WAL_CORRUPT) {
     *out_damaged = TRUE;
-    if (!wal_cut(wal, found->recovery.bad_index, error))
+    if (!cut_damaged(wal, found->recovery.bad_index, error))
       return FALSE;
   }
   char name[LOG_ID_TEXT_SIZE];
@@ -135,7 +165,7 @@ static gboolean recover_log(const FoundLog *found, Store *store, guint64 partiti
       }
       g_critical("log %s: %s", name, local->message);
       *out_damaged = TRUE;
-      if (!wal_cut(wal, log->applied + 1, error))
+      if (!cut_damaged(wal, log->applied + 1, error))
         return FALSE;
     }
   }

@@ -29,7 +29,7 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
   g_autofree char *wal_directory = g_build_filename(replica->options.directory, "wal", NULL);
   if (g_mkdir_with_parents(replica->options.directory, 0750) != 0)
     return fail(error, SYNCLOG_INTERNAL, "%s: can't be created", replica->options.directory);
-  replica->logs = log_set_open(wal_directory, replica->options.wal_segment_size, error);
+  replica->logs = log_set_open(wal_directory, replica->options.wal_segment_size, NULL, error);
   if (replica->logs == NULL)
     return FALSE;
   if (!replica_has_room(replica, 0, error))

@@ -1,4 +1,5 @@
 /* The log thread: it alone writes to the WALs. */
+#include "node/log_work.h"
 #include "node/replica_private.h"
 
 static gboolean must_sync_own(Replica *replica, gint64 now_us, gboolean wanted)
@@ -15,38 +16,15 @@ static gboolean must_sync_own(Replica *replica, gint64 now_us, gboolean wanted)
   return wanted;
 }
 
-/* Encodes the writes as one run that carries their decoded forms. */
-static EntryRun *encode(Replica *replica, GPtrArray *writes)
-{
-  LogId log = wal_log(replica->own_wal);
-  guint32 seed = record_seed(log);
-  gsize size = 0;
-  for (guint i = 0; i < writes->len; i++)
-    size += ((GroupWrite *)writes->pdata[i])->size + RECORD_OVERHEAD_SIZE;
-  guint8 *bytes = g_malloc(size);
-  gpointer *decoded = g_new(gpointer, writes->len);
-  gsize at = 0;
-  for (guint i = 0; i < writes->len; i++) {
-    GroupWrite *write = writes->pdata[i];
-    at += record_write(seed, write->index, write->hlc, write->data, write->size, bytes + at);
-    decoded[i] = write->decoded;
-  }
-  guint64 first_index = ((GroupWrite *)writes->pdata[0])->index;
-  EntryRun *run = entry_run_new(log, first_index, writes->len, bytes, size, bytes, g_free);
-  entry_run_set_decoded(run, decoded, (GDestroyNotify)store_decoded_free);
-  return run;
-}
-
 static void commit_own(Replica *replica, GPtrArray *writes)
 {
-  g_autoptr(EntryRun) run = encode(replica, writes);
+  g_autoptr(EntryRun) run = log_work_encode(wal_log(replica->own_wal), writes);
   g_autoptr(GError) error = NULL;
   gint64 now_us = clock_mono_us(replica->clock);
-  gboolean done = wal_append(replica->own_wal, run, 0, &error);
-  if (done && must_sync_own(replica, now_us, FALSE)) {
-    done = wal_sync(replica->own_wal, &error);
+  gboolean sync = must_sync_own(replica, now_us, FALSE);
+  gboolean done = log_work_append(replica->own_wal, run, sync, &error);
+  if (done && sync)
     replica->own_synced_us = now_us;
-  }
   g_mutex_lock(&replica->mutex);
   for (guint i = 0; i < writes->len; i++)
     ((GroupWrite *)writes->pdata[i])->decoded = NULL; /* the run's from here on */
@@ -58,27 +36,11 @@ static void commit_own(Replica *replica, GPtrArray *writes)
   g_mutex_unlock(&replica->mutex);
 }
 
-static gboolean write_mirror(Replica *replica, const MirrorWork *work, guint *out_written,
-                             GError **error)
-{
-  Wal *wal = log_set_get(replica->logs, work->log, error);
-  if (wal == NULL)
-    return FALSE;
-  if (work->reset && !wal_reset(wal, error))
-    return FALSE;
-  for (guint i = 0; i < work->runs->len; i++) {
-    if (!wal_append(wal, work->runs->pdata[i], 0, error))
-      return FALSE;
-    *out_written = i + 1;
-  }
-  return !work->sync || wal_sync(wal, error);
-}
-
 static void do_mirror(Replica *replica, const MirrorWork *work)
 {
   g_autoptr(GError) error = NULL;
   guint written = 0;
-  write_mirror(replica, work, &written, &error);
+  log_work_mirror(replica->logs, work, &written, &error);
   g_mutex_lock(&replica->mutex);
   group_on_mirror_done(replica->group, work, written, error, clock_mono_us(replica->clock));
   g_cond_broadcast(&replica->progress_cond);
@@ -130,19 +92,13 @@ static void begin_incarnation(Replica *replica)
   g_autoptr(Progress) progress = group_progress(replica->group);
   LogId before = wal_log(replica->own_wal);
   guint64 durable = progress_find(progress, before)->durable;
-  Wal *wal = NULL;
   /* A peer may have told of a log that this node wrote in another life, with a wrong clock. */
-  guint64 now_us = (guint64)g_get_real_time();
-  LogId unused = {before.origin, MAX(before.incarnation + 1, now_us)};
+  LogId unused = {before.origin, MAX(before.incarnation + 1, (guint64)g_get_real_time())};
   while (progress_find(progress, unused) != NULL)
     unused.incarnation++;
   g_mutex_unlock(&replica->mutex);
-  if ((wal_last_index(replica->own_wal) <= durable ||
-       wal_cut(replica->own_wal, durable + 1, &error)) &&
-      identity_begin_incarnation(replica->identity, unused.incarnation, &error)) {
-    LogId own = {replica->identity->node_id, replica->identity->incarnation};
-    wal = log_set_get(replica->logs, own, &error);
-  }
+  Wal *wal = log_work_begin_incarnation(replica->identity, replica->logs, replica->own_wal, durable,
+                                        unused.incarnation, &error);
   g_mutex_lock(&replica->mutex);
   if (wal == NULL) {
     replica_set_fatal(replica, error->message);

@@ -95,6 +95,17 @@ START_TEST(p6_who_can_not_serve_is_not_asked)
 }
 END_TEST
 
+START_TEST(p6_an_origin_that_deleted_what_comes_next_does_not_serve)
+{
+  guint32 origin = lost.origin;
+  const SupplyOffer offers[] = {{origin, TRUE, 30, 16}, {3, TRUE, 18, 1}};
+  ck_assert_uint_ne(origin, 3);
+  ck_assert_uint_eq(routing_supplier(lost, TRUE, 12, 0, offers, 2), 3);
+  ck_assert_uint_eq(routing_supplier(lost, FALSE, 12, 0, offers, 2), 3);
+  ck_assert_uint_eq(routing_supplier(lost, TRUE, 15, 3, offers, 2), 0);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {own_logs_of_any_incarnation_go_to_all,
@@ -105,6 +116,7 @@ int main(void)
                                 p6_nobody_is_asked_while_the_origin_serves,
                                 p6_who_has_most_is_asked,
                                 p6_a_supplier_that_serves_is_kept,
-                                p6_who_can_not_serve_is_not_asked};
+                                p6_who_can_not_serve_is_not_asked,
+                                p6_an_origin_that_deleted_what_comes_next_does_not_serve};
   return RUN_SUITE("routing", tests);
 }

@@ -613,11 +613,52 @@ GByteArray *mem_disk_get(MemDisk *disk, const char *path)
   return copy;
 }
 
+static void set_inode(MemDisk *disk, const char *path, Inode *inode)
+{
+  g_hash_table_insert(disk->names, g_strdup(path), inode);
+  g_hash_table_insert(disk->synced, g_strdup(path), inode_ref(inode));
+}
+
 void mem_disk_set(MemDisk *disk, const char *path, const void *bytes, gsize size)
 {
   Inode *inode = inode_new(FALSE);
   g_byte_array_append(inode->now, bytes, (guint)size);
   g_byte_array_append(inode->synced, bytes, (guint)size);
-  g_hash_table_insert(disk->names, g_strdup(path), inode);
-  g_hash_table_insert(disk->synced, g_strdup(path), inode_ref(inode));
+  set_inode(disk, path, inode);
+}
+
+void mem_disk_set_directory(MemDisk *disk, const char *path)
+{
+  set_inode(disk, path, inode_new(TRUE));
+}
+
+gboolean mem_disk_is_directory(MemDisk *disk, const char *path)
+{
+  const Inode *inode = g_hash_table_lookup(disk->names, path);
+  return inode != NULL && inode->directory;
+}
+
+static int compare_names(gconstpointer a, gconstpointer b)
+{
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+GPtrArray *mem_disk_names(MemDisk *disk)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+  GHashTableIter iter;
+  gpointer name;
+  g_hash_table_iter_init(&iter, disk->names);
+  while (g_hash_table_iter_next(&iter, &name, NULL))
+    g_ptr_array_add(names, g_strdup(name));
+  g_ptr_array_sort(names, compare_names);
+  return names;
+}
+
+guint64 mem_disk_bytes(MemDisk *disk)
+{
+  g_mutex_lock(&disk->lock);
+  guint64 bytes = bytes_in_use(disk);
+  g_mutex_unlock(&disk->lock);
+  return bytes;
 }

@@ -62,3 +62,9 @@ guint mem_disk_open_files(MemDisk *disk);
 gboolean mem_disk_exists(MemDisk *disk, const char *path);
 GByteArray *mem_disk_get(MemDisk *disk, const char *path);
 void mem_disk_set(MemDisk *disk, const char *path, const void *bytes, gsize size);
+void mem_disk_set_directory(MemDisk *disk, const char *path);
+gboolean mem_disk_is_directory(MemDisk *disk, const char *path);
+/* All paths, sorted. */
+GPtrArray *mem_disk_names(MemDisk *disk);
+/* Bytes of all files. */
+guint64 mem_disk_bytes(MemDisk *disk);

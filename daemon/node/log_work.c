@@ -1,0 +1,55 @@
+#include "node/log_work.h"
+
+#include "store/store.h"
+
+EntryRun *log_work_encode(LogId log, const GPtrArray *writes)
+{
+  guint32 seed = record_seed(log);
+  gsize size = 0;
+  for (guint i = 0; i < writes->len; i++)
+    size += ((GroupWrite *)writes->pdata[i])->size + RECORD_OVERHEAD_SIZE;
+  guint8 *bytes = g_malloc(size);
+  gpointer *decoded = g_new(gpointer, writes->len);
+  gsize at = 0;
+  for (guint i = 0; i < writes->len; i++) {
+    GroupWrite *write = writes->pdata[i];
+    at += record_write(seed, write->index, write->hlc, write->data, write->size, bytes + at);
+    decoded[i] = write->decoded;
+  }
+  guint64 first_index = ((GroupWrite *)writes->pdata[0])->index;
+  EntryRun *run = entry_run_new(log, first_index, writes->len, bytes, size, bytes, g_free);
+  entry_run_set_decoded(run, decoded, (GDestroyNotify)store_decoded_free);
+  return run;
+}
+
+gboolean log_work_append(Wal *own, EntryRun *run, gboolean sync, GError **error)
+{
+  return wal_append(own, run, 0, error) && (!sync || wal_sync(own, error));
+}
+
+gboolean log_work_mirror(LogSet *logs, const MirrorWork *work, guint *out_written, GError **error)
+{
+  *out_written = 0;
+  Wal *wal = log_set_get(logs, work->log, error);
+  if (wal == NULL)
+    return FALSE;
+  if (work->reset && !wal_reset(wal, error))
+    return FALSE;
+  for (guint i = 0; i < work->runs->len; i++) {
+    if (!wal_append(wal, work->runs->pdata[i], 0, error))
+      return FALSE;
+    *out_written = i + 1;
+  }
+  return !work->sync || wal_sync(wal, error);
+}
+
+Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guint64 durable,
+                                guint64 now_us, GError **error)
+{
+  if (wal_last_index(own) > durable && !wal_cut(own, durable + 1, error))
+    return NULL;
+  if (!identity_begin_incarnation(identity, now_us, error))
+    return NULL;
+  LogId log = {identity->node_id, identity->incarnation};
+  return log_set_get(logs, log, error);
+}

@@ -1,0 +1,25 @@
+/*
+ * What the log thread does to the disk for one GroupWork, without the thread: so that the simulator
+ * runs the same. Not thread-safe: whoever calls this is the one writer of all the WALs.
+ */
+#pragma once
+
+#include "engine/group.h"
+#include "node/identity.h"
+#include "node/log_set.h"
+
+/* Encodes stamped writes as one run of `log` that carries their decoded forms. Transfer full. */
+EntryRun *log_work_encode(LogId log, const GPtrArray *writes);
+
+/* Appends to the own log and syncs it, if asked to. */
+gboolean log_work_append(Wal *own, EntryRun *run, gboolean sync, GError **error);
+
+/* *out_written: how many of the runs are in the WAL, also on failure. */
+gboolean log_work_mirror(LogSet *logs, const MirrorWork *work, guint *out_written, GError **error);
+
+/*
+ * The own log lost its end: cuts off what is behind `durable`, which no peer may ever see, begins
+ * an incarnation and makes its log. NULL with an error: nothing may be written any more.
+ */
+Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guint64 durable,
+                                guint64 now_us, GError **error);

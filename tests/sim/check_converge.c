@@ -1,0 +1,98 @@
+/* P3 and P6: what any survivor has reaches all, and then all hold the same data. */
+#include "sim/check.h"
+
+#include <string.h>
+
+/* Whether anybody could still give the node the next entry of a log. */
+static gboolean can_be_had(const SimNode *node, LogId log)
+{
+  Wal *own = log_set_find(node->logs, log);
+  guint64 next = (own != NULL ? wal_last_index(own) : 0) + 1;
+  for (guint i = 1; i <= node->sim->config.nodes; i++) {
+    const SimNode *other = &node->sim->nodes[i];
+    Wal *wal = node_is_up(other) ? log_set_find(other->logs, log) : NULL;
+    if (wal != NULL && wal_first_index(wal) <= next && wal_last_index(wal) >= next)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+gboolean check_is_level(const SimNode *node, LogId log, guint64 most)
+{
+  guint64 applied = node_applied(node, log);
+  if (applied == most && (most == 0 || node_kept(node, log) >= most))
+    return TRUE;
+  /* A disk that was damaged may have kept more in its store than it can hand on, and may lack what
+   * all others have deleted since it had told that it has it. */
+  return node->damaged && (applied > most || !can_be_had(node, log));
+}
+
+typedef struct Applied {
+  guint64 order;
+  LogId log;
+  guint64 index;
+} Applied;
+
+static int compare_order(gconstpointer a, gconstpointer b)
+{
+  const Applied *x = a, *y = b;
+  return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* The node's entries, in the order in which it applied them. */
+static GArray *history(const SimNode *node)
+{
+  GArray *all = g_array_new(FALSE, FALSE, sizeof(Applied));
+  for (guint i = 0; i < node->stored->len; i++) {
+    const StoredLog *stored = node->stored->pdata[i];
+    for (guint k = 0; k < stored->entries->len; k++) {
+      Applied one = {g_array_index(stored->entries, StoredEntry, k).order, stored->log, k + 1};
+      g_array_append_val(all, one);
+    }
+  }
+  g_array_sort(all, compare_order);
+  return all;
+}
+
+static StateDigest digest_of(SimNode *node)
+{
+  StoreOptions options = {.partition_interval = 1000};
+  g_autoptr(Store) store = store_mem_new(&options);
+  g_autoptr(GArray) all = history(node);
+  for (guint i = 0; i < all->len; i++) {
+    const Applied *one = &g_array_index(all, Applied, i);
+    const TrueEntry *entry = truth_entry(node->sim->truth, one->log, one->index);
+    gsize size;
+    const guint8 *data = g_bytes_get_data(entry->data, &size);
+    g_autoptr(Decoded) decoded = store_decode(data, size, 1000, NULL);
+    StoreEntry applied = {one->log, one->index, entry->hlc, decoded};
+    store_apply(store, &applied, 1, NULL);
+  }
+  StateDigest digest;
+  g_autoptr(GArray) progress = NULL;
+  store_digest(store, &(DigestScope){G_MAXUINT64}, &digest, &progress, NULL);
+  return digest;
+}
+
+void check_converged(Sim *sim)
+{
+  StateDigest first = {0};
+  guint compared = 0;
+  for (guint i = 1; i <= sim->config.nodes; i++) {
+    if (!node_is_up(&sim->nodes[i]) || sim->nodes[i].damaged)
+      continue;
+    StateDigest digest = digest_of(&sim->nodes[i]);
+    if (compared++ == 0)
+      first = digest;
+    if (memcmp(&digest, &first, sizeof digest) != 0)
+      sim_fail(sim, "P3", "node %u has other data than the nodes before it", i);
+  }
+}
+
+void check_horizon(SimNode *node, guint64 horizon)
+{
+  if (horizon < node->horizon)
+    sim_fail(node->sim, "P3", "the horizon of node %u goes back", node->id);
+  if (!node->sim->media_damage)
+    node->horizon = horizon;
+}

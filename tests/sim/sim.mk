@@ -1,0 +1,23 @@
+# The deterministic simulator: see tests/sim/README.md.
+#
+#   make sim SEEDS=300 FIRST=1     these seeds, and those of tests/sim/seeds.txt before
+#   make soak MINUTES=60           until the time is over
+
+SEEDS ?= 300
+FIRST ?= 1
+MINUTES ?= 600
+
+SIM := $(B)/tests/sim/sim
+SIM_OBJECTS := $(patsubst tests/%.c,$(B)/tests/%.o,$(sort $(wildcard tests/sim/*.c)) tests/unit/wal/mem_io.c)
+
+.PHONY: sim soak
+
+$(SIM): $(SIM_OBJECTS) $(ARCHIVES) $(B)/libgen.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(SIM_OBJECTS) $(LINK_ARCHIVES) $(CHECK_LIBS) $(LIBS)
+
+sim: $(SIM)
+	$(Q)$(SIM) --list tests/sim/seeds.txt --first $(FIRST) --seeds $(SEEDS)
+
+soak: $(SIM)
+	$(Q)$(SIM) --first $$(date +%s)000 --seeds 1000 --minutes $(MINUTES)
