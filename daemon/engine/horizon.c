@@ -31,11 +31,21 @@ void group_on_clock_bound(Group *group, guint64 hlc, gboolean ok)
     group->clock_bound = MAX(group->clock_bound, hlc);
 }
 
+/*
+ * The clock at or below which nothing is stamped any more. What a failed commit stamped may be on
+ * the disk all the same, and come back with the next start.
+ */
+static guint64 settled_clock(const Group *group)
+{
+  gboolean unsettled = group->committing || group->own->state == LOG_READ_ONLY;
+  return unsettled ? group->clock_at_commit : group->clock;
+}
+
 guint64 horizon_promise(Group *group)
 {
   if (!group->committing && !group->clock_wrong)
     group->clock = MAX(group->clock, hlc_from_ms(group->wall_ms));
-  guint64 promise = group->committing ? group->clock_at_commit : group->clock;
+  guint64 promise = settled_clock(group);
   keep_clock(group, promise);
   /* Only what a restart is sure to remember can be promised. */
   return MIN(promise, MAX(group->clock_bound, group->own->last_hlc));
@@ -89,10 +99,8 @@ static gboolean is_complete(const Group *group, const Log *log)
 
 static guint64 allowed_by(const Group *group, const Log *log)
 {
-  if (log == group->own) {
-    guint64 clock = group->committing ? group->clock_at_commit : group->clock;
-    return log->applied == log->durable ? clock : log->applied_hlc;
-  }
+  if (log == group->own)
+    return log->applied == log->durable ? settled_clock(group) : log->applied_hlc;
   const Peer *peer = group_find_peer(group, log->id.origin);
   if (peer != NULL && !peer->forgotten && log_id_equal(peer->promise_log, log->id))
     return log->applied >= peer->promise_index ? MAX(log->applied_hlc, peer->promise_hlc)
