@@ -38,10 +38,20 @@ static void advance_clock(Group *group)
     group->clock = MAX(group->clock, hlc_from_ms(group->wall_ms));
 }
 
+/*
+ * The clock at or below which nothing is stamped any more. What a failed commit stamped may be on
+ * the disk all the same, and come back with the next start.
+ */
+static guint64 settled_clock(const Group *group)
+{
+  gboolean unsettled = group->committing || group->own->state == LOG_READ_ONLY;
+  return unsettled ? group->clock_at_commit : group->clock;
+}
+
 guint64 horizon_promise(Group *group)
 {
   advance_clock(group);
-  guint64 promise = group->committing ? group->clock_at_commit : group->clock;
+  guint64 promise = settled_clock(group);
   keep_clock(group, promise);
   /* Only what a restart is sure to remember can be promised. */
   return MIN(promise, MAX(group->clock_bound, group->own->last_hlc));
@@ -95,10 +105,8 @@ static gboolean is_complete(const Group *group, const Log *log)
 
 static guint64 allowed_by(const Group *group, const Log *log)
 {
-  if (log == group->own) {
-    guint64 clock = group->committing ? group->clock_at_commit : group->clock;
-    return log->applied == log->durable ? clock : log->applied_hlc;
-  }
+  if (log == group->own)
+    return log->applied == log->durable ? settled_clock(group) : log->applied_hlc;
   if (!membership_has(group->options.membership, log->id.origin))
     return G_MAXUINT64; /* nothing of it is taken any more */
   const Peer *peer = group_find_peer(group, log->id.origin);

@@ -176,7 +176,8 @@ static gboolean save(Identity *identity, GError **error)
   if (identity->forgotten->len > 0)
     g_key_file_set_integer_list(file, GROUP, "forgotten", (gint *)(void *)identity->forgotten->data,
                                 identity->forgotten->len);
-  g_key_file_set_uint64(file, GROUP, "inode", identity->inode);
+  /* That it was copied is known until an incarnation began because of it. */
+  g_key_file_set_uint64(file, GROUP, "inode", identity->copied ? 0 : identity->inode);
   g_key_file_set_uint64(file, GROUP, "sequence", identity->sequence + 1);
   gsize size;
   g_autofree char *state = g_key_file_to_data(file, &size, NULL);
@@ -286,12 +287,13 @@ gboolean identity_begin_incarnation(Identity *identity, guint64 now_us, GError *
   if (before >= G_MAXINT64)
     return fail(error, SYNCLOG_CORRUPT, "%s/" FILE_NAME ": no incarnation can follow the last one",
                 identity->directory);
+  gboolean copied = identity->copied;
   identity->incarnation = MAX(before + 1, now_us);
-  if (save(identity, error)) {
-    identity->copied = FALSE;
+  identity->copied = FALSE;
+  if (save(identity, error))
     return TRUE;
-  }
   identity->incarnation = before;
+  identity->copied = copied;
   return FALSE;
 }
 

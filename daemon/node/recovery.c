@@ -116,10 +116,60 @@ static guint64 first_unreadable(Wal *wal, guint64 end)
   return end;
 }
 
-/* Cuts a damaged log at `index`, or before: only the end of a log is looked at when it is opened,
- * so there may be damage in front of the one that was found. */
-static gboolean cut_damaged(Wal *wal, guint64 index, GError **error)
+/* What the recovery of one log needs to know. */
+typedef struct Recovery {
+  Identity *identity;
+  Store *store;
+  guint64 partition_interval, now_us, limit_hlc;
+  const GArray *found;    /* FoundLog */
+  const GArray *progress; /* StoreProgress */
+  LogId own;              /* the log that was written last */
+  gboolean begun;         /* a later one is to be written from now on */
+} Recovery;
+
+static gboolean is_known(const Recovery *recovery, LogId id)
 {
+  for (guint i = 0; i < recovery->found->len; i++)
+    if (log_id_equal(g_array_index(recovery->found, FoundLog, i).log, id))
+      return TRUE;
+  for (guint i = 0; i < recovery->progress->len; i++)
+    if (log_id_equal(g_array_index(recovery->progress, StoreProgress, i).log, id))
+      return TRUE;
+  return FALSE;
+}
+
+/* A log of this node's own id may have been given back by peers that was written in another life,
+ * with a wrong clock: its incarnation is not begun a second time (P4). */
+static guint64 unused_incarnation(const Recovery *recovery)
+{
+  const Identity *identity = recovery->identity;
+  LogId unused = {identity->node_id, MAX(identity->incarnation + 1, recovery->now_us)};
+  while (is_known(recovery, unused))
+    unused.incarnation++;
+  return unused.incarnation;
+}
+
+static gboolean begin_incarnation(Recovery *recovery, const char *why, GError **error)
+{
+  if (recovery->begun)
+    return TRUE;
+  if (why != NULL)
+    g_warning("a new incarnation begins: %s", why);
+  recovery->begun =
+      identity_begin_incarnation(recovery->identity, unused_incarnation(recovery), error);
+  return recovery->begun;
+}
+
+/*
+ * Cuts a damaged log at `index`, or before: only the end of a log is looked at when it is opened,
+ * so there may be damage in front of the one that was found. A log that was cut looks sound. So the
+ * own one is given up before: should this start fail, the next one must not write on in it (P4).
+ */
+static gboolean cut_damaged(Recovery *recovery, Wal *wal, guint64 index, GError **error)
+{
+  if (log_id_equal(wal_log(wal), recovery->own) &&
+      !begin_incarnation(recovery, "the own log was found damaged", error))
+    return FALSE;
   g_autoptr(GError) local = NULL;
   if (wal_cut(wal, index, &local))
     return TRUE;
@@ -132,18 +182,16 @@ static gboolean cut_damaged(Wal *wal, guint64 index, GError **error)
   return FALSE;
 }
 
-/* Brings one log and the store together. *out_damaged: entries of the log were lost here. */
-static gboolean recover_log(const FoundLog *found, Store *store, guint64 partition_interval,
-                            guint64 limit_hlc, GroupLog *log, gboolean *out_damaged, GError **error)
+/* Brings one log and the store together. */
+static gboolean recover_log(Recovery *recovery, const FoundLog *found, GroupLog *log,
+                            GError **error)
 {
   Wal *wal = found->wal;
   if (found->recovery.verdict != WAL_CLEAN)
     g_warning("%s", found->recovery.message);
-  if (found->recovery.verdict == WAL_CORRUPT) {
-    *out_damaged = TRUE;
-    if (!cut_damaged(wal, found->recovery.bad_index, error))
-      return FALSE;
-  }
+  if (found->recovery.verdict == WAL_CORRUPT &&
+      !cut_damaged(recovery, wal, found->recovery.bad_index, error))
+    return FALSE;
   char name[LOG_ID_TEXT_SIZE];
   log_id_format(log->log, name);
   gboolean empty = wal_first_index(wal) > wal_last_index(wal);
@@ -157,23 +205,25 @@ static gboolean recover_log(const FoundLog *found, Store *store, guint64 partiti
     g_message("log %s: applying entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, name,
               log->applied + 1, wal_last_index(wal));
     g_autoptr(GError) local = NULL;
-    if (!recovery_replay(wal, store, partition_interval, log->applied + 1, G_MAXUINT64, limit_hlc,
-                         &log->applied, &log->applied_hlc, &local)) {
+    guint64 limit =
+        log->log.origin == recovery->identity->node_id ? G_MAXUINT64 : recovery->limit_hlc;
+    if (!recovery_replay(wal, recovery->store, recovery->partition_interval, log->applied + 1,
+                         G_MAXUINT64, limit, &log->applied, &log->applied_hlc, &local)) {
       if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT)) {
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
       }
       g_critical("log %s: %s", name, local->message);
-      *out_damaged = TRUE;
-      if (!cut_damaged(wal, log->applied + 1, error))
+      if (!cut_damaged(recovery, wal, log->applied + 1, error))
         return FALSE;
     }
   }
   log->last = empty ? MAX(log->applied, wal_last_index(wal)) : wal_last_index(wal);
   log->last_hlc = MAX(wal_last_hlc(wal), log->applied_hlc);
   log->first_available = empty ? log->last + 1 : wal_first_index(wal);
-  if (wal_last_index(wal) < log->applied)
-    *out_damaged = TRUE; /* the WAL is shorter than what the store has of it */
+  if (wal_last_index(wal) < log->applied && log_id_equal(log->log, recovery->own))
+    return begin_incarnation(recovery, "the own log is shorter than what the store has of it",
+                             error);
   return TRUE;
 }
 
@@ -198,45 +248,19 @@ static void add_store_only(GArray *progress, GArray *logs)
   }
 }
 
-/* Whether the node can't prove that it holds its whole last log. */
-static gboolean needs_incarnation(const Identity *identity, const GArray *found,
-                                  gboolean own_damaged, const char **out_why)
+/* Why the node can't prove that it holds its whole last log, damage apart; NULL when it can. */
+static const char *doubt(const Identity *identity, const GArray *found)
 {
-  *out_why = NULL;
-  if (identity->incarnation == 0)
-    return TRUE;
-  if (own_damaged)
-    *out_why = "the own log was found damaged";
-  else if (identity->copied)
-    *out_why = "the data directory is a copy, and what was written after it was made is unknown";
-  else if (!identity->clean)
-    *out_why = "the last stop was not clean and not every write was synced";
-  gboolean present = FALSE;
+  if (identity->copied)
+    return "the data directory is a copy, and what was written after it was made is unknown";
+  if (!identity->clean)
+    return "the last stop was not clean and not every write was synced";
   for (guint i = 0; i < found->len; i++) {
     LogId log = g_array_index(found, FoundLog, i).log;
-    present |= log.origin == identity->node_id && log.incarnation == identity->incarnation;
+    if (log.origin == identity->node_id && log.incarnation == identity->incarnation)
+      return NULL;
   }
-  if (*out_why == NULL && !present)
-    *out_why = "the own log is missing";
-  return *out_why != NULL;
-}
-
-static gboolean is_known(const GArray *logs, LogId id)
-{
-  for (guint i = 0; i < logs->len; i++)
-    if (log_id_equal(g_array_index(logs, GroupLog, i).log, id))
-      return TRUE;
-  return FALSE;
-}
-
-/* A log of this node's own id may have been given back by peers that was written in another life,
- * with a wrong clock: its incarnation is not begun a second time (P4). */
-static guint64 unused_incarnation(const Identity *identity, const GArray *logs, guint64 now_us)
-{
-  LogId unused = {identity->node_id, MAX(identity->incarnation + 1, now_us)};
-  while (is_known(logs, unused))
-    unused.incarnation++;
-  return unused.incarnation;
+  return "the own log is missing";
 }
 
 gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 partition_interval,
@@ -246,10 +270,20 @@ gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 pa
   g_autoptr(GArray) progress = store_progress(store, TRUE, error);
   if (progress == NULL)
     return FALSE;
+  const GArray *found = log_set_found(logs);
+  Recovery recovery = {.identity = identity,
+                       .found = found,
+                       .progress = progress,
+                       .store = store,
+                       .partition_interval = partition_interval,
+                       .now_us = now_us,
+                       .limit_hlc = limit_hlc,
+                       .own = {identity->node_id, identity->incarnation}};
+  const char *why = identity->incarnation != 0 ? doubt(identity, found) : NULL;
+  if ((identity->incarnation == 0 || why != NULL) && !begin_incarnation(&recovery, why, error))
+    return FALSE;
   g_autoptr(GArray) result = g_array_new(FALSE, TRUE, sizeof(GroupLog));
   g_array_set_clear_func(result, group_log_clear);
-  gboolean own_damaged = FALSE;
-  const GArray *found = log_set_found(logs);
   for (guint i = 0; i < found->len; i++) {
     const FoundLog *one = &g_array_index(found, FoundLog, i);
     const StoreProgress *p = find_progress(progress, one->log);
@@ -257,23 +291,12 @@ gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 pa
                     .applied = p != NULL ? p->applied : 0,
                     .applied_hlc = p != NULL ? p->hlc : 0,
                     .store_durable = p != NULL ? p->applied : 0};
-    gboolean damaged = FALSE;
-    guint64 limit = one->log.origin == identity->node_id ? G_MAXUINT64 : limit_hlc;
-    if (!recover_log(one, store, partition_interval, limit, &log, &damaged, error))
-      return FALSE;
+    gboolean recovered = recover_log(&recovery, one, &log, error);
     g_array_append_val(result, log);
-    if (damaged && one->log.origin == identity->node_id &&
-        one->log.incarnation == identity->incarnation)
-      own_damaged = TRUE;
+    if (!recovered)
+      return FALSE;
   }
   add_store_only(progress, result);
-  const char *why;
-  if (needs_incarnation(identity, found, own_damaged, &why)) {
-    if (why != NULL)
-      g_warning("a new incarnation begins: %s", why);
-    if (!identity_begin_incarnation(identity, unused_incarnation(identity, result, now_us), error))
-      return FALSE;
-  }
   *out_own = (LogId){identity->node_id, identity->incarnation};
   if (log_set_get(logs, *out_own, error) == NULL)
     return FALSE;

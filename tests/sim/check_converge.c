@@ -54,11 +54,12 @@ static GArray *history(const SimNode *node)
   return all;
 }
 
-static StateDigest digest_of(SimNode *node)
+static StateDigest digest_of(SimNode *node, guint *out_entries)
 {
   StoreOptions options = {.partition_interval = 1000};
   g_autoptr(Store) store = store_mem_new(&options);
   g_autoptr(GArray) all = history(node);
+  *out_entries = all->len;
   for (guint i = 0; i < all->len; i++) {
     const Applied *one = &g_array_index(all, Applied, i);
     const TrueEntry *entry = truth_entry(node->sim->truth, one->log, one->index);
@@ -77,13 +78,17 @@ static StateDigest digest_of(SimNode *node)
 void check_converged(Sim *sim)
 {
   StateDigest first = {0};
-  guint compared = 0;
+  guint compared = 0, first_entries = 0, entries;
   for (guint i = 1; i <= sim->config.nodes; i++) {
     if (!node_is_up(&sim->nodes[i]) || sim->nodes[i].damaged)
       continue;
-    StateDigest digest = digest_of(&sim->nodes[i]);
-    if (compared++ == 0)
+    StateDigest digest = digest_of(&sim->nodes[i], &entries);
+    if (compared++ == 0) {
       first = digest;
+      first_entries = entries;
+    }
+    if (sim->media_damage && entries != first_entries)
+      continue; /* something is out of reach, see sim.c */
     if (memcmp(&digest, &first, sizeof digest) != 0)
       sim_fail(sim, "P3", "node %u has other data than the nodes before it", i);
   }
