@@ -260,7 +260,8 @@ static gboolean log_is_equal(Sim *sim, LogId log)
   for (guint i = 1; i <= sim->config.nodes; i++)
     if (node_is_up(&sim->nodes[i])) {
       Wal *wal = log_set_find(sim->nodes[i].logs, log);
-      if (!sim->nodes[i].damaged) /* else its store may have what it can't hand on */
+      /* Else its store may have what it can't hand on. */
+      if (!sim->nodes[i].damaged && !sim->nodes[i].store_ahead)
         most = MAX(most, node_applied(&sim->nodes[i], log));
       most = wal != NULL ? MAX(most, readable(&sim->nodes[i], wal)) : most;
     }

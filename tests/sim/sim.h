@@ -149,9 +149,10 @@ struct SimNode {
   gint64 wall_offset_ms;
   gint64 disk_us, apply_us;
   guint64 life;
-  gboolean gone;    /* for good */
-  gboolean damaged; /* its disk was damaged once, or replaced */
-  gboolean dying;   /* nothing gets out of the process any more */
+  gboolean gone;        /* for good */
+  gboolean damaged;     /* its disk was damaged once, or replaced */
+  gboolean store_ahead; /* its store persisted what a log that failed to sync may lack */
+  gboolean dying;       /* nothing gets out of the process any more */
   gboolean restart_planned;
   guint64 horizon;       /* as told last in this life */
   guint64 applied_count; /* in all lives */
