@@ -249,10 +249,8 @@ Identity *identity_open(const char *directory, guint32 node_id, const char *clus
 {
   g_autoptr(Identity) identity =
       identity_new(wal_io_system(), directory, node_id, cluster_id, time_precision);
-  if (g_mkdir_with_parents(directory, 0750) != 0) {
-    fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", directory);
+  if (!wal_directory_create(identity->io, directory, error))
     return NULL;
-  }
   if (!lock_directory(identity, error) || !read_inode(identity, error) || !load(identity, error))
     return NULL;
   return g_steal_pointer(&identity);

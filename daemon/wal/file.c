@@ -88,6 +88,20 @@ gboolean wal_directory_sync(const WalIo *io, const char *directory, GError **err
   return TRUE;
 }
 
+/* As wal_directory_sync, but a directory that may not be opened is none that was written to. */
+static gboolean sync_if_ours(const WalIo *io, const char *directory, GError **error)
+{
+  int fd = io->open(io->ctx, directory, O_RDONLY | O_DIRECTORY, 0);
+  if (fd < 0 && (errno == EACCES || errno == EPERM))
+    return TRUE;
+  if (fd < 0)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "open %s", directory);
+  g_auto(WalFile) file = {io, fd};
+  if (io->fsync(io->ctx, file.fd) < 0)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", directory);
+  return TRUE;
+}
+
 gboolean wal_directory_create(const WalIo *io, const char *directory, GError **error)
 {
   g_autofree char *parent = g_path_get_dirname(directory);
@@ -97,8 +111,9 @@ gboolean wal_directory_create(const WalIo *io, const char *directory, GError **e
       return FALSE;
     result = io->mkdir(io->ctx, directory, 0750);
   }
+  /* A process before may have made it and been killed before its name was durable. */
   if (result < 0 && errno == EEXIST)
-    return TRUE;
+    return sync_if_ours(io, parent, error);
   if (result < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "mkdir %s", directory);
   return wal_directory_sync(io, parent, error);

@@ -44,7 +44,8 @@ gsize wal_file_write_zeros(const WalFile *file, gsize size, goffset offset);
 /* Makes the names in a directory durable. */
 gboolean wal_directory_sync(const WalIo *io, const char *directory, GError **error);
 
-/* Creates a directory and what is missing above it; what was created is durable. */
+/* Creates a directory and what is missing above it; its name is durable afterwards, also when it
+ * was there before. */
 gboolean wal_directory_create(const WalIo *io, const char *directory, GError **error);
 
 /* Copies a file durably: the copy has its name only when it is whole. `temp` is a path beside it.

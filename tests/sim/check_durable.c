@@ -74,8 +74,10 @@ void check_persisted(SimNode *node, const StoredLog *stored)
   Wal *wal = log_set_find(node->logs, stored->log);
   if (applied == stored->durable || (wal != NULL && wal_durable_index(wal) >= applied))
     return;
-  if (wal != NULL && wal_is_broken(wal))
+  if (wal != NULL && wal_is_broken(wal)) {
+    node->store_ahead = TRUE;
     return;
+  }
   sim_fail(node->sim, "P1", "the store of node %u persists %s up to %lu, its log is durable to %lu",
            node->id, sim_log_name(stored->log), (gulong)applied,
            wal != NULL ? (gulong)wal_durable_index(wal) : 0);
@@ -112,7 +114,9 @@ void check_acks_survived(Sim *sim)
 {
   for (guint i = 0; i < sim->acks->len; i++) {
     const SimAck *ack = &g_array_index(sim->acks, SimAck, i);
-    for (guint k = 1; k <= sim->config.nodes && !ack->excused; k++)
+    if (ack->excused || (sim->media_damage && sim_origin_is_stuck(sim, ack->token.log)))
+      continue;
+    for (guint k = 1; k <= sim->config.nodes; k++)
       if (node_is_up(&sim->nodes[k]) && !sim->nodes[k].damaged &&
           node_applied(&sim->nodes[k], ack->token.log) < ack->token.index)
         sim_fail(sim, "P1", "%s/%lu was acknowledged, and node %u has no more than %lu",

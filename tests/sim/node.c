@@ -545,8 +545,12 @@ static void look_at_log(SimNode *node, Wal *wal)
   guint64 index = wal_first_index(wal);
   for (;;) {
     g_autoptr(EntryRun) run = wal_read(wal, index, 1000, READ_ALL_BYTES, NULL);
-    if (run == NULL)
+    if (run == NULL && index >= wal_last_index(wal))
       return;
+    if (run == NULL) { /* a bad record: what is behind it counts too */
+      index++;
+      continue;
+    }
     if (wal_log(wal).origin == node->id)
       truth_tell(node, run);
     else

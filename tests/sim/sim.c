@@ -244,8 +244,7 @@ static guint64 readable(const SimNode *node, Wal *wal)
   }
 }
 
-/* Whether the origin of a log can't read what it holds of it: nobody else is asked for it then. */
-static gboolean origin_is_stuck(Sim *sim, LogId log)
+gboolean sim_origin_is_stuck(Sim *sim, LogId log)
 {
   const SimNode *origin = &sim->nodes[log.origin];
   Wal *wal = origin->damaged && node_is_up(origin) ? log_set_find(origin->logs, log) : NULL;
@@ -256,12 +255,13 @@ static gboolean origin_is_stuck(Sim *sim, LogId log)
 static gboolean log_is_equal(Sim *sim, LogId log)
 {
   guint64 most = 0;
-  if (origin_is_stuck(sim, log))
+  if (sim_origin_is_stuck(sim, log))
     return TRUE;
   for (guint i = 1; i <= sim->config.nodes; i++)
     if (node_is_up(&sim->nodes[i])) {
       Wal *wal = log_set_find(sim->nodes[i].logs, log);
-      if (!sim->nodes[i].damaged) /* else its store may have what it can't hand on */
+      /* Else its store may have what it can't hand on. */
+      if (!sim->nodes[i].damaged && !sim->nodes[i].store_ahead)
         most = MAX(most, node_applied(&sim->nodes[i], log));
       most = wal != NULL ? MAX(most, readable(&sim->nodes[i], wal)) : most;
     }

@@ -149,9 +149,10 @@ struct SimNode {
   gint64 wall_offset_ms;
   gint64 disk_us, apply_us;
   guint64 life;
-  gboolean gone;    /* for good */
-  gboolean damaged; /* its disk was damaged once, or replaced */
-  gboolean dying;   /* nothing gets out of the process any more */
+  gboolean gone;        /* for good */
+  gboolean damaged;     /* its disk was damaged once, or replaced */
+  gboolean store_ahead; /* its store persisted what a log that failed to sync may lack */
+  gboolean dying;       /* nothing gets out of the process any more */
   gboolean restart_planned;
   guint64 horizon;       /* as told last in this life */
   guint64 applied_count; /* in all lives */
@@ -210,6 +211,9 @@ void sim_run_for(Sim *sim, gint64 us);
 /* Until all running nodes hold and have applied the same; fails after limit_us. */
 void sim_run_until_equal(Sim *sim, gint64 limit_us);
 gboolean sim_is_equal(Sim *sim);
+/* Whether the origin of a log, whose disk was damaged, can't read what it holds of it: nobody else
+ * is asked for it then. */
+gboolean sim_origin_is_stuck(Sim *sim, LogId log);
 guint sim_random(Sim *sim, guint below);
 gboolean sim_percent(Sim *sim, guint chance);
 /* A random time with that mean, between a half and one and a half of it. */
