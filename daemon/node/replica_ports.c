@@ -1,4 +1,5 @@
 /* The engine's ports: each hands over to another thread and returns at once. */
+#include "base/logging.h"
 #include "node/replica_private.h"
 
 /* --- disk and store -----------------------------------------------------------------------------
@@ -124,7 +125,10 @@ static void keep_job(gpointer data)
   gboolean kept = job->clock_bound != 0
                       ? identity_set_clock_bound(replica->identity, job->clock_bound, &error)
                       : identity_forget(replica->identity, job->forgotten, &error);
-  if (!kept)
+  /* The clock is tried again with each heartbeat; once a minute is enough to say so. */
+  static LogLimit limit = {.interval_us = 60 * G_USEC_PER_SEC};
+  guint64 left_out;
+  if (!kept && log_limit_pass(&limit, clock_mono_us(replica->clock), &left_out))
     g_warning("%s", error->message);
   if (job->clock_bound != 0) {
     g_mutex_lock(&replica->mutex);
