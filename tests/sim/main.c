@@ -2,6 +2,7 @@
  * Runs seeds, each in the process of a child, so that one that fails, or aborts in an assertion of
  * the product, does not end the others.
  */
+#include "sim/golden.h"
 #include "sim/sim.h"
 
 #include <signal.h>
@@ -19,6 +20,8 @@ static gdouble option_minutes = 0;
 static gboolean option_trace = FALSE;
 static gboolean option_stop = FALSE;
 static char *option_list = NULL;
+static char *option_golden = NULL;
+static gboolean option_update = FALSE;
 
 static const GOptionEntry options[] = {
     {"seed", 0, 0, G_OPTION_ARG_INT64, &option_seed, "Run this one only", "N"},
@@ -28,6 +31,9 @@ static const GOptionEntry options[] = {
     {"minutes", 0, 0, G_OPTION_ARG_DOUBLE, &option_minutes, "Until so much time has passed", "M"},
     {"list", 0, 0, G_OPTION_ARG_FILENAME, &option_list, "The seeds of this file before", "FILE"},
     {"stop", 0, 0, G_OPTION_ARG_NONE, &option_stop, "Stop at the first that fails", NULL},
+    {"golden", 0, 0, G_OPTION_ARG_FILENAME, &option_golden, "Compare the stories of golden.c",
+     "DIR"},
+    {"update", 0, 0, G_OPTION_ARG_NONE, &option_update, "… or write them anew", NULL},
     G_OPTION_ENTRY_NULL};
 
 /* What the children leave behind. */
@@ -185,6 +191,8 @@ int main(int argc, char **argv)
   shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   g_assert(shared != MAP_FAILED);
   g_log_set_writer_func(drop_message, NULL, NULL);
+  if (option_golden != NULL)
+    return golden_run(option_golden, option_update) == 0 ? 0 : 1;
   if (option_seed >= 0) {
     run_seed((guint64)option_seed, option_trace ? stdout : NULL);
     return 0;

@@ -328,8 +328,10 @@ void port_send_sync(gpointer ctx, guint32 peer, guint64 cookie, SyncBatch *batch
             (gulong)batch->first_index, (gulong)batch->last_index,
             batch->from_wal ? " from the WAL" : "", batch->sync_now ? ", to be synced" : "");
   check_sent(node, peer, batch);
-  if (sim->lossy && sim_percent(sim, sim->config.duplicate_percent))
+  if (sim->lossy && sim_percent(sim, sim->config.duplicate_percent)) {
+    sim_trace(sim, "   … which is doubled on its way");
     send_request(node, peer, on_sync, 0, copy_batch(batch), (GDestroyNotify)sync_batch_free);
+  }
   send_request(node, peer, on_sync, cookie, batch, (GDestroyNotify)sync_batch_free);
 }
 
