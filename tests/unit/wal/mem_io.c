@@ -638,7 +638,7 @@ gboolean mem_disk_is_directory(MemDisk *disk, const char *path)
   return inode != NULL && inode->directory;
 }
 
-static int compare_names(gconstpointer a, gconstpointer b)
+static int compare_file_names(gconstpointer a, gconstpointer b)
 {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
@@ -651,7 +651,7 @@ GPtrArray *mem_disk_names(MemDisk *disk)
   g_hash_table_iter_init(&iter, disk->names);
   while (g_hash_table_iter_next(&iter, &name, NULL))
     g_ptr_array_add(names, g_strdup(name));
-  g_ptr_array_sort(names, compare_names);
+  g_ptr_array_sort(names, compare_file_names);
   return names;
 }
 
