@@ -153,7 +153,7 @@ static void after(Sim *sim, SimNode *node)
   if (!node_is_up(node))
     return;
   if (disk_is_stopped(node->disk)) {
-    node_crash(node, sim_percent(sim, 80) ? DIE_POWER : DIE_KILLED, sim->config.down_us);
+    node_crash(node, sim_percent(sim, 60) ? DIE_POWER : DIE_KILLED, sim->config.down_us);
     return;
   }
   check_bounds(node);
@@ -289,11 +289,12 @@ gboolean sim_is_equal(Sim *sim)
 
 void sim_run_until_equal(Sim *sim, gint64 limit_us)
 {
+  gboolean handed_on = sim->config.lost_node != 0 || sim->config.cut_for_good[0] != 0;
   gint64 until_us = sim->now_us + limit_us;
   while (!sim_is_equal(sim)) {
     if (sim->now_us >= until_us)
-      sim_fail(sim, "P3", "the nodes are not equal %.1f s after all links healed",
-               (double)limit_us / 1e6);
+      sim_fail(sim, handed_on ? "P6" : "P3",
+               "the nodes are not equal %.1f s after all links healed", (double)limit_us / 1e6);
     sim_run_for(sim, LOOK_EVERY_US);
   }
 }
