@@ -140,8 +140,8 @@ static void damage_disk(Sim *sim, FaultKind kind)
     return;
   node->damaged = sim->media_damage = TRUE;
   sim_trace(sim, "   disk of n%u %s", node->id, where != NULL ? where : "");
-  if (sim_percent(sim, 30)) /* and the start that finds it stops somewhere */
-    disk_stop_after(node->disk, sim_random(sim, 80));
+  if (sim_percent(sim, 50)) /* and the start that finds it stops somewhere */
+    disk_stop_after(node->disk, sim_random(sim, 30U << sim_random(sim, 4)));
   if (kind == FAULT_WIPE) {
     disk_wipe(node->disk);
     sim_store_wipe(node);

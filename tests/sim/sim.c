@@ -328,10 +328,12 @@ void sim_run(Sim *sim)
   faults_start(sim);
   sim_run_for(sim, config->duration_us);
   heal(sim);
+  check_survivors_hold(sim);
   sim->healed_us = sim->now_us;
   sim_run_until_equal(sim, SETTLE_LIMIT_US);
   check_healed(sim, sim->now_us - sim->healed_us);
   check_converged(sim);
+  check_handed_on(sim);
   check_acks_survived(sim);
 }
 
@@ -349,6 +351,7 @@ Sim *sim_new(const SimConfig *config, FILE *trace)
   sim->events = g_ptr_array_new();
   sim->truth = truth_new();
   sim->acks = g_array_new(FALSE, FALSE, sizeof(SimAck));
+  sim->held = g_array_new(FALSE, FALSE, sizeof(Claim));
   for (guint32 i = 1; i <= config->nodes; i++)
     node_init(sim, i);
   return sim;
@@ -362,6 +365,7 @@ void sim_free(Sim *sim)
     event_free(sim->events->pdata[i]);
   g_ptr_array_unref(sim->events);
   g_array_unref(sim->acks);
+  g_array_unref(sim->held);
   truth_free(sim->truth);
   g_rand_free(sim->rand);
   g_free(sim);
