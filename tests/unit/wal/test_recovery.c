@@ -127,6 +127,7 @@ START_TEST(test_directory_made_before_a_kill_is_made_durable)
     test_sync(wal);
     mem_disk_crash(disk, MEM_LOSE_ALL);
   }
+  ck_assert(mem_disk_exists(disk, TEST_DIR));
   g_autoptr(Wal) wal = test_open_as(disk, big_segment, WAL_CLEAN);
   test_check_log(wal, 1, 3, 100);
 }
