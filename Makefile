@@ -3,6 +3,7 @@
 #   make              the daemon and its tools, in build/plain/
 #   make check        everything that must pass before a commit lands
 #   make unit         unit tests only            make system   tests with real daemons
+#   make sim          clusters under simulated faults, SEEDS= of them; make soak MINUTES= for longer
 #   make lint         format, layers, imports, static analysis
 #   make fuzz         fuzzers, for FUZZ_SECONDS together
 #   make demo         three nodes on this machine, with this machine's metrics

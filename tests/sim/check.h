@@ -48,13 +48,21 @@ void check_held(SimNode *node, LogId log, guint64 index, const TrueEntry *known,
 /* The node's WAL begins at `first` now. */
 void check_trimmed(SimNode *node, LogId log, guint64 first);
 
-/* --- check_converge.c: P3 and P6 ----------------------------------------------------------------
+/* --- check_handover.c: P6, what any survivor holds reaches all ----------------------------------
+ */
+
+/* The faults are over, and who is lost for good is gone. */
+void check_survivors_hold(Sim *sim);
+/* At the end, all being equal. */
+void check_handed_on(Sim *sim);
+
+/* --- check_converge.c: P3 ----------------------------------------------------------------
  */
 
 /* Whether a running node has `most` of a log, which is what all together have, applied and durable.
  */
 gboolean check_is_level(const SimNode *node, LogId log, guint64 most);
-/* All being equal: what any survivor had reached all, and equal sets of entries give equal data. */
+/* All being equal: equal sets of entries give equal data. */
 void check_converged(Sim *sim);
 /* A node tells its horizon, and applies entries: none from below. */
 void check_horizon(SimNode *node, guint64 horizon);

@@ -39,6 +39,22 @@ static void check_dispatcher(SimNode *node)
   }
 }
 
+/* What was given to the store and is not applied: above the limit nothing is taken from clients,
+ * and peers are not answered, so at most what was on its way then comes in addition. */
+static void check_backlog(SimNode *node)
+{
+  const GroupOptions *options = &node->sim->config.group;
+  gsize batch = MAX(options->max_size_per_batch, LARGEST_RECORD);
+  gsize on_the_way = (gsize)2 * options->max_pending_batch * batch * node->group->logs->len;
+  gsize most = options->max_apply_backlog + options->max_commit_size + LARGEST_RECORD + on_the_way;
+  for (guint i = 0; i < node->group->logs->len; i++)
+    if (((const Log *)node->group->logs->pdata[i])->lagging)
+      return; /* fed from the WAL in pieces of a size of its own */
+  if (node->apply_bytes > most)
+    sim_fail(node->sim, "P7", "%zu bytes wait for the store of node %u, %zu are the most",
+             node->apply_bytes, node->id, most);
+}
+
 void check_bounds(SimNode *node)
 {
   Sim *sim = node->sim;
@@ -49,6 +65,7 @@ void check_bounds(SimNode *node)
   if (disk_open_files(node->disk) > files)
     sim_fail(sim, "P7", "node %u has %u files open, it has %u logs", node->id,
              disk_open_files(node->disk), node->group->logs->len);
+  check_backlog(node);
   check_follower(node);
   check_dispatcher(node);
 }

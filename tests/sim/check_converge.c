@@ -1,4 +1,4 @@
-/* P3 and P6: what any survivor has reaches all, and then all hold the same data. */
+/* P3: what one has reaches all, and then all hold the same data. */
 #include "sim/check.h"
 
 #include <string.h>

@@ -288,12 +288,20 @@ static gboolean is_of(const char *path, guint32 node)
   return log_id_parse(name, &log) && log.origin == node;
 }
 
+/* Segments only; of a node's own logs if it is given. */
+static void keep_segments(GPtrArray *names, guint32 node)
+{
+  for (guint i = names->len; i > 0; i--) {
+    const char *path = names->pdata[i - 1];
+    if (!g_str_has_suffix(path, ".wal") || (node != 0 && !is_of(path, node)))
+      g_ptr_array_remove_index(names, i - 1);
+  }
+}
+
 gboolean disk_flip(SimDisk *disk, guint32 node, GRand *rand, char **out_where)
 {
   g_autoptr(GPtrArray) names = mem_disk_names(disk->mem);
-  for (guint i = names->len; i > 0; i--)
-    if (!g_str_has_suffix(names->pdata[i - 1], ".wal"))
-      g_ptr_array_remove_index(names, i - 1);
+  keep_segments(names, g_rand_boolean(rand) ? node : 0);
   if (names->len == 0)
     return FALSE;
   const char *path = names->pdata[g_rand_int_range(rand, 0, (gint32)names->len)];

@@ -140,6 +140,8 @@ static void damage_disk(Sim *sim, FaultKind kind)
     return;
   node->damaged = sim->media_damage = TRUE;
   sim_trace(sim, "   disk of n%u %s", node->id, where != NULL ? where : "");
+  if (sim_percent(sim, 50)) /* and the start that finds it stops somewhere */
+    disk_stop_after(node->disk, sim_random(sim, 30U << sim_random(sim, 4)));
   if (kind == FAULT_WIPE) {
     disk_wipe(node->disk);
     sim_store_wipe(node);
@@ -250,6 +252,10 @@ void faults_start(Sim *sim)
 {
   if (sim->config.fault_every_us == 0)
     return;
+  /* What a node does for the first time deserves it most. */
+  if (sim->config.weight[FAULT_POWER_IO] > 0)
+    for (guint i = 1; i <= sim->config.nodes; i++)
+      disk_stop_after(sim->nodes[i].disk, sim_random(sim, 150));
   sim_add_event(sim, sim_around_us(sim, sim->config.fault_every_us), (Event){.run = on_fault});
   sim_add_event(sim, OPERATOR_US, (Event){.run = on_operator});
 }

@@ -153,7 +153,7 @@ static void after(Sim *sim, SimNode *node)
   if (!node_is_up(node))
     return;
   if (disk_is_stopped(node->disk)) {
-    node_crash(node, sim_percent(sim, 80) ? DIE_POWER : DIE_KILLED, sim->config.down_us);
+    node_crash(node, sim_percent(sim, 60) ? DIE_POWER : DIE_KILLED, sim->config.down_us);
     return;
   }
   check_bounds(node);
@@ -289,11 +289,12 @@ gboolean sim_is_equal(Sim *sim)
 
 void sim_run_until_equal(Sim *sim, gint64 limit_us)
 {
+  gboolean handed_on = sim->config.lost_node != 0 || sim->config.cut_for_good[0] != 0;
   gint64 until_us = sim->now_us + limit_us;
   while (!sim_is_equal(sim)) {
     if (sim->now_us >= until_us)
-      sim_fail(sim, "P3", "the nodes are not equal %.1f s after all links healed",
-               (double)limit_us / 1e6);
+      sim_fail(sim, handed_on ? "P6" : "P3",
+               "the nodes are not equal %.1f s after all links healed", (double)limit_us / 1e6);
     sim_run_for(sim, LOOK_EVERY_US);
   }
 }
@@ -327,10 +328,12 @@ void sim_run(Sim *sim)
   faults_start(sim);
   sim_run_for(sim, config->duration_us);
   heal(sim);
+  check_survivors_hold(sim);
   sim->healed_us = sim->now_us;
   sim_run_until_equal(sim, SETTLE_LIMIT_US);
   check_healed(sim, sim->now_us - sim->healed_us);
   check_converged(sim);
+  check_handed_on(sim);
   check_acks_survived(sim);
 }
 
@@ -348,6 +351,7 @@ Sim *sim_new(const SimConfig *config, FILE *trace)
   sim->events = g_ptr_array_new();
   sim->truth = truth_new();
   sim->acks = g_array_new(FALSE, FALSE, sizeof(SimAck));
+  sim->held = g_array_new(FALSE, FALSE, sizeof(Claim));
   for (guint32 i = 1; i <= config->nodes; i++)
     node_init(sim, i);
   return sim;
@@ -361,6 +365,7 @@ void sim_free(Sim *sim)
     event_free(sim->events->pdata[i]);
   g_ptr_array_unref(sim->events);
   g_array_unref(sim->acks);
+  g_array_unref(sim->held);
   truth_free(sim->truth);
   g_rand_free(sim->rand);
   g_free(sim);

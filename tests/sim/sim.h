@@ -188,14 +188,14 @@ struct Sim {
   guint64 steps;
   SimNode nodes[SIM_NODES_MAX + 1]; /* [0] unused */
   Truth *truth;
-  GArray *acks;                                       /* SimAck */
+  GArray *acks; /* SimAck */
+  GArray *held; /* Claim: what survivors had when the faults were over, see check_handover.c */
   gboolean cut[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* [from][to] */
   gint64 extra_delay_us[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
   gboolean lossy;
   gboolean calm;         /* no more faults, no more writes */
   gboolean media_damage; /* a disk was damaged or replaced in this run */
   FILE *trace;           /* NULL: none */
-  guint64 checks[16];    /* per checker: how often it had something to look at */
   guint64 faults[FAULT_KINDS];
   gint64 healed_us;
 };

@@ -54,9 +54,9 @@ static void choose_faults(SimConfig *config, GRand *rand)
   config->down_us = PICK(rand, 2000, 50000, 300000, 1000000);
   config->lose_percent = PICK(rand, 1, 5, 20);
   config->duplicate_percent = PICK(rand, 0, 5, 30);
-  if (percent(rand, 25)) {
+  if (percent(rand, 30)) {
     config->bad_disk = 1 + (guint)g_rand_int_range(rand, 0, (gint32)config->nodes);
-    config->weight[PICK(rand, FAULT_FLIP, FAULT_WIPE, FAULT_RESTORE)] = 3;
+    config->weight[PICK(rand, FAULT_FLIP, FAULT_FLIP, FAULT_WIPE, FAULT_RESTORE)] = 3;
   }
   if (config->weight[FAULT_WIPE] + config->weight[FAULT_RESTORE] > 0) {
     /* What all had is deleted, and can't be given back; and who lost all his memory can't know

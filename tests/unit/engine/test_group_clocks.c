@@ -191,6 +191,20 @@ START_TEST(a_closed_log_lets_the_horizon_go)
 }
 END_TEST
 
+/* What a failed commit stamped may be on the disk, and come back with the next start. */
+START_TEST(nothing_is_promised_above_a_commit_that_failed)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 12);
+  write_one(cluster, 1);
+  fake_node(cluster, 1)->disk_broken = TRUE;
+  FakeWrite *failed = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 60 * G_USEC_PER_SEC);
+  ck_assert_int_eq(failed->status, SYNCLOG_READ_ONLY);
+  for (guint node = 1; node <= 2; node++)
+    ck_assert_uint_lt(group_horizon(fake_node(cluster, node)->group), failed->write.hlc);
+}
+END_TEST
+
 /* --- members that are lost ----------------------------------------------------------------------
  */
 
@@ -270,6 +284,7 @@ int main(void)
                                 the_horizon_follows_the_clocks_of_idle_members,
                                 the_horizon_waits_for_a_member_that_is_away,
                                 a_closed_log_lets_the_horizon_go,
+                                nothing_is_promised_above_a_commit_that_failed,
                                 nothing_waits_for_a_lost_member,
                                 a_lost_member_may_not_come_back,
                                 a_member_that_is_there_can_not_be_declared_lost};

@@ -1,6 +1,7 @@
 /* One test per way that a log's directory can look when it is opened. */
 #include "unit/wal/helpers.h"
 #include "unit/wal/mem_io.c"
+#include "wal/file.h"
 
 #include "base/crc32c.h"
 #include "wal/format.h"
@@ -108,6 +109,27 @@ START_TEST(test_directory_is_made)
   g_autoptr(Wal) wal = test_open_as(disk, big_segment, WAL_CLEAN);
   mem_disk_crash(disk, MEM_LOSE_ALL);
   ck_assert(mem_disk_exists(disk, TEST_DIR));
+}
+END_TEST
+
+/* A process was killed between making the directory and making its name durable. */
+START_TEST(test_directory_made_before_a_kill_is_made_durable)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autofree char *parent = g_path_get_dirname(TEST_DIR);
+  const WalIo *io = mem_disk_io(disk);
+  ck_assert(wal_directory_create(io, parent, NULL));
+  ck_assert_int_eq(io->mkdir(io->ctx, TEST_DIR, 0750), 0);
+  mem_disk_crash(disk, MEM_LOSE_NOTHING);
+  {
+    g_autoptr(Wal) wal = test_open_as(disk, big_segment, WAL_CLEAN);
+    test_append(wal, 1, 3, 100);
+    test_sync(wal);
+    mem_disk_crash(disk, MEM_LOSE_ALL);
+  }
+  ck_assert(mem_disk_exists(disk, TEST_DIR));
+  g_autoptr(Wal) wal = test_open_as(disk, big_segment, WAL_CLEAN);
+  test_check_log(wal, 1, 3, 100);
 }
 END_TEST
 
@@ -558,6 +580,7 @@ int main(void)
   Suite *suite = suite_create("wal recovery");
   const TTest *tests[] = {
       test_directory_is_made,
+      test_directory_made_before_a_kill_is_made_durable,
       test_half_made_files,
       test_foreign_files,
       test_header_only,
