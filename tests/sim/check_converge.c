@@ -10,11 +10,17 @@ static gboolean can_be_had(const SimNode *node, LogId log)
   guint64 next = (own != NULL ? wal_last_index(own) : 0) + 1;
   for (guint i = 1; i <= node->sim->config.nodes; i++) {
     const SimNode *other = &node->sim->nodes[i];
-    Wal *wal = node_is_up(other) ? log_set_find(other->logs, log) : NULL;
+    gboolean there = node_is_up(other) && !node->sim->cut[i][node->id];
+    Wal *wal = there ? log_set_find(other->logs, log) : NULL;
     if (wal != NULL && wal_first_index(wal) <= next && wal_last_index(wal) >= next)
       return TRUE;
   }
   return FALSE;
+}
+
+gboolean check_is_out_of_reach(const SimNode *node, LogId log)
+{
+  return (node->damaged || node->sim->store_ahead) && !can_be_had(node, log);
 }
 
 gboolean check_is_level(const SimNode *node, LogId log, guint64 most)
@@ -24,8 +30,8 @@ gboolean check_is_level(const SimNode *node, LogId log, guint64 most)
     return TRUE;
   /* A disk that was damaged may have kept more in its store than it can hand on, and may lack what
    * all others have deleted since it had told that it has it. */
-  return (node->damaged && (applied > most || !can_be_had(node, log))) ||
-         (node->store_ahead && applied > most);
+  return ((node->damaged || node->store_ahead) && applied > most) ||
+         check_is_out_of_reach(node, log);
 }
 
 typedef struct Applied {
@@ -55,12 +61,18 @@ static GArray *history(const SimNode *node)
   return all;
 }
 
-static StateDigest digest_of(SimNode *node, guint *out_entries)
+/* *out_entries tells sets of entries apart. */
+static StateDigest digest_of(SimNode *node, guint64 *out_entries)
 {
   StoreOptions options = {.partition_interval = 1000};
   g_autoptr(Store) store = store_mem_new(&options);
   g_autoptr(GArray) all = history(node);
   *out_entries = all->len;
+  for (guint i = 0; i < node->stored->len; i++) {
+    const StoredLog *stored = node->stored->pdata[i];
+    guint64 where = stored->log.origin * G_GUINT64_CONSTANT(1000003) + stored->log.incarnation;
+    *out_entries += where * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15) * stored->entries->len;
+  }
   for (guint i = 0; i < all->len; i++) {
     const Applied *one = &g_array_index(all, Applied, i);
     const TrueEntry *entry = truth_entry(node->sim->truth, one->log, one->index);
@@ -79,18 +91,17 @@ static StateDigest digest_of(SimNode *node, guint *out_entries)
 void check_converged(Sim *sim)
 {
   StateDigest first = {0};
-  gboolean ahead = FALSE;
-  guint compared = 0, first_entries = 0, entries;
+  guint compared = 0;
+  guint64 first_entries = 0, entries;
   for (guint i = 1; i <= sim->config.nodes; i++) {
     if (!node_is_up(&sim->nodes[i]) || sim->nodes[i].damaged)
       continue;
-    ahead |= sim->nodes[i].store_ahead;
     StateDigest digest = digest_of(&sim->nodes[i], &entries);
     if (compared++ == 0) {
       first = digest;
       first_entries = entries;
     }
-    if ((sim->media_damage || ahead) && entries != first_entries)
+    if ((sim->media_damage || sim->store_ahead) && entries != first_entries)
       continue; /* something is out of reach, see sim.c */
     if (memcmp(&digest, &first, sizeof digest) != 0)
       sim_fail(sim, "P3", "node %u has other data than the nodes before it", i);

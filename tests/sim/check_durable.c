@@ -75,7 +75,7 @@ void check_persisted(SimNode *node, const StoredLog *stored)
   if (applied == stored->durable || (wal != NULL && wal_durable_index(wal) >= applied))
     return;
   if (wal != NULL && wal_is_broken(wal)) {
-    node->store_ahead = TRUE;
+    node->store_ahead = node->sim->store_ahead = TRUE;
     return;
   }
   sim_fail(node->sim, "P1", "the store of node %u persists %s up to %lu, its log is durable to %lu",
@@ -118,7 +118,8 @@ void check_acks_survived(Sim *sim)
       continue;
     for (guint k = 1; k <= sim->config.nodes; k++)
       if (node_is_up(&sim->nodes[k]) && !sim->nodes[k].damaged &&
-          node_applied(&sim->nodes[k], ack->token.log) < ack->token.index)
+          node_applied(&sim->nodes[k], ack->token.log) < ack->token.index &&
+          !check_is_out_of_reach(&sim->nodes[k], ack->token.log))
         sim_fail(sim, "P1", "%s/%lu was acknowledged, and node %u has no more than %lu",
                  sim_log_name(ack->token.log), (gulong)ack->token.index, k,
                  (gulong)node_applied(&sim->nodes[k], ack->token.log));

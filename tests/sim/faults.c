@@ -242,9 +242,12 @@ static void on_fault(Sim *sim, Event *event)
 static void on_operator(Sim *sim, Event *event)
 {
   (void)event;
-  SimNode *node = any_node(sim);
-  if (node_is_up(node) && node_needs_restart(node))
-    node_crash(node, DIE_KILLED, sim->config.down_us);
+  SimNode *chosen = any_node(sim);
+  for (guint i = 1; i <= sim->config.nodes; i++) {
+    SimNode *node = &sim->nodes[i];
+    if ((sim->calm || node == chosen) && node_is_up(node) && node_needs_restart(node))
+      node_crash(node, DIE_KILLED, sim->calm ? 1000 : sim->config.down_us);
+  }
   sim_add_event(sim, OPERATOR_US, (Event){.run = on_operator});
 }
 

@@ -545,6 +545,8 @@ static void look_at_log(SimNode *node, Wal *wal)
   guint64 index = wal_first_index(wal);
   for (;;) {
     g_autoptr(EntryRun) run = wal_read(wal, index, 1000, READ_ALL_BYTES, NULL);
+    if (run == NULL) /* a read that fails once */
+      run = wal_read(wal, index, 1000, READ_ALL_BYTES, NULL);
     if (run == NULL && index >= wal_last_index(wal))
       return;
     if (run == NULL) { /* a bad record: what is behind it counts too */

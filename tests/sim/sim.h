@@ -195,6 +195,7 @@ struct Sim {
   gboolean lossy;
   gboolean calm;         /* no more faults, no more writes */
   gboolean media_damage; /* a disk was damaged or replaced in this run */
+  gboolean store_ahead;  /* of some node, see SimNode */
   FILE *trace;           /* NULL: none */
   guint64 faults[FAULT_KINDS];
   gint64 healed_us;
