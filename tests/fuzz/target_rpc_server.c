@@ -299,6 +299,18 @@ static void on_digest(gpointer ctx, RpcCall *call, const ReadOptions *options)
   rpc_call_reply_digest(call, error, &digest, progress);
 }
 
+static void on_digest_parts(gpointer ctx, RpcCall *call, guint32 group, const DigestQuery *query)
+{
+  (void)ctx;
+  g_assert(group <= G_MAXINT32 && query->limit <= G_MAXINT32);
+  g_autoptr(GPtrArray) parts = g_ptr_array_new_with_free_func((GDestroyNotify)digest_part_free);
+  DigestPart *part = g_new(DigestPart, 1);
+  *part = (DigestPart){g_strdup(query->device != NULL ? query->device : "d"), query->from, {0}};
+  g_ptr_array_add(parts, part);
+  g_autoptr(GError) error = error_to_answer();
+  rpc_call_reply_digest_parts(call, error, parts, query->limit == 1);
+}
+
 static void on_config(gpointer ctx, RpcCall *call)
 {
   (void)ctx;
@@ -326,6 +338,7 @@ static const RpcHandlers handlers = {
     .info = on_info,
     .status = on_status,
     .digest = on_digest,
+    .digest_parts = on_digest_parts,
     .config = on_config,
     .forget = on_forget,
 };
