@@ -9,7 +9,7 @@ enum {
   APPLY_ENTRIES = 8192,            /* per store batch */
   FULL_DISK_RETRY_US = 500 * 1000, /* between tries while the disk is full */
   MAINTAIN_BYTES = 4 << 20,        /* of blocks per step of maintenance */
-  CONFLICT_BYTES = 1 << 20,        /* of blocks per step of looking for conflicts */
+  CONFLICT_BYTES = 256 << 10,      /* of blocks per step of looking for conflicts */
   PERSIST_WAIT_US = 5 * G_USEC_PER_SEC,
   SPARE_ROOM = 8 << 20, /* bytes of disk that persisting leaves free */
   /* With a full disk so many memtables are filled before applying waits. */
