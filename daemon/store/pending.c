@@ -48,6 +48,7 @@ struct Pending {
   GHashTable *old;    /* the same, not asked for lately */
   GQueue order;       /* Check, owned; those that are done are taken out at the head */
   GHashTable *lines;  /* Place (inside) → Line */
+  guint turns;        /* see pending_turns() */
   guint count;        /* checks that are not done */
   guint64 last_sequence;
 };
@@ -183,6 +184,7 @@ static Ranges *ranges_of(Pending *pending, guint32 device, gint64 partition)
     g_hash_table_unref(pending->old);
     pending->old = pending->young;
     pending->young = ranges_table();
+    pending->turns++;
   }
   ranges = g_hash_table_lookup(pending->old, &place);
   if (ranges != NULL) {
@@ -228,6 +230,11 @@ void pending_know_block(Pending *pending, guint32 device, gint64 partition, guin
                         gint64 min_time, gint64 max_time)
 {
   extend(ranges_of(pending, device, partition), origin, min_time, max_time);
+}
+
+guint pending_turns(const Pending *pending)
+{
+  return pending->turns;
 }
 
 void pending_know_partition(Pending *pending, guint32 device, gint64 partition)

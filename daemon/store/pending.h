@@ -85,6 +85,12 @@ const GQueue *pending_deletes(Pending *pending, guint32 device);
 /* Takes out a check that is the oldest of its partition (or of the device's deletes). */
 void pending_done(Pending *pending, Check *check);
 
+/*
+ * Counts up when ranges are forgotten. Those of one partition are kept at least until it has done
+ * so twice since they were used last.
+ */
+guint pending_turns(const Pending *pending);
+
 /* From now on the ranges of that partition are known: all of its blocks were given. */
 void pending_know_partition(Pending *pending, guint32 device, gint64 partition);
 void pending_know_block(Pending *pending, guint32 device, gint64 partition, guint32 origin,

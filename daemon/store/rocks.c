@@ -239,6 +239,7 @@ static void rocks_close(Store *parent)
 {
   RocksStore *store = rocks_of(parent);
   g_clear_pointer(&store->cleaning, rocks_cleaning_free);
+  g_clear_pointer(&store->look, rocks_look_free);
   if (store->db != NULL)
     rocksdb_close(store->db);
   rocksdb_options_destroy(store->db_options);

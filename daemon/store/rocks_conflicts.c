@@ -14,83 +14,10 @@ enum {
   STEP_FOUND_BYTES = 512 * 1024, /* of the journal, written by one step at most */
   STEP_CHECKS = 1024,            /* taken out by one step at most */
   STEP_COMPARISONS = 400 * 1000,
-  LIST_RECORDS = 20000, /* read for one page at most */
+  SCENE_BYTES = 64 << 20, /* of blocks that are compared with each other at most */
 };
 
 G_STATIC_ASSERT(STEP_FOUND_BYTES * 2 <= STORE_MIN_JOURNAL_SIZE);
-
-/* --- opening ------------------------------------------------------------------------------------
- */
-
-gboolean rocks_load_check(RocksStore *store, const guint8 *key, gsize key_size, const guint8 *value,
-                          gsize size)
-{
-  Check check;
-  return key_size == SEQUENCE_KEY_SIZE && check_decode(load_be64(key + 1), value, size, &check) &&
-         pending_load_check(store->checks, &check);
-}
-
-static gboolean read_counts(RocksStore *store, rocksdb_readoptions_t *options,
-                            ConflictCounts *out_counts, GError **error)
-{
-  static const char key[] = {KEY_META, KEY_META_CONFLICTS};
-  char *message = NULL;
-  size_t size;
-  char *found = rocksdb_get(store->db, options, key, sizeof key, &size, &message);
-  if (message != NULL)
-    return rocks_fail(error, message, "reading");
-  gboolean sound = found == NULL || counts_decode((const guint8 *)found, size, out_counts);
-  if (found == NULL)
-    *out_counts = (ConflictCounts){.first_sequence = 1};
-  rocksdb_free(found);
-  return sound || fail(error, SYNCLOG_CORRUPT, "%s: the record of conflicts is damaged",
-                       store->options.directory);
-}
-
-gboolean rocks_load_counts(RocksStore *store, GError **error)
-{
-  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
-  gboolean loaded = read_counts(store, options, &store->conflicts, error);
-  rocksdb_readoptions_destroy(options);
-  store->conflicts.pending = pending_count(store->checks);
-  return loaded;
-}
-
-/* --- writing ------------------------------------------------------------------------------------
- */
-
-static gsize put_check(rocksdb_writebatch_t *writes, const Check *check)
-{
-  guint8 key[SEQUENCE_KEY_SIZE], value[CHECK_RECORD_SIZE];
-  key_sequence(key, KEY_CHECK, check->sequence);
-  check_encode(check, value);
-  rocksdb_writebatch_put(writes, (const char *)key, sizeof key, (const char *)value, sizeof value);
-  return sizeof key + sizeof value;
-}
-
-gsize rocks_put_noted(rocksdb_writebatch_t *writes, const Noted *noted, guint32 device,
-                      guint32 origin)
-{
-  gsize bytes = 0;
-  if (noted->new_origin) {
-    guint8 key[WRITER_KEY_SIZE];
-    key_writer(key, device, origin);
-    rocksdb_writebatch_put(writes, (const char *)key, sizeof key, "", 0);
-    bytes += sizeof key;
-  }
-  if (noted->check != NULL)
-    bytes += put_check(writes, noted->check);
-  return bytes;
-}
-
-gsize rocks_put_counts(rocksdb_writebatch_t *writes, const ConflictCounts *counts)
-{
-  static const char key[] = {KEY_META, KEY_META_CONFLICTS};
-  guint8 value[COUNTS_RECORD_SIZE];
-  counts_encode(counts, value);
-  rocksdb_writebatch_put(writes, key, sizeof key, (const char *)value, sizeof value);
-  return sizeof key + sizeof value;
-}
 
 /* --- one step -----------------------------------------------------------------------------------
  */
@@ -200,80 +127,24 @@ static guint64 sequence_of(GHashTable *waiting, const Version *version)
 }
 
 /* The key of the block under the iterator. FALSE: none of that device and partition. */
-static gboolean block_here(const Step *step, guint32 device, gint64 partition,
+static gboolean block_here(rocksdb_iterator_t *iterator, guint32 device, gint64 partition,
                            const guint8 **out_key)
 {
-  if (!rocksdb_iter_valid(step->iterator))
+  if (!rocksdb_iter_valid(iterator))
     return FALSE;
   size_t size;
-  const guint8 *key = (const guint8 *)rocksdb_iter_key(step->iterator, &size);
+  const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
   guint8 prefix[BLOCK_PREFIX_SIZE];
   key_block_prefix(prefix, device, partition);
   *out_key = key;
   return size == BLOCK_KEY_SIZE && memcmp(key, prefix, sizeof prefix) == 0;
 }
 
-static void seek(Step *step, guint32 device, gint64 partition)
+static void seek(rocksdb_iterator_t *iterator, guint32 device, gint64 partition)
 {
   guint8 key[BLOCK_PREFIX_SIZE];
   key_block_prefix(key, device, partition);
-  rocksdb_iter_seek(step->iterator, (const char *)key, sizeof key);
-}
-
-/* The checks of a partition's blocks that can be looked at together: from the first one on, and
- * before the device's next delete. */
-typedef struct Group {
-  GPtrArray *checks; /* Check */
-  gint64 min_time, max_time;
-} Group;
-
-static Group choose_group(Step *step, const Check *first)
-{
-  Pending *pending = step->store->checks;
-  Group group = {g_ptr_array_new(), G_MAXINT64, G_MININT64};
-  const GQueue *deletes = pending_deletes(pending, first->device);
-  guint64 end = deletes != NULL ? ((Check *)deletes->head->data)->sequence : G_MAXUINT64;
-  const GQueue *blocks = pending_blocks(pending, first->device, first->partition);
-  for (const GList *link = blocks->head; link != NULL; link = link->next) {
-    Check *check = link->data;
-    if (check->sequence > end || group.checks->len + step->checks >= STEP_CHECKS)
-      break;
-    g_ptr_array_add(group.checks, check);
-    group.min_time = MIN(group.min_time, check->min_time);
-    group.max_time = MAX(group.max_time, check->max_time);
-  }
-  return group;
-}
-
-/* Reads the partition; on the way it learns who wrote when in it. */
-static gboolean load_scene(Step *step, const Check *first, const Group *group, Scene *scene,
-                           GError **error)
-{
-  Pending *pending = step->store->checks;
-  g_autoptr(GHashTable) waiting =
-      waiting_versions(pending_blocks(pending, first->device, first->partition));
-  const guint8 *key;
-  for (seek(step, first->device, first->partition);
-       block_here(step, first->device, first->partition, &key); rocksdb_iter_next(step->iterator)) {
-    Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
-    gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
-    gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
-    step->read += BLOCK_KEY_SIZE;
-    pending_know_block(pending, first->device, first->partition, version.origin, min_time,
-                       max_time);
-    if (max_time < group->min_time || min_time > group->max_time)
-      continue;
-    size_t size;
-    const guint8 *value = (const guint8 *)rocksdb_iter_value(step->iterator, &size);
-    if (!scene_add_block(scene, &version, min_time, max_time, sequence_of(waiting, &version), value,
-                         size, error))
-      return FALSE;
-  }
-  if (!rocks_iterator_ok(step->iterator, error))
-    return FALSE;
-  step->read += scene_bytes(scene);
-  pending_know_partition(pending, first->device, first->partition);
-  return TRUE;
+  rocksdb_iter_seek(iterator, (const char *)key, sizeof key);
 }
 
 /* The device's deletes that touch the range; NULL: none. By the applying thread, which alone
@@ -283,32 +154,164 @@ static GPtrArray *deletes_of(Step *step, guint32 device, gint64 start_time, gint
   return tombstones_of(step->store->tombstones, device, start_time, end_time);
 }
 
-static gboolean look_at_blocks(Step *step, Check *first, GError **error)
+/* --- blocks -------------------------------------------------------------------------------------
+ */
+
+/*
+ * The checks of a partition's blocks that are looked at together, over as many steps as it takes:
+ * from the oldest one on, and before the device's next delete. What is applied meanwhile is behind
+ * all of them and not in the view.
+ */
+struct Look {
+  guint32 device;
+  gint64 partition;
+  GPtrArray *checks;         /* Check */
+  guint next;                /* of `checks` */
+  gint64 min_time, max_time; /* of all of them */
+  RocksView view;
+  rocksdb_iterator_t *iterator; /* NULL: all is loaded */
+  guint turns;                  /* see pending_turns() */
+  GHashTable *waiting;          /* Version → Check; until all is loaded */
+  GPtrArray *deletes;           /* that the scene refers to; NULL: none */
+  Scene *scene;
+};
+
+static void end_loading(Look *look)
 {
-  Group group = choose_group(step, first);
-  g_autoptr(GPtrArray) checks = group.checks;
-  g_autoptr(Scene) scene = scene_new(first->device);
-  g_autoptr(GPtrArray) deletes = deletes_of(step, first->device, group.min_time, group.max_time);
-  g_autoptr(GHashTable) waiting =
-      waiting_versions(pending_deletes(step->store->checks, first->device));
-  for (guint i = 0; deletes != NULL && i < deletes->len; i++) {
-    const Tombstone *one = deletes->pdata[i];
-    scene_add_delete(scene, one, sequence_of(waiting, &one->version));
+  if (look->iterator == NULL)
+    return;
+  g_clear_pointer(&look->iterator, rocksdb_iter_destroy);
+  rocks_view_close(&look->view);
+  g_clear_pointer(&look->waiting, g_hash_table_unref);
+}
+
+void rocks_look_free(Look *look)
+{
+  end_loading(look);
+  g_ptr_array_unref(look->checks);
+  g_clear_pointer(&look->deletes, g_ptr_array_unref);
+  scene_free(look->scene);
+  g_free(look);
+}
+
+static void choose_checks(Pending *pending, Look *look)
+{
+  const GQueue *deletes = pending_deletes(pending, look->device);
+  guint64 end = deletes != NULL ? ((Check *)deletes->head->data)->sequence : G_MAXUINT64;
+  const GQueue *blocks = pending_blocks(pending, look->device, look->partition);
+  for (const GList *link = blocks->head; link != NULL; link = link->next) {
+    Check *check = link->data;
+    if (check->sequence > end)
+      break;
+    g_ptr_array_add(look->checks, check);
+    look->min_time = MIN(look->min_time, check->min_time);
+    look->max_time = MAX(look->max_time, check->max_time);
   }
-  if (!load_scene(step, first, &group, scene, error))
-    return FALSE;
-  for (guint i = 0; i < checks->len; i++) {
-    Check *check = checks->pdata[i];
-    if (!scene_look(scene, check, note_found, step, &step->work)) {
-      step->written += put_check(step->writes, check);
-      break;
+}
+
+static Look *begin_look(Step *step, const Check *first)
+{
+  RocksStore *store = step->store;
+  Look *look = g_new(Look, 1);
+  *look = (Look){.device = first->device,
+                 .partition = first->partition,
+                 .checks = g_ptr_array_new(),
+                 .min_time = G_MAXINT64,
+                 .max_time = G_MININT64,
+                 .turns = pending_turns(store->checks),
+                 .scene = scene_new(first->device)};
+  choose_checks(store->checks, look);
+  look->waiting = waiting_versions(pending_blocks(store->checks, look->device, look->partition));
+  look->deletes = deletes_of(step, look->device, look->min_time, look->max_time);
+  g_autoptr(GHashTable) waiting = waiting_versions(pending_deletes(store->checks, look->device));
+  for (guint i = 0; look->deletes != NULL && i < look->deletes->len; i++) {
+    const Tombstone *one = look->deletes->pdata[i];
+    scene_add_delete(look->scene, one, sequence_of(waiting, &one->version));
+  }
+  rocks_view_open(store, 0, 0, 0, &look->view, NULL);
+  rocksdb_readoptions_set_fill_cache(look->view.read_options, 0);
+  look->iterator = rocksdb_create_iterator(store->db, look->view.read_options);
+  seek(look->iterator, look->device, look->partition);
+  return look;
+}
+
+/* Takes the block under the iterator; on the way it learns who wrote when in the partition. */
+static gboolean load_block(Step *step, Look *look, const guint8 *key, GError **error)
+{
+  Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
+  gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
+  gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
+  step->read += BLOCK_KEY_SIZE;
+  pending_know_block(step->store->checks, look->device, look->partition, version.origin, min_time,
+                     max_time);
+  if (max_time < look->min_time || min_time > look->max_time)
+    return TRUE;
+  size_t size;
+  const guint8 *value = (const guint8 *)rocksdb_iter_value(look->iterator, &size);
+  step->read += size;
+  return scene_add_block(look->scene, &version, min_time, max_time,
+                         sequence_of(look->waiting, &version), value, size, error);
+}
+
+/* Reads on in the partition, as far as the step's budget goes. */
+static gboolean load_scene(Step *step, Look *look, GError **error)
+{
+  const guint8 *key;
+  while (has_time(step) && scene_bytes(look->scene) <= SCENE_BYTES) {
+    if (!block_here(look->iterator, look->device, look->partition, &key)) {
+      gboolean ok = rocks_iterator_ok(look->iterator, error);
+      /* Otherwise the ranges may have been forgotten in between, and begun anew. */
+      if (ok && pending_turns(step->store->checks) - look->turns <= 1)
+        pending_know_partition(step->store->checks, look->device, look->partition);
+      end_loading(look);
+      return ok;
     }
-    take_out(step, check);
-    if (step->work <= 0 || step->found_bytes >= STEP_FOUND_BYTES)
-      break;
+    if (!load_block(step, look, key, error))
+      return FALSE;
+    rocksdb_iter_next(look->iterator);
   }
   return TRUE;
 }
+
+/* More blocks touch than memory is given to: nothing is told of them. */
+static void give_up(Step *step, Look *look)
+{
+  for (; look->next < look->checks->len; look->next++) {
+    step->counts.overflowed++;
+    take_out(step, look->checks->pdata[look->next]);
+  }
+}
+
+static void compare_blocks(Step *step, Look *look)
+{
+  while (has_time(step) && look->next < look->checks->len) {
+    Check *check = look->checks->pdata[look->next];
+    if (!scene_look(look->scene, check, note_found, step, &step->work)) {
+      step->written += rocks_put_check(step->writes, check);
+      return;
+    }
+    take_out(step, check);
+    look->next++;
+  }
+}
+
+/* Goes on with the look under way. */
+static gboolean go_on_looking(Step *step, GError **error)
+{
+  Look *look = step->store->look;
+  if (look->iterator != NULL && !load_scene(step, look, error))
+    return FALSE;
+  if (scene_bytes(look->scene) > SCENE_BYTES)
+    give_up(step, look);
+  else if (look->iterator == NULL)
+    compare_blocks(step, look);
+  if (look->next == look->checks->len)
+    g_clear_pointer(&step->store->look, rocks_look_free);
+  return TRUE;
+}
+
+/* --- deletes ------------------------------------------------------------------------------------
+ */
 
 /* What one delete hides in one column, by the leader who wrote it. */
 static void gather_hidden(const Check *check, guint32 measurement, DataType type,
@@ -371,19 +374,25 @@ static void close_delete(DeleteScene *scene)
   g_ptr_array_unref(scene->before);
 }
 
-/* Loads what was in the partition under the iterator before the delete. */
+/* Loads what was in the partition under the iterator before the delete, unless it is too much. */
 static gboolean load_before(Step *step, const Check *check, gint64 place, Partition *partition,
-                            GError **error)
+                            gboolean *out_fits, GError **error)
 {
   g_autoptr(GHashTable) waiting =
       waiting_versions(pending_blocks(step->store->checks, check->device, place));
   const guint8 *key;
+  gsize begin = step->read;
   partition_clear(partition);
-  for (; block_here(step, check->device, place, &key); rocksdb_iter_next(step->iterator)) {
+  *out_fits = TRUE;
+  for (; block_here(step->iterator, check->device, place, &key);
+       rocksdb_iter_next(step->iterator)) {
     Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
     gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
     gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
     step->read += BLOCK_KEY_SIZE;
+    *out_fits = step->read - begin <= SCENE_BYTES;
+    if (!*out_fits)
+      return TRUE;
     if (max_time < check->min_time || min_time > check->max_time ||
         sequence_of(waiting, &version) > 0)
       continue;
@@ -420,7 +429,7 @@ static void look_at_partition(Step *step, const Check *check, const DeleteScene 
 /* The next partition of the check's device that has blocks. FALSE: none up to the delete's last. */
 static gboolean next_partition(Step *step, const Check *check, gint64 *out_partition)
 {
-  seek(step, check->device, check->partition);
+  seek(step->iterator, check->device, check->partition);
   if (!rocksdb_iter_valid(step->iterator))
     return FALSE;
   size_t size;
@@ -437,13 +446,14 @@ static gboolean look_at_delete(Step *step, Check *check, GError **error)
   DeleteScene scene;
   g_autoptr(Partition) partition = partition_new();
   gint64 place;
-  gboolean ok = TRUE, any = open_delete(step, check, &scene);
+  gboolean fits, ok = TRUE, any = open_delete(step, check, &scene);
   while (ok && any && has_time(step)) {
     any = next_partition(step, check, &place);
     if (!any)
       break;
-    ok = load_before(step, check, place, partition, error);
-    if (ok)
+    ok = load_before(step, check, place, partition, &fits, error);
+    step->counts.overflowed += ok && !fits ? 1 : 0;
+    if (ok && fits)
       look_at_partition(step, check, &scene, partition);
     any = place < G_MAXINT64;
     check->partition = any ? place + 1 : place;
@@ -451,7 +461,7 @@ static gboolean look_at_delete(Step *step, Check *check, GError **error)
   ok = ok && rocks_iterator_ok(step->iterator, error);
   close_delete(&scene);
   if (ok && any)
-    step->written += put_check(step->writes, check);
+    step->written += rocks_put_check(step->writes, check);
   else if (ok)
     take_out(step, check);
   return ok;
@@ -459,12 +469,15 @@ static gboolean look_at_delete(Step *step, Check *check, GError **error)
 
 static gboolean look(Step *step, GError **error)
 {
+  RocksStore *store = step->store;
   Check *check;
-  while (has_time(step) && (check = pending_first(step->store->checks)) != NULL) {
+  while (has_time(step) && (check = pending_first(store->checks)) != NULL) {
     gboolean ok = TRUE;
     switch (check->kind) {
     case CHECK_BLOCK:
-      ok = look_at_blocks(step, check, error);
+      if (store->look == NULL)
+        store->look = begin_look(step, check);
+      ok = go_on_looking(step, error);
       break;
     case CHECK_DELETE:
       ok = look_at_delete(step, check, error);
@@ -543,70 +556,4 @@ gboolean rocks_find_conflicts(Store *parent, guint64 now_ms, gsize budget, gbool
   rocksdb_writebatch_destroy(step.writes);
   *out_more = ok && pending_first(store->checks) != NULL;
   return ok;
-}
-
-/* --- the journal --------------------------------------------------------------------------------
- */
-
-static const char *name_of(gpointer ctx, guint32 id)
-{
-  return schema_name(ctx, id);
-}
-
-static void add_record(RocksStore *store, guint64 sequence, const guint8 *bytes, gsize size,
-                       ConflictPage *page)
-{
-  Conflict *conflict = conflict_decode(sequence, bytes, size, name_of, store->schema);
-  if (conflict != NULL)
-    g_ptr_array_add(page->conflicts, conflict);
-  else
-    page->unreadable++;
-}
-
-static gboolean read_page(RocksStore *store, const ConflictQuery *query,
-                          rocksdb_iterator_t *iterator, ConflictPage *page, GError **error)
-{
-  guint32 device = query->device != NULL ? schema_find(store->schema, query->device) : 0;
-  guint8 key[SEQUENCE_KEY_SIZE];
-  guint read = 0;
-  page->next_after = MIN(query->after, page->counts.last_sequence);
-  page->next_after = MAX(page->next_after, page->counts.first_sequence - 1);
-  key_sequence(key, KEY_JOURNAL, page->next_after + 1);
-  for (rocksdb_iter_seek(iterator, (const char *)key, sizeof key); rocksdb_iter_valid(iterator);
-       rocksdb_iter_next(iterator)) {
-    size_t key_size, size;
-    const char *found = rocksdb_iter_key(iterator, &key_size);
-    if (key_size != SEQUENCE_KEY_SIZE || found[0] != KEY_JOURNAL)
-      break;
-    if (page->conflicts->len >= query->limit || read++ >= LIST_RECORDS) {
-      page->more = TRUE;
-      break;
-    }
-    const guint8 *value = (const guint8 *)rocksdb_iter_value(iterator, &size);
-    page->next_after = load_be64(found + 1);
-    guint32 of = conflict_device(value, size);
-    if (query->device == NULL || of == 0 || of == device)
-      add_record(store, page->next_after, value, size, page);
-  }
-  return rocks_iterator_ok(iterator, error);
-}
-
-ConflictPage *rocks_conflicts(Store *parent, const ConflictQuery *query, GError **error)
-{
-  RocksStore *store = (RocksStore *)parent;
-  g_autoptr(ConflictPage) page = conflict_page_new();
-  RocksView view;
-  rocks_view_open(store, 0, 0, 0, &view, NULL);
-  rocksdb_readoptions_set_fill_cache(view.read_options, 0);
-  gboolean ok = read_counts(store, view.read_options, &page->counts, error);
-  if (ok) {
-    rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, view.read_options);
-    ok = read_page(store, query, iterator, page, error);
-    rocksdb_iter_destroy(iterator);
-  }
-  rocks_view_close(&view);
-  StoreStats stats;
-  store_stats(parent, &stats);
-  page->counts.pending = stats.conflicts.pending;
-  return ok ? g_steal_pointer(&page) : NULL;
 }

@@ -10,6 +10,7 @@
 #include <rocksdb/c.h>
 
 typedef struct Cleaning Cleaning;
+typedef struct Look Look;
 
 typedef struct RocksStore {
   Store parent;
@@ -33,6 +34,7 @@ typedef struct RocksStore {
   ConflictCounts conflicts;
 
   Pending *checks;    /* what may be a conflict; the applying thread's */
+  Look *look;         /* at some of it, under way; the applying thread's */
   Cleaning *cleaning; /* of one device, under way; the applying thread's */
 } RocksStore;
 
@@ -87,6 +89,9 @@ void rocks_cleaning_free(Cleaning *cleaning);
 /* rocks_conflicts.c */
 gboolean rocks_find_conflicts(Store *store, guint64 now_ms, gsize budget, gboolean *out_more,
                               GError **error);
+void rocks_look_free(Look *look);
+
+/* rocks_journal.c */
 ConflictPage *rocks_conflicts(Store *store, const ConflictQuery *query, GError **error);
 /* While opening: a waiting check, FALSE when it is damaged; then the counters. */
 gboolean rocks_load_check(RocksStore *store, const guint8 *key, gsize key_size, const guint8 *value,
@@ -95,4 +100,5 @@ gboolean rocks_load_counts(RocksStore *store, GError **error);
 /* While applying: what was noted goes to disk with the data. Return the bytes. */
 gsize rocks_put_noted(rocksdb_writebatch_t *writes, const Noted *noted, guint32 device,
                       guint32 origin);
+gsize rocks_put_check(rocksdb_writebatch_t *writes, const Check *check);
 gsize rocks_put_counts(rocksdb_writebatch_t *writes, const ConflictCounts *counts);

@@ -241,9 +241,9 @@ static inline gboolean store_maintain(Store *store, guint64 horizon, gsize budge
  * find_conflicts looks at what was noted, one step of about `budget` bytes of blocks read;
  * *out_more: there is more to do. A step is atomic, and like all else not durable before
  * store_persist; what a crash takes back is found again when the entries come again, and nothing is
- * told twice. When more than PENDING_CHECKS wait, further ones are not looked at, and counted
- * (`overflowed`). By the applying thread, and not behind a store_maintain of the same entries: what
- * that took out can't be found.
+ * told twice. When PENDING_CHECKS wait, further ones are not looked at, nor what would take too
+ * much memory; both are counted (`overflowed`). By the applying thread, and not behind a
+ * store_maintain of the same entries: what that took out can't be found.
  */
 static inline gboolean store_find_conflicts(Store *store, guint64 now_ms, gsize budget,
                                             gboolean *out_more, GError **error)

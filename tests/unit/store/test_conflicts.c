@@ -530,6 +530,53 @@ START_TEST(what_finds_no_room_is_counted)
 }
 END_TEST
 
+/* However many blocks there are, a step is short; what is applied meanwhile is told too. */
+START_TEST(a_large_partition_is_read_in_steps)
+{
+  enum { BLOCKS = 3000, BUDGET = 2000 };
+  g_autofree char *directory = make_directory();
+  Store *store = open_at(directory, 0);
+  for (guint i = 0; i < BLOCKS; i++)
+    cell(store, first, i + 1, 10 + i, i % INTERVAL, TW_INT32((gint32)i));
+  cell(store, second, 1, 9, 5, TW_INT32(-1));
+  guint steps = 0;
+  while (find_some(store, BUDGET)) {
+    if (steps++ == 3)
+      cell(store, third, 1, 100000, 5, TW_INT32(-2));
+  }
+  ck_assert_uint_gt(steps, BLOCKS * 45 / BUDGET);
+  check_journal(store, "overwrite d.m at 5 1@2915:INT32=2905 2@9:INT32=-1\n"
+                       "overwrite d.m at 5 3@100000:INT32=-2 1@2915:INT32=2905\n");
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
+/* Memory is bounded: what touches too much is not told, and counted. */
+START_TEST(what_is_too_large_to_compare_is_counted)
+{
+  enum { TEXTS = 70 };
+  g_autofree char *directory = make_directory();
+  Store *store = open_at(directory, 0);
+  g_autofree char *text = g_strnfill(LIMIT_TEXT_SIZE, 'x');
+  for (guint i = 0; i < TEXTS; i++) {
+    TestWrite write = {0};
+    tw_cell(&write, "d", i, "large", TW_TEXT(text));
+    apply_write(store, first, i + 1, 10 + i, &write);
+  }
+  apply_tablet(store, second, 1, 200, TEXTS, 1);
+  find_all(store);
+  ck_assert_uint_eq(counts_of(store).overflowed, 1);
+  erase(store, second, 2, 300, 0, TEXTS);
+  find_all(store);
+  ck_assert_uint_eq(counts_of(store).overflowed, 2);
+  ck_assert_uint_eq(counts_of(store).pending, 0);
+  check_journal(store, "");
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
 /* --- damage -------------------------------------------------------------------------------------
  */
 
@@ -632,6 +679,8 @@ int main(void)
                                 the_oldest_entries_are_dropped_first,
                                 a_long_text_is_cut_at_a_character,
                                 what_finds_no_room_is_counted,
+                                a_large_partition_is_read_in_steps,
+                                what_is_too_large_to_compare_is_counted,
                                 a_damaged_entry_is_left_out_and_told,
                                 a_damaged_record_of_the_counters_is_reported,
                                 devices_of_an_older_store_are_looked_at};
