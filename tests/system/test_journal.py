@@ -75,6 +75,13 @@ def the_loser_is_named_on_every_node(case):
         expect_equal(counts(case, node), (2, 1, 2, 1, 0), "%s: counters" % node)
         expect_equal([row[1] for row in journal(case, node, "--device", "e")], ["e"], "one device")
         expect("OVERWRITTEN" in Ctl(case, node)("status").stdout, "status does not show them")
+    # What a crash takes back is found again, once.
+    for node in cluster:
+        node.kill()
+        node.start()
+        expect_equal(sorted(row for row in journal(case, node) if row[0] == "overwrite"),
+                     [row for row in wanted if row[0] == "overwrite"], "%s: after a kill" % node)
+        expect_equal(counts(case, node), (2, 1, 2, 1, 0), "%s: counters after a kill" % node)
     # A stop and a crash: nothing is forgotten, and nothing told again.
     before = journal(case, one)
     cluster.stop()
