@@ -49,6 +49,27 @@ struct TPeerStatus {
   14: optional bool dataDiffers
 }
 
+/** Conflicts between leaders that a node has seen since its store was created. */
+struct TConflictCounts {
+  /** Cells to which two leaders wrote different values. */
+  1: required i64 overwrites
+  /** Cells to which two leaders wrote the same value. */
+  2: required i64 sameValues
+  /** Cells whose value a delete of another leader hides. */
+  3: required i64 deletes
+  /** Measurements of which two leaders fixed different types. */
+  4: required i64 types
+  /** Parts of writes that were never looked at, because too many were waiting. */
+  5: required i64 overflowed
+  /** Parts of writes that wait for being looked at. */
+  6: required i64 pending
+  /** The oldest and the newest entry of the journal; it is empty when last is less than first. */
+  7: required i64 firstSequence
+  8: required i64 lastSequence
+  /** Of the journal. */
+  9: required i64 bytes
+}
+
 struct TNodeStatus {
   1: required i32 nodeId
   2: required string clusterId
@@ -70,6 +91,7 @@ struct TNodeStatus {
   16: required i64 storeBytes
   /** No entry with a clock (hlc) at or below this can still come to the node. */
   17: optional i64 horizon
+  18: optional TConflictCounts conflicts
 }
 
 struct TStatusReq {
@@ -132,6 +154,59 @@ struct TDigestPartsReply {
   3: optional bool more
 }
 
+/** One of the two that met in a conflict. */
+struct TConflictSide {
+  /** Node id of the leader. */
+  1: required i32 origin
+  2: required i64 hlc
+  /** It is a delete, which has no type and no value. */
+  3: required bool isDelete
+  4: optional types.TDataType type
+  /** Of a TEXT, at most its first 256 bytes. */
+  5: optional types.TValue value
+  /** Bytes of the whole TEXT, when only a part of it is told. */
+  6: optional i64 textSize
+}
+
+/** An entry of a node's journal of conflicts. */
+struct TConflict {
+  /** In this node's journal: 1, 2, 3, … */
+  1: required i64 sequence
+  /** Wall clock of this node, in milliseconds. */
+  2: required i64 foundMs
+  /** "overwrite", "delete" or "type". */
+  3: required string kind
+  4: required string device
+  5: required string measurement
+  /** Of the cell; of the first one, where a delete hides several. Absent for "type". */
+  6: optional i64 time
+  /** How many cells one delete hides; absent: one. */
+  7: optional i64 cells
+  8: required TConflictSide winner
+  9: required TConflictSide loser
+}
+
+struct TConflictsReq {
+  1: required i32 consensusGroupId
+  /** Entries behind this one; absent: from the oldest. */
+  2: optional i64 afterSequence
+  3: optional i32 limit
+  /** Only of this device. */
+  4: optional string device
+}
+
+struct TConflictsReply {
+  1: required types.TStatus status
+  2: optional TConflictCounts counts
+  3: optional list<TConflict> conflicts
+  /** Whether there are more behind `nextAfter` now. */
+  4: optional bool more
+  /** The `afterSequence` of the next page, or of a later look. */
+  5: optional i64 nextAfter
+  /** Entries of this page that are damaged and left out. */
+  6: optional i64 unreadable
+}
+
 struct TConfigEntry {
   1: required string section
   2: required string key
@@ -159,6 +234,8 @@ service TAdminService {
   TStatusReply status(1: TStatusReq req)
   TDigestReply digest(1: TDigestReq req)
   TDigestPartsReply digestParts(1: TDigestPartsReq req)
+  /** The journal of conflicts between leaders, as this node found them; oldest entries first. */
+  TConflictsReply conflicts(1: TConflictsReq req)
   TConfigReply config()
   /**
    * Declares a member lost for good: nothing waits for it any more, it may not come back, and what

@@ -25,6 +25,7 @@ enum {
   LIMIT_QUERY_ROWS = 1000000,           /* rows of one page */
   LIMIT_QUERY_BYTES = 12 * 1024 * 1024, /* bytes of one page */
   LIMIT_TOKENS = 256,                   /* tokens of one read */
+  LIMIT_CONFLICT_TEXT = 256,            /* bytes of a TEXT that the journal of conflicts keeps */
 };
 
 /* A frame holds one entry and what stands around it. */

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/conflict.h"
 #include "base/error.h"
 #include "base/run.h"
 #include "core/progress.h"
@@ -132,6 +133,7 @@ typedef struct NodeStatus {
   GArray *peers; /* PeerStatus */
   guint64 writes, writes_refused, connections, hlc, entries_applied, entries_duplicate, store_bytes;
   guint64 horizon;
+  ConflictCounts conflicts;
 } NodeStatus;
 
 NodeStatus *node_status_new(void);

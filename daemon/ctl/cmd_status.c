@@ -254,10 +254,41 @@ static void print_peers(Grid *grid, const GArray *views)
   grid_flush(grid);
 }
 
+/* What leaders overwrote of each other's, as each node found it. */
+static void print_conflicts(Grid *grid, const GArray *views)
+{
+  grid_column(grid, "NODE", "nodeId", TRUE);
+  grid_column(grid, "OVERWRITTEN", "overwrites", TRUE);
+  grid_column(grid, "SAME VALUE", "sameValues", TRUE);
+  grid_column(grid, "DELETED", "deletes", TRUE);
+  grid_column(grid, "TYPES", "types", TRUE);
+  grid_column(grid, "WAITING", "pending", TRUE);
+  grid_column(grid, "OVERFLOWED", "overflowed", TRUE);
+  grid_column(grid, "FIRST", "firstSequence", TRUE);
+  grid_column(grid, "LAST", "lastSequence", TRUE);
+  for (guint i = 0; i < views->len; i++) {
+    const NodeStatus *status = view_at(views, i)->status;
+    if (status == NULL)
+      continue;
+    const ConflictCounts *counts = &status->conflicts;
+    grid_uint(grid, status->node_id);
+    for (guint kind = 1; kind <= CONFLICT_KINDS; kind++)
+      grid_uint(grid, counts->by_kind[kind]);
+    grid_uint(grid, counts->pending);
+    grid_uint(grid, counts->overflowed);
+    grid_uint(grid, counts->first_sequence);
+    grid_uint(grid, counts->last_sequence);
+  }
+  grid_flush(grid);
+}
+
 static const struct {
   const char *name;
   void (*print)(Grid *grid, const GArray *views);
-} tables[] = {{"nodes", print_nodes}, {"logs", print_logs}, {"channels", print_peers}};
+} tables[] = {{"nodes", print_nodes},
+              {"logs", print_logs},
+              {"channels", print_peers},
+              {"conflicts", print_conflicts}};
 
 static gboolean wants(const char *only, guint i)
 {
@@ -268,8 +299,14 @@ static gboolean wants(const char *only, guint i)
 static gboolean has_rows(const char *table, const GArray *views)
 {
   gboolean nodes = strcmp(table, "nodes") == 0, logs = strcmp(table, "logs") == 0;
+  gboolean conflicts = strcmp(table, "conflicts") == 0;
   for (guint i = 0; i < views->len && !nodes; i++) {
     const NodeStatus *status = view_at(views, i)->status;
+    if (status != NULL && conflicts) {
+      if (conflict_counts_total(&status->conflicts) + status->conflicts.overflowed > 0)
+        return TRUE;
+      continue;
+    }
     if (status != NULL && (logs ? status->logs->len : status->peers->len) > 0)
       return TRUE;
   }
@@ -347,7 +384,8 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   g_autofree char *only = NULL;
   gboolean check = FALSE;
   const GOptionEntry entries[] = {
-      {"only", 0, 0, G_OPTION_ARG_STRING, &only, "One table: nodes, logs or channels", "TABLE"},
+      {"only", 0, 0, G_OPTION_ARG_STRING, &only, "One table: nodes, logs, channels or conflicts",
+       "TABLE"},
       {"check", 0, 0, G_OPTION_ARG_NONE, &check,
        "Fail unless every node serves, every log is ok and every channel connected", NULL},
       G_OPTION_ENTRY_NULL,
@@ -358,7 +396,7 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
     known = known || wants(only, i);
   if (!known)
-    return ctl_usage(error, "--only: \"%s\" is none of nodes, logs, channels", only);
+    return ctl_usage(error, "--only: \"%s\" is none of nodes, logs, channels, conflicts", only);
   g_autoptr(GArray) views = ask_all(ctl);
   print(ctl, only, views);
   return check_answers(views, error) && (!check || check_health(views, error));

@@ -68,6 +68,7 @@ typedef struct Config {
   gint64 check_interval_ms;
   guint64 memtable_size;
   guint64 block_cache_size;
+  guint64 conflict_journal_size;
 
   guint network_threads; /* 0: by cores */
   guint worker_threads;  /* 0: by cores */

@@ -119,6 +119,9 @@ static const ConfigKey keys[] = {
    AT(memtable_size), "Bytes collected in memory before they are written to the store's files."},
   {"store", "block_cache_size", CONFIG_SIZE, "64MiB", MIB, TIB, NULL, RESTART,
    AT(block_cache_size), "Bytes of the store's files kept in memory for reads."},
+  {"store", "conflict_journal_size", CONFIG_SIZE, "16MiB", MIB, 64 * GIB, NULL, RESTART,
+   AT(conflict_journal_size),
+   "Bytes of the journal of conflicts between leaders; the oldest entries are dropped."},
 
   {"threads", "network", CONFIG_COUNT, "0", 0, 256, NULL, RESTART, AT(network_threads),
    "Threads that serve connections; 0: by the number of cores."},

@@ -95,6 +95,7 @@ static gboolean open_replica(Node *node, GError **error)
                             .check_interval_ms = config->check_interval_ms,
                             .memtable_size = config->memtable_size,
                             .block_cache_size = config->block_cache_size,
+                            .conflict_journal_size = config->conflict_journal_size,
                             .request_timeout_ms = config->request_timeout_ms};
   node->replica = replica_open(node->identity, node->loops, &options, error);
   return node->replica != NULL;

@@ -1,5 +1,7 @@
 #include "node/recovery.h"
 
+#include "core/hlc.h"
+
 enum {
   REPLAY_ENTRIES = 4096, /* per store batch */
   REPLAY_BYTES = 4 * 1024 * 1024,
@@ -41,7 +43,9 @@ static gboolean apply_run(Store *store, EntryRun *run, GPtrArray *decoded, guint
   }
   *out_applied = entries[decoded->len - 1].index;
   *out_hlc = entries[decoded->len - 1].hlc;
-  return TRUE;
+  /* The queue of what may be a conflict would not hold a whole log. */
+  gboolean more;
+  return store_find_conflicts(store, hlc_ms(*out_hlc), REPLAY_BYTES, &more, error);
 }
 
 /* How many of the run's entries are not above the clock `limit`. The clock grows along a log. */

@@ -266,6 +266,7 @@ NodeStatus *replica_status(Replica *replica)
     StoreStats stats;
     store_stats(replica->store, &stats);
     status->store_bytes = stats.bytes_on_disk;
+    status->conflicts = stats.conflicts;
   }
   g_rw_lock_reader_unlock(&replica->store_lock);
   return status;

@@ -9,6 +9,7 @@ enum {
   APPLY_ENTRIES = 8192,            /* per store batch */
   FULL_DISK_RETRY_US = 500 * 1000, /* between tries while the disk is full */
   MAINTAIN_BYTES = 4 << 20,        /* of blocks per step of maintenance */
+  CONFLICT_BYTES = 256 << 10,      /* of blocks per step of looking for conflicts */
   PERSIST_WAIT_US = 5 * G_USEC_PER_SEC,
   SPARE_ROOM = 8 << 20, /* bytes of disk that persisting leaves free */
   /* With a full disk so many memtables are filled before applying waits. */
@@ -21,7 +22,8 @@ StoreOptions replica_store_options(Replica *replica, char **out_directory)
   return (StoreOptions){.directory = *out_directory,
                         .partition_interval = replica->options.partition_interval,
                         .memtable_size = replica->options.memtable_size,
-                        .block_cache_size = replica->options.block_cache_size};
+                        .block_cache_size = replica->options.block_cache_size,
+                        .journal_size = replica->options.conflict_journal_size};
 }
 
 gboolean replica_has_room(Replica *replica, guint64 bytes, GError **error)
@@ -308,6 +310,42 @@ static gboolean apply_runs(Replica *replica, GPtrArray *runs, GError **error)
   return persist(replica, error);
 }
 
+static gboolean is_quiet(Replica *replica)
+{
+  g_mutex_lock(&replica->apply_mutex);
+  gboolean quiet = g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop;
+  g_mutex_unlock(&replica->apply_mutex);
+  return quiet;
+}
+
+/*
+ * Looks for conflicts in what was applied: one small step behind each batch, and in quiet moments
+ * until all is looked at (*out_all). With a full disk it waits, and what has no room in the queue
+ * meanwhile is counted.
+ */
+static gboolean find_conflicts(Replica *replica, gboolean *out_all, GError **error)
+{
+  gboolean more = TRUE;
+  *out_all = FALSE;
+  if (replica->store_full)
+    return TRUE;
+  do {
+    g_autoptr(GError) local = NULL;
+    g_rw_lock_reader_lock(&replica->store_lock);
+    gboolean done = store_find_conflicts(replica->store, clock_wall_ms(replica->clock),
+                                         CONFLICT_BYTES, &more, &local);
+    g_rw_lock_reader_unlock(&replica->store_lock);
+    if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NO_SPACE))
+      return wait_for_space(replica, error);
+    if (!done) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return FALSE;
+    }
+  } while (more && is_quiet(replica));
+  *out_all = !more;
+  return TRUE;
+}
+
 /* The horizon to work with, as long as nothing is to be applied; 0: there is no time now. */
 static guint64 take_horizon(Replica *replica)
 {
@@ -352,6 +390,18 @@ static gboolean maintain(Replica *replica, GError **error)
   return persist_all(replica, error);
 }
 
+/* What is not looked at yet must not be carried out: it would not be found any more. */
+static gboolean find_and_maintain(Replica *replica, GError **error)
+{
+  gboolean all;
+  if (!find_conflicts(replica, &all, error))
+    return FALSE;
+  if (all)
+    return maintain(replica, error);
+  end_maintenance(replica);
+  return TRUE;
+}
+
 gpointer replica_apply_thread(gpointer data)
 {
   Replica *replica = data;
@@ -360,7 +410,7 @@ gpointer replica_apply_thread(gpointer data)
     if (!take_runs(replica, &runs))
       return NULL;
     g_autoptr(GError) error = NULL;
-    if (apply_runs(replica, runs, &error) && maintain(replica, &error))
+    if (apply_runs(replica, runs, &error) && find_and_maintain(replica, &error))
       continue;
     g_mutex_lock(&replica->mutex);
     replica_set_fatal(replica, error->message);

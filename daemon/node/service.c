@@ -3,7 +3,7 @@
 #include "base/limits.h"
 
 /* The only group so far; ids stand in every request from the start. */
-enum { GROUP = 0, SERIES_LIMIT = 1000, WINDOW_LIMIT = 100000 };
+enum { GROUP = 0, SERIES_LIMIT = 1000, WINDOW_LIMIT = 100000, CONFLICTS_LIMIT = 5000 };
 
 struct Service {
   Replica *replica;
@@ -119,6 +119,7 @@ typedef struct ReadJob {
   const char *prefix, *after;
   guint limit;
   DigestQuery digest;
+  ConflictQuery conflicts;
 } ReadJob;
 
 /* Runs `read` once what must be seen is applied; answers by it too when it can't be. */
@@ -273,6 +274,23 @@ static void handle_digest_parts(gpointer ctx, RpcCall *call, guint32 group,
   rpc_call_reply_digest_parts(call, error, NULL, FALSE);
 }
 
+static void read_conflicts(gpointer data, Store *store, const GError *error)
+{
+  g_autofree ReadJob *job = data;
+  g_autoptr(GError) local = NULL;
+  g_autoptr(ConflictPage) page =
+      store != NULL ? store_conflicts(store, &job->conflicts, &local) : NULL;
+  rpc_call_reply_conflicts(job->call, error != NULL ? error : local, page);
+}
+
+static void handle_conflicts(gpointer ctx, RpcCall *call, guint32 group, const ConflictQuery *query)
+{
+  ReadOptions options = {.group = group, .timeout_ms = -1};
+  ReadJob job = {.call = call, .conflicts = *query};
+  job.conflicts.limit = query->limit == 0 ? CONFLICTS_LIMIT : MIN(query->limit, CONFLICTS_LIMIT);
+  start_read(ctx, &options, read_conflicts, &job);
+}
+
 static void handle_info(gpointer ctx, RpcCall *call)
 {
   Service *service = ctx;
@@ -337,6 +355,7 @@ const RpcHandlers *service_handlers(void)
                                        .status = handle_status,
                                        .digest = handle_digest,
                                        .digest_parts = handle_digest_parts,
+                                       .conflicts = handle_conflicts,
                                        .config = handle_config,
                                        .forget = handle_forget,
                                        .batch_end = handle_batch_end};

@@ -569,3 +569,22 @@ GPtrArray *rpc_client_digest_parts(RpcClient *client, guint32 group, const Diges
   *out_more = SL_T_DIGEST_PARTS_REPLY(reply)->more;
   return convert_digest_parts_from_thrift(SL_T_DIGEST_PARTS_REPLY(reply), error);
 }
+
+ConflictPage *rpc_client_conflicts(RpcClient *client, guint32 group, const ConflictQuery *query,
+                                   GError **error)
+{
+  g_autoptr(GObject) request = g_object_new(SL_TYPE_T_CONFLICTS_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_CONFLICTS_REPLY, NULL);
+  SlTConflictsReq *req = SL_T_CONFLICTS_REQ(request);
+  req->consensusGroupId = (gint32)group;
+  req->afterSequence = (gint64)query->after;
+  req->__isset_afterSequence = query->after > 0;
+  req->limit = (gint32)query->limit;
+  req->__isset_limit = query->limit > 0;
+  req->device = g_strdup(query->device);
+  req->__isset_device = query->device != NULL;
+  if (!call(client, "conflicts", request, reply, error) ||
+      !convert_check_status(SL_T_CONFLICTS_REPLY(reply)->status, error))
+    return NULL;
+  return convert_conflicts_from_thrift(SL_T_CONFLICTS_REPLY(reply), error);
+}

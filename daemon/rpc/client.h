@@ -62,5 +62,9 @@ GPtrArray *rpc_client_digest_parts(RpcClient *client, guint32 group, const Diges
 
 GPtrArray *rpc_client_config(RpcClient *client, GError **error);
 
+/* One page of the journal of conflicts; a limit of 0 leaves its size to the server. */
+ConflictPage *rpc_client_conflicts(RpcClient *client, guint32 group, const ConflictQuery *query,
+                                   GError **error);
+
 /* Declares a member lost for good. */
 gboolean rpc_client_forget(RpcClient *client, guint32 group, guint32 node, GError **error);

@@ -75,6 +75,7 @@ void convert_digest_to_thrift(const StateDigest *digest, const Progress *progres
                               SlTDigestReply *out);
 void convert_digest_parts_to_thrift(const GPtrArray *parts, gboolean more,
                                     SlTDigestPartsReply *out);
+void convert_conflicts_to_thrift(const ConflictPage *page, SlTConflictsReply *out);
 void convert_config_to_thrift(const GPtrArray *entries, SlTConfigReply *out);
 
 /* --- client and admin service: the client's side -------------------------------------------------
@@ -93,4 +94,5 @@ NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *status, GError 
 gboolean convert_digest_from_thrift(const SlTDigestReply *reply, StateDigest *out_digest,
                                     Progress **out_progress, GError **error);
 GPtrArray *convert_digest_parts_from_thrift(const SlTDigestPartsReply *reply, GError **error);
+ConflictPage *convert_conflicts_from_thrift(const SlTConflictsReply *reply, GError **error);
 GPtrArray *convert_config_from_thrift(const SlTConfigReply *reply, GError **error);

@@ -228,6 +228,20 @@ static gboolean peer_status_from_thrift(const SlTPeerStatus *in, PeerStatus *out
   return TRUE;
 }
 
+static ConflictCounts counts_from_thrift(const SlTConflictCounts *in)
+{
+  ConflictCounts counts = {.overflowed = (guint64)in->overflowed,
+                           .pending = (guint64)in->pending,
+                           .first_sequence = (guint64)in->firstSequence,
+                           .last_sequence = (guint64)in->lastSequence,
+                           .bytes = (guint64)in->bytes};
+  counts.by_kind[CONFLICT_OVERWRITE] = (guint64)in->overwrites;
+  counts.by_kind[CONFLICT_SAME_VALUE] = (guint64)in->sameValues;
+  counts.by_kind[CONFLICT_DELETE] = (guint64)in->deletes;
+  counts.by_kind[CONFLICT_TYPE] = (guint64)in->types;
+  return counts;
+}
+
 NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *in, GError **error)
 {
   g_autoptr(NodeStatus) status = node_status_new();
@@ -260,6 +274,8 @@ NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *in, GError **er
   status->entries_duplicate = (guint64)in->entriesDuplicate;
   status->store_bytes = (guint64)in->storeBytes;
   status->horizon = in->__isset_horizon ? (guint64)in->horizon : 0;
+  if (in->__isset_conflicts)
+    status->conflicts = counts_from_thrift(in->conflicts);
   return g_steal_pointer(&status);
 }
 
@@ -296,6 +312,75 @@ GPtrArray *convert_digest_parts_from_thrift(const SlTDigestPartsReply *reply, GE
     g_ptr_array_add(parts, part);
   }
   return g_steal_pointer(&parts);
+}
+
+static gboolean side_from_thrift(const SlTConflictSide *in, ConflictSide *out, GError **error)
+{
+  out->origin = (guint32)in->origin;
+  out->hlc = (guint64)in->hlc;
+  out->is_delete = in->isDelete;
+  if (in->isDelete)
+    return TRUE;
+  if (!in->__isset_type || data_type_name((int)in->type) == NULL)
+    return bad(error, "type of a conflict");
+  out->type = (DataType)in->type;
+  if (!in->__isset_value)
+    return TRUE;
+  if (!convert_value_from_thrift(in->value, out->type, &out->value, error))
+    return FALSE;
+  out->has_value = TRUE;
+  gsize size = out->type == DATA_TEXT ? out->value.text.size : data_type_size(out->type);
+  out->value_size = in->__isset_textSize ? (guint64)in->textSize : size;
+  return TRUE;
+}
+
+static int kind_from_name(const char *name)
+{
+  for (int kind = 1; kind <= CONFLICT_KINDS; kind++)
+    if (g_strcmp0(name, conflict_kind_name(kind)) == 0)
+      return kind;
+  return 0;
+}
+
+static Conflict *conflict_from_thrift(const SlTConflict *in, GError **error)
+{
+  g_autoptr(Conflict) conflict = g_new0(Conflict, 1);
+  int kind = kind_from_name(in->kind);
+  if (kind == 0 || in->device == NULL || in->measurement == NULL) {
+    bad(error, "conflict");
+    return NULL;
+  }
+  conflict->sequence = (guint64)in->sequence;
+  conflict->found_ms = (guint64)in->foundMs;
+  conflict->kind = (ConflictKind)kind;
+  conflict->device = g_strdup(in->device);
+  conflict->measurement = g_strdup(in->measurement);
+  conflict->time = in->__isset_time ? in->time : 0;
+  conflict->cells = in->__isset_cells ? (guint64)in->cells : 1;
+  if (!side_from_thrift(in->winner, &conflict->winner, error) ||
+      !side_from_thrift(in->loser, &conflict->loser, error))
+    return NULL;
+  return g_steal_pointer(&conflict);
+}
+
+ConflictPage *convert_conflicts_from_thrift(const SlTConflictsReply *reply, GError **error)
+{
+  g_autoptr(ConflictPage) page = conflict_page_new();
+  if (!reply->__isset_counts || !reply->__isset_nextAfter) {
+    bad(error, "page of conflicts");
+    return NULL;
+  }
+  for (guint i = 0; reply->__isset_conflicts && i < reply->conflicts->len; i++) {
+    Conflict *conflict = conflict_from_thrift(reply->conflicts->pdata[i], error);
+    if (conflict == NULL)
+      return NULL;
+    g_ptr_array_add(page->conflicts, conflict);
+  }
+  page->counts = counts_from_thrift(reply->counts);
+  page->more = reply->__isset_more && reply->more;
+  page->next_after = (guint64)reply->nextAfter;
+  page->unreadable = reply->__isset_unreadable ? (guint64)reply->unreadable : 0;
+  return g_steal_pointer(&page);
 }
 
 GPtrArray *convert_config_from_thrift(const SlTConfigReply *reply, GError **error)

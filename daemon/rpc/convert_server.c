@@ -204,6 +204,19 @@ static void peer_status_to_thrift(const PeerStatus *peer, SlTPeerStatus *out)
   out->__isset_comparedHlc = out->__isset_dataDiffers = peer->compared_hlc != 0;
 }
 
+static void counts_to_thrift(const ConflictCounts *counts, SlTConflictCounts *out)
+{
+  out->overwrites = (gint64)counts->by_kind[CONFLICT_OVERWRITE];
+  out->sameValues = (gint64)counts->by_kind[CONFLICT_SAME_VALUE];
+  out->deletes = (gint64)counts->by_kind[CONFLICT_DELETE];
+  out->types = (gint64)counts->by_kind[CONFLICT_TYPE];
+  out->overflowed = (gint64)counts->overflowed;
+  out->pending = (gint64)counts->pending;
+  out->firstSequence = (gint64)counts->first_sequence;
+  out->lastSequence = (gint64)counts->last_sequence;
+  out->bytes = (gint64)counts->bytes;
+}
+
 void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
 {
   out->nodeId = (gint32)status->node_id;
@@ -233,6 +246,8 @@ void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
   out->storeBytes = (gint64)status->store_bytes;
   out->horizon = (gint64)status->horizon;
   out->__isset_horizon = status->horizon != 0;
+  counts_to_thrift(&status->conflicts, out->conflicts);
+  out->__isset_conflicts = TRUE;
 }
 
 void convert_digest_to_thrift(const StateDigest *digest, const Progress *progress,
@@ -264,6 +279,49 @@ void convert_digest_parts_to_thrift(const GPtrArray *parts, gboolean more, SlTDi
   }
   out->more = more;
   out->__isset_parts = out->__isset_more = TRUE;
+}
+
+static void side_to_thrift(const ConflictSide *side, SlTConflictSide *out)
+{
+  out->origin = (gint32)side->origin;
+  out->hlc = (gint64)side->hlc;
+  out->isDelete = side->is_delete;
+  if (side->is_delete)
+    return;
+  out->type = (SlTDataType)side->type;
+  out->__isset_type = TRUE;
+  if (!side->has_value)
+    return;
+  convert_value_to_thrift(&side->value, out->value);
+  out->__isset_value = TRUE;
+  out->textSize = (gint64)side->value_size;
+  out->__isset_textSize = side->type == DATA_TEXT && side->value.text.size < side->value_size;
+}
+
+void convert_conflicts_to_thrift(const ConflictPage *page, SlTConflictsReply *out)
+{
+  for (guint i = 0; i < page->conflicts->len; i++) {
+    const Conflict *conflict = page->conflicts->pdata[i];
+    SlTConflict *one = g_object_new(SL_TYPE_T_CONFLICT, NULL);
+    one->sequence = (gint64)conflict->sequence;
+    one->foundMs = (gint64)conflict->found_ms;
+    one->kind = g_strdup(conflict_kind_name((int)conflict->kind));
+    one->device = g_strdup(conflict->device);
+    one->measurement = g_strdup(conflict->measurement);
+    one->time = conflict->time;
+    one->__isset_time = conflict->kind != CONFLICT_TYPE;
+    one->cells = (gint64)conflict->cells;
+    one->__isset_cells = conflict->cells != 1;
+    side_to_thrift(&conflict->winner, one->winner);
+    side_to_thrift(&conflict->loser, one->loser);
+    g_ptr_array_add(out->conflicts, one);
+  }
+  counts_to_thrift(&page->counts, out->counts);
+  out->more = page->more;
+  out->nextAfter = (gint64)page->next_after;
+  out->unreadable = (gint64)page->unreadable;
+  out->__isset_counts = out->__isset_conflicts = out->__isset_more = TRUE;
+  out->__isset_nextAfter = out->__isset_unreadable = TRUE;
 }
 
 void convert_config_to_thrift(const GPtrArray *entries, SlTConfigReply *out)

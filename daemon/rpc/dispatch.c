@@ -176,6 +176,7 @@ typedef struct ReadArgs {
     Query query;
     AggregateQuery aggregate;
     DigestQuery digest;
+    ConflictQuery conflicts;
   };
   GBytes *page;
 } ReadArgs;
@@ -433,6 +434,39 @@ static void run_digest_parts(RpcCall *call)
   call->server->handlers.digest_parts(call->server->ctx, call, group, &args->digest);
 }
 
+void rpc_call_reply_conflicts(RpcCall *call, const GError *error, const ConflictPage *page)
+{
+  SlTConflictsReply *out = g_object_new(SL_TYPE_T_CONFLICTS_REPLY, NULL);
+  convert_error_to_thrift(error, out->status);
+  if (error == NULL)
+    convert_conflicts_to_thrift(page, out);
+  finish_with(call, out);
+}
+
+static void run_conflicts(RpcCall *call)
+{
+  ReadArgs *args = decode_read(call, SL_TYPE_T_CONFLICTS_REQ);
+  if (args == NULL)
+    return;
+  const SlTConflictsReq *req = (const SlTConflictsReq *)args->req;
+  g_autoptr(GError) error = NULL;
+  guint32 group = 0;
+  gboolean ok = set_group(req->consensusGroupId, &group, &error);
+  if (ok && req->__isset_limit && req->limit < 1)
+    ok = fail(&error, SYNCLOG_INVALID, "limit must be 1 or more");
+  if (ok && req->__isset_afterSequence && req->afterSequence < 0)
+    ok = fail(&error, SYNCLOG_INVALID, "afterSequence is out of range");
+  if (!ok) {
+    rpc_call_reply_conflicts(call, error, NULL);
+    return;
+  }
+  args->conflicts =
+      (ConflictQuery){.after = req->__isset_afterSequence ? (guint64)req->afterSequence : 0,
+                      .limit = req->__isset_limit ? (guint)req->limit : 0,
+                      .device = req->__isset_device ? req->device : NULL};
+  call->server->handlers.conflicts(call->server->ctx, call, group, &args->conflicts);
+}
+
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries)
 {
   SlTConfigReply *out = g_object_new(SL_TYPE_T_CONFIG_REPLY, NULL);
@@ -527,6 +561,7 @@ static const Method methods[] = {
     {"status", RPC_CLIENT_SERVICES, TRUE, run_status},
     {"digest", RPC_CLIENT_SERVICES, TRUE, run_digest},
     {"digestParts", RPC_CLIENT_SERVICES, TRUE, run_digest_parts},
+    {"conflicts", RPC_CLIENT_SERVICES, TRUE, run_conflicts},
     {"config", RPC_CLIENT_SERVICES, TRUE, run_config},
     {"forget", RPC_CLIENT_SERVICES, TRUE, run_forget},
     {"handshake", RPC_PEER_SERVICE, FALSE, run_handshake},

@@ -74,9 +74,10 @@ typedef struct RpcHandlers {
   void (*status)(gpointer ctx, RpcCall *call, guint32 group);              /* W */
   void (*digest)(gpointer ctx, RpcCall *call, const ReadOptions *options); /* W */
   void (*digest_parts)(gpointer ctx, RpcCall *call, guint32 group,
-                       const DigestQuery *query);                           /* W */
-  void (*config)(gpointer ctx, RpcCall *call);                              /* W */
-  void (*forget)(gpointer ctx, RpcCall *call, guint32 group, guint32 node); /* W */
+                       const DigestQuery *query);                                            /* W */
+  void (*conflicts)(gpointer ctx, RpcCall *call, guint32 group, const ConflictQuery *query); /* W */
+  void (*config)(gpointer ctx, RpcCall *call);                                               /* W */
+  void (*forget)(gpointer ctx, RpcCall *call, guint32 group, guint32 node);                  /* W */
   /* N: the loop has handed over all requests that it had read; before it sleeps. May be NULL. */
   void (*batch_end)(gpointer ctx, RpcLoop *loop);
 } RpcHandlers;
@@ -150,5 +151,7 @@ void rpc_call_reply_digest(RpcCall *call, const GError *error, const StateDigest
 /* parts: DigestPart, NULL with an error. */
 void rpc_call_reply_digest_parts(RpcCall *call, const GError *error, const GPtrArray *parts,
                                  gboolean more);
+/* page: NULL with an error. */
+void rpc_call_reply_conflicts(RpcCall *call, const GError *error, const ConflictPage *page);
 void rpc_call_reply_forget(RpcCall *call, const GError *error);
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries);

@@ -17,6 +17,10 @@ enum {
   KEY_SCHEMA = 'S',
   KEY_META = 'M',
   KEY_META_MAINTAINED = 'H', /* behind 'M' */
+  KEY_META_CONFLICTS = 'J',  /* behind 'M' */
+  KEY_JOURNAL = 'J',
+  KEY_WRITER = 'O',
+  KEY_CHECK = 'Q',
   /* 'C' is kept for per-column chunks. */
 
   BLOCK_PREFIX_SIZE = 1 + 4 + 8,                          /* R, device, partition */
@@ -25,6 +29,8 @@ enum {
   APPLIED_KEY_SIZE = 1 + 4 + 8,
   NAME_KEY_SIZE = 1 + 4,
   SCHEMA_KEY_SIZE = 1 + 4 + 4 + 1,
+  WRITER_KEY_SIZE = 1 + 4 + 4,
+  SEQUENCE_KEY_SIZE = 1 + 8, /* of the journal and of checks */
 };
 
 static inline guint64 key_flip(gint64 value)
@@ -93,4 +99,17 @@ static inline void key_schema(guint8 key[SCHEMA_KEY_SIZE], guint32 device, guint
   store_be32(key + 1, device);
   store_be32(key + 5, measurement);
   key[9] = (guint8)type;
+}
+
+static inline void key_writer(guint8 key[WRITER_KEY_SIZE], guint32 device, guint32 origin)
+{
+  key[0] = KEY_WRITER;
+  store_be32(key + 1, device);
+  store_be32(key + 5, origin);
+}
+
+static inline void key_sequence(guint8 key[SEQUENCE_KEY_SIZE], char kind, guint64 sequence)
+{
+  key[0] = (guint8)kind;
+  store_be64(key + 1, sequence);
 }

@@ -88,6 +88,7 @@ static MemColumn *put_column(MemStore *store, const char *device, const char *me
                           .oldest = *version,
                           .cells = g_tree_new_full(compare_times, NULL, NULL, cell_free)};
     g_tree_insert(store->columns, column_key(device, measurement, (int)type), column);
+    mem_note_type(store, column);
   }
   if (version_compare(version, &column->oldest) < 0)
     column->oldest = *version;
@@ -101,14 +102,26 @@ static MemCell *cell_new(gint64 time, const Version *version, const guint8 *valu
   return cell;
 }
 
-static void put_cell(MemColumn *column, gint64 time, const Version *version, const guint8 *value,
-                     gsize size)
+static void put_cell(MemStore *store, MemColumn *column, gint64 time, const Version *version,
+                     const guint8 *value, gsize size)
 {
+  MemCell *cell = cell_new(time, version, value, size);
+  mem_note_cell(store, column, cell);
   const MemCell *old = g_tree_lookup(column->cells, &time);
   if (old != NULL && version_compare(&old->version, version) > 0)
-    return;
-  MemCell *cell = cell_new(time, version, value, size);
-  g_tree_replace(column->cells, &cell->time, cell);
+    cell_free(cell);
+  else
+    g_tree_replace(column->cells, &cell->time, cell);
+}
+
+/* Whether a later row of the block has a value of the same time: then that is the write's value. */
+static gboolean is_overwritten(const Block *block, const BlockColumn *packed, guint row)
+{
+  for (guint later = row + 1;
+       later < block->rows && block_time(block, later) == block_time(block, row); later++)
+    if (!block_is_null(packed, later))
+      return TRUE;
+  return FALSE;
 }
 
 static void put_block(MemStore *store, const StoreEntry *entry, const DecodedBlock *from)
@@ -129,10 +142,10 @@ static void put_block(MemStore *store, const StoreEntry *entry, const DecodedBlo
     MemColumn *column = put_column(store, device, measurement, packed.type, &version);
     for (guint row = 0; row < block.rows; row++) {
       gsize size;
-      if (block_is_null(&packed, row))
+      if (block_is_null(&packed, row) || is_overwritten(&block, &packed, row))
         continue;
       const guint8 *value = block_value(&block, &packed, row, &size);
-      put_cell(column, block_time(&block, row), &version, value, size);
+      put_cell(store, column, block_time(&block, row), &version, value, size);
       store->unpersisted++;
     }
   }
@@ -149,6 +162,7 @@ static void put_delete(MemStore *store, const StoreEntry *entry, const DecodedDe
   for (guint i = 0; i < from->name_count; i++)
     g_ptr_array_add(delete.measurements,
                     slice_dup(g_array_index(entry->decoded->names, Slice, from->first_name + i)));
+  mem_note_delete(store, &delete);
   g_array_append_val(store->deletes, delete);
 }
 
@@ -255,7 +269,7 @@ static gboolean mem_persist(Store *parent, gboolean wait, GError **error)
 /* --- reading ------------------------------------------------------------------------------------
  */
 
-static gboolean deletes_measurement(const MemDelete *delete, const char *measurement)
+gboolean mem_deletes_measurement(const MemDelete *delete, const char *measurement)
 {
   for (guint i = 0; delete->measurements != NULL && i < delete->measurements->len; i++)
     if (strcmp(delete->measurements->pdata[i], measurement) == 0)
@@ -263,17 +277,24 @@ static gboolean deletes_measurement(const MemDelete *delete, const char *measure
   return delete->measurements == NULL;
 }
 
-static gboolean is_visible(MemStore *store, const MemColumn *column, const MemCell *cell)
+const Version *mem_newest_delete(MemStore *store, const MemColumn *column, gint64 time)
 {
+  const Version *newest = NULL;
   for (guint i = 0; i < store->deletes->len; i++) {
     const MemDelete *delete = &g_array_index(store->deletes, MemDelete, i);
-    if (delete->start_time <= cell->time && cell->time <= delete->end_time &&
-        version_compare(&delete->version, &cell->version) > 0 &&
+    if (delete->start_time <= time && time <= delete->end_time &&
+        (newest == NULL || version_compare(&delete->version, newest) > 0) &&
         strcmp(delete->device, column->device) == 0 &&
-        deletes_measurement(delete, column->measurement))
-      return FALSE;
+        mem_deletes_measurement(delete, column->measurement))
+      newest = &delete->version;
   }
-  return TRUE;
+  return newest;
+}
+
+static gboolean is_visible(MemStore *store, const MemColumn *column, const MemCell *cell)
+{
+  const Version *newest = mem_newest_delete(store, column, cell->time);
+  return newest == NULL || version_compare(newest, &cell->version) <= 0;
 }
 
 /* The visible cells of a range, ascending. Borrowed from the column. */
@@ -631,6 +652,7 @@ static void mem_stats(Store *parent, StoreStats *out_stats)
   MemStore *store = mem_of(parent);
   g_mutex_lock(&store->mutex);
   *out_stats = (StoreStats){.unpersisted_bytes = store->unpersisted * sizeof(MemCell)};
+  mem_conflict_counts(store, &out_stats->conflicts);
   g_mutex_unlock(&store->mutex);
 }
 
@@ -645,6 +667,7 @@ static void mem_close(Store *parent)
   g_array_unref(store->deletes);
   g_array_unref(store->progress);
   g_array_unref(store->persisted);
+  g_ptr_array_unref(store->conflicts);
   g_mutex_clear(&store->mutex);
   g_free(store);
 }
@@ -663,6 +686,8 @@ static const StoreOps mem_ops = {.name = "memory",
                                  .digest_devices = mem_digest_devices,
                                  .digest_buckets = mem_digest_buckets,
                                  .maintain = mem_maintain,
+                                 .find_conflicts = mem_find_conflicts,
+                                 .conflicts = mem_conflicts,
                                  .stats = mem_stats};
 
 Store *store_mem_new(const StoreOptions *options)
@@ -677,5 +702,6 @@ Store *store_mem_new(const StoreOptions *options)
   g_array_set_clear_func(store->deletes, delete_clear);
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
   store->persisted = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
+  store->conflicts = g_ptr_array_new_with_free_func((GDestroyNotify)conflict_free);
   return &store->parent;
 }

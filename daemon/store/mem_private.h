@@ -34,6 +34,8 @@ typedef struct MemStore {
   GArray *progress;     /* StoreProgress, sorted */
   GArray *persisted;    /* as of the last persist */
   guint64 unpersisted;  /* values since then */
+  GPtrArray *conflicts; /* Conflict; the journal */
+  ConflictCounts conflict_counts;
 } MemStore;
 
 /* Under the mutex: the visible cells (MemCell) of a range, ascending; borrowed from the column. */
@@ -54,3 +56,16 @@ GPtrArray *mem_digest_buckets(Store *store, const DigestScope *scope, const char
                               gint64 from, guint limit, gboolean *out_more, GError **error);
 gboolean mem_maintain(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                       GError **error);
+
+/* Under the mutex: the version of the newest delete that covers a cell; NULL: none does. */
+const Version *mem_newest_delete(MemStore *store, const MemColumn *column, gint64 time);
+gboolean mem_deletes_measurement(const MemDelete *delete, const char *measurement);
+
+/* mem_conflicts.c; under the mutex, before a cell or delete is put, behind a new column. */
+void mem_note_cell(MemStore *store, const MemColumn *column, const MemCell *cell);
+void mem_note_delete(MemStore *store, const MemDelete *delete);
+void mem_note_type(MemStore *store, const MemColumn *column);
+void mem_conflict_counts(const MemStore *store, ConflictCounts *out_counts);
+gboolean mem_find_conflicts(Store *store, guint64 now_ms, gsize budget, gboolean *out_more,
+                            GError **error);
+ConflictPage *mem_conflicts(Store *store, const ConflictQuery *query, GError **error);

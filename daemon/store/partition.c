@@ -165,7 +165,7 @@ void partition_cells(Partition *partition, guint32 measurement, DataType type, g
         &g_array_index(partition->blocks, PartitionBlock, candidate->block);
     if (is_hidden(relevant, candidate->time, &from->version))
       continue;
-    Cell cell = {.time = candidate->time};
+    Cell cell = {.time = candidate->time, .version = &from->version};
     cell.value =
         block_value(&from->block, &g_array_index(partition->columns, BlockColumn, candidate->block),
                     candidate->row, &cell.size);

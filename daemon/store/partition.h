@@ -14,6 +14,7 @@ typedef struct Cell {
   gint64 time;
   const guint8 *value; /* packed; inside the partition */
   gsize size;
+  const Version *version; /* inside the partition; not of cells made elsewhere */
 } Cell;
 
 Partition *partition_new(void);

@@ -136,6 +136,16 @@ static gboolean load_tombstone(RocksStore *store, const guint8 *key, const guint
   for (guint i = 0; i < tombstone.measurement_count; i++)
     tombstone.measurements[i] = load_be32(value + 16 + i * 4);
   tombstones_add(store->tombstones, load_be32(key + 1), &tombstone);
+  pending_load_delete(store->checks, load_be32(key + 1), &tombstone.version, tombstone.start_time,
+                      tombstone.end_time);
+  return TRUE;
+}
+
+static gboolean load_writer(RocksStore *store, const guint8 *key, gsize key_size)
+{
+  if (key_size != WRITER_KEY_SIZE || schema_name(store->schema, load_be32(key + 1)) == NULL)
+    return FALSE;
+  pending_load_origin(store->checks, load_be32(key + 1), load_be32(key + 5));
   return TRUE;
 }
 
@@ -148,13 +158,20 @@ static gboolean load_record(RocksStore *store, const guint8 *key, gsize key_size
            schema_load_name(store->schema, load_be32(key + 1), (const char *)value, size);
   if (key[0] == KEY_TOMBSTONE)
     return key_size == TOMBSTONE_KEY_SIZE && load_tombstone(store, key, value, size);
+  if (key[0] == KEY_CHECK)
+    return rocks_load_check(store, key, key_size, value, size);
+  if (key[0] == KEY_WRITER)
+    return load_writer(store, key, key_size);
   if (size != 16)
     return FALSE;
   if (key[0] == KEY_SCHEMA) {
     Version version = key_read_version(value);
-    return key_size == SCHEMA_KEY_SIZE &&
-           schema_load_type(store->schema, load_be32(key + 1), load_be32(key + 5), (DataType)key[9],
-                            &version);
+    if (key_size != SCHEMA_KEY_SIZE ||
+        !schema_load_type(store->schema, load_be32(key + 1), load_be32(key + 5), (DataType)key[9],
+                          &version))
+      return FALSE;
+    pending_load_device(store->checks, load_be32(key + 1));
+    return TRUE;
   }
   if (key_size != APPLIED_KEY_SIZE)
     return FALSE;
@@ -210,17 +227,19 @@ static gboolean load_maintained(RocksStore *store, GError **error)
 static gboolean load(RocksStore *store, GError **error)
 {
   /* Names before what refers to them. */
-  static const char kinds[] = {KEY_NAME, KEY_SCHEMA, KEY_TOMBSTONE, KEY_APPLIED};
+  static const char kinds[] = {KEY_NAME,      KEY_WRITER,  KEY_SCHEMA,
+                               KEY_TOMBSTONE, KEY_APPLIED, KEY_CHECK};
   for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
     if (!load_kind(store, kinds[i], error))
       return FALSE;
-  return load_maintained(store, error);
+  return load_maintained(store, error) && rocks_load_counts(store, error);
 }
 
 static void rocks_close(Store *parent)
 {
   RocksStore *store = rocks_of(parent);
   g_clear_pointer(&store->cleaning, rocks_cleaning_free);
+  g_clear_pointer(&store->look, rocks_look_free);
   if (store->db != NULL)
     rocksdb_close(store->db);
   rocksdb_options_destroy(store->db_options);
@@ -230,6 +249,7 @@ static void rocks_close(Store *parent)
   rocksdb_readoptions_destroy(store->persisted_options);
   schema_free(store->schema);
   tombstones_free(store->tombstones);
+  pending_free(store->checks);
   g_array_unref(store->progress);
   g_rw_lock_clear(&store->publish_lock);
   g_clear_error(&store->failure);
@@ -248,6 +268,7 @@ typedef struct Batch {
   GArray *tombstones; /* Tombstone, with `devices` beside it */
   GArray *devices;    /* guint32 */
   gsize bytes;
+  guint64 overflowed; /* checks that found no room */
 } Batch;
 
 static void put(Batch *batch, const void *key, gsize key_size, const void *value, gsize size)
@@ -272,6 +293,19 @@ static void put_type(gpointer ctx, guint32 device, guint32 measurement, DataType
   put(ctx, key, sizeof key, value, sizeof value);
 }
 
+static void put_noted(Batch *batch, const Noted *noted, guint32 device, guint32 origin)
+{
+  batch->bytes += rocks_put_noted(batch->writes, noted, device, origin);
+  batch->overflowed += noted->overflowed ? 1 : 0;
+}
+
+static void put_further_type(gpointer ctx, guint32 device, guint32 measurement, DataType type)
+{
+  Batch *batch = ctx;
+  Noted noted = pending_note_type(batch->store->checks, device, measurement, type);
+  put_noted(batch, &noted, device, 0);
+}
+
 static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock *block)
 {
   Decoded *decoded = entry->decoded;
@@ -282,6 +316,9 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
   guint8 key[BLOCK_KEY_SIZE];
   key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
   put(batch, key, sizeof key, decoded->values->data + block->value_at, block->value_size);
+  Noted noted = pending_note_block(batch->store->checks, block->device_id, block->partition,
+                                   &version, block->min_time, block->max_time);
+  put_noted(batch, &noted, block->device_id, version.origin);
 }
 
 static int compare_ids(gconstpointer a, gconstpointer b)
@@ -325,6 +362,10 @@ static void put_delete(Batch *batch, const StoreEntry *entry, const DecodedDelet
     tombstone.measurements = g_memdup2(ids->data, (gsize)ids->len * 4);
   g_array_append_val(batch->tombstones, tombstone);
   g_array_append_val(batch->devices, device);
+  gint64 first = partition_of(tombstone.start_time, store->options.partition_interval);
+  Noted noted = pending_note_delete(store->checks, device, first, &tombstone.version,
+                                    tombstone.start_time, tombstone.end_time);
+  put_noted(batch, &noted, device, tombstone.version.origin);
 }
 
 /* The log's place in the sorted progress; a new one begins at 0. */
@@ -352,7 +393,7 @@ static void add_entry(Batch *batch, const StoreEntry *entry)
   if (entry->index <= progress->applied)
     return; /* P2: a duplicate changes nothing */
   g_assert(entry->index == progress->applied + 1);
-  SchemaSink sink = {put_name, put_type, batch};
+  SchemaSink sink = {put_name, put_type, put_further_type, batch};
   schema_apply(batch->store->schema, entry->decoded, entry->hlc, entry->log.origin, &sink);
   const Decoded *decoded = entry->decoded;
   for (guint i = 0; i < decoded->deletes->len; i++)
@@ -403,6 +444,13 @@ gboolean rocks_lose(RocksStore *store, char *message, GError **error)
   return rocks_check_usable(store, error);
 }
 
+static void put_overflowed(Batch *batch)
+{
+  ConflictCounts counts = batch->store->conflicts;
+  counts.overflowed += batch->overflowed;
+  batch->bytes += rocks_put_counts(batch->writes, &counts);
+}
+
 /* Writes the batch and publishes what belongs to it in one step. */
 static gboolean publish(Batch *batch, GError **error)
 {
@@ -417,6 +465,8 @@ static gboolean publish(Batch *batch, GError **error)
     GArray *before = store->progress;
     store->progress = g_array_ref(batch->progress);
     g_array_unref(before);
+    store->conflicts.overflowed += batch->overflowed;
+    store->conflicts.pending = pending_count(store->checks);
   }
   g_rw_lock_writer_unlock(&store->publish_lock);
   if (message == NULL) {
@@ -441,6 +491,8 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
   for (guint i = 0; i < count; i++)
     add_entry(&batch, &entries[i]);
   put_all_progress(&batch);
+  if (batch.overflowed > 0)
+    put_overflowed(&batch);
   gboolean done = publish(&batch, error);
   rocksdb_writebatch_destroy(batch.writes);
   g_array_unref(batch.progress);
@@ -516,6 +568,7 @@ static void rocks_stats(Store *parent, StoreStats *out_stats)
   g_rw_lock_reader_lock(&store->publish_lock);
   out_stats->tombstones = tombstones_count(store->tombstones);
   out_stats->maintained_hlc = store->maintained_hlc;
+  out_stats->conflicts = store->conflicts;
   g_rw_lock_reader_unlock(&store->publish_lock);
 }
 
@@ -551,6 +604,8 @@ static const StoreOps rocks_ops = {.name = "rocksdb",
                                    .digest_devices = rocks_digest_devices,
                                    .digest_buckets = rocks_digest_buckets,
                                    .maintain = rocks_maintain,
+                                   .find_conflicts = rocks_find_conflicts,
+                                   .conflicts = rocks_conflicts,
                                    .stats = rocks_stats};
 
 Store *store_rocks_new(const StoreOptions *options, GError **error)
@@ -560,6 +615,7 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->parent.ops = &rocks_ops;
   store->options = *options;
   store->options.directory = g_strdup(options->directory);
+  store->options.journal_size = MAX(options->journal_size, (gsize)STORE_MIN_JOURNAL_SIZE);
   store->db_options = make_options(store);
   store->write_options = rocksdb_writeoptions_create();
   rocksdb_writeoptions_disable_WAL(store->write_options, 1);
@@ -567,6 +623,7 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   rocksdb_readoptions_set_read_tier(store->persisted_options, PERSISTED_TIER);
   store->schema = schema_new();
   store->tombstones = tombstones_new();
+  store->checks = pending_new();
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
   g_rw_lock_init(&store->publish_lock);
   char *message = NULL;

@@ -3,11 +3,14 @@
 
 #include "store/keys.h"
 #include "store/partition.h"
+#include "store/pending.h"
+#include "store/store.h"
 #include "store/tombstones.h"
 
 #include <rocksdb/c.h>
 
 typedef struct Cleaning Cleaning;
+typedef struct Look Look;
 
 typedef struct RocksStore {
   Store parent;
@@ -28,7 +31,10 @@ typedef struct RocksStore {
   Tombstones *tombstones;
   GArray *progress;       /* StoreProgress, sorted */
   guint64 maintained_hlc; /* the greatest horizon that was worked with */
+  ConflictCounts conflicts;
 
+  Pending *checks;    /* what may be a conflict; the applying thread's */
+  Look *look;         /* at some of it, under way; the applying thread's */
   Cleaning *cleaning; /* of one device, under way; the applying thread's */
 } RocksStore;
 
@@ -79,3 +85,20 @@ GPtrArray *rocks_digest_buckets(Store *store, const DigestScope *scope, const ch
 gboolean rocks_maintain(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                         GError **error);
 void rocks_cleaning_free(Cleaning *cleaning);
+
+/* rocks_conflicts.c */
+gboolean rocks_find_conflicts(Store *store, guint64 now_ms, gsize budget, gboolean *out_more,
+                              GError **error);
+void rocks_look_free(Look *look);
+
+/* rocks_journal.c */
+ConflictPage *rocks_conflicts(Store *store, const ConflictQuery *query, GError **error);
+/* While opening: a waiting check, FALSE when it is damaged; then the counters. */
+gboolean rocks_load_check(RocksStore *store, const guint8 *key, gsize key_size, const guint8 *value,
+                          gsize size);
+gboolean rocks_load_counts(RocksStore *store, GError **error);
+/* While applying: what was noted goes to disk with the data. Return the bytes. */
+gsize rocks_put_noted(rocksdb_writebatch_t *writes, const Noted *noted, guint32 device,
+                      guint32 origin);
+gsize rocks_put_check(rocksdb_writebatch_t *writes, const Check *check);
+gsize rocks_put_counts(rocksdb_writebatch_t *writes, const ConflictCounts *counts);

@@ -327,6 +327,8 @@ static void apply_column(Schema *schema, Name *device, const DecodedColumn *colu
   sink_name(schema->by_id->pdata[column->id], sink);
   if (types->applied == 0)
     note_device(schema, device, column->id);
+  if ((types->applied & ~bit) != 0 && !(types->applied & bit))
+    sink->further_type(sink->ctx, device->id, column->id, column->type);
   types->applied |= bit;
   types->oldest[column->type] = *version;
   sink->type(sink->ctx, device->id, column->id, column->type, version);
@@ -449,6 +451,18 @@ GArray *schema_columns(Schema *schema, guint32 device, const char *const *measur
   GArray *columns = columns_of(schema, schema->by_id->pdata[device], measurements);
   g_rw_lock_reader_unlock(&schema->lock);
   return columns;
+}
+
+guint schema_oldest(Schema *schema, guint32 device, guint32 measurement,
+                    Version out_oldest[DATA_TEXT + 1])
+{
+  g_rw_lock_reader_lock(&schema->lock);
+  const Types *types = find_types(schema, device, measurement);
+  guint applied = types != NULL ? types->applied : 0;
+  if (types != NULL)
+    memcpy(out_oldest, types->oldest, sizeof types->oldest);
+  g_rw_lock_reader_unlock(&schema->lock);
+  return applied;
 }
 
 /* Adds to *bytes what it has on the wire, about. */

@@ -51,6 +51,8 @@ typedef struct SchemaSink {
   void (*name)(gpointer ctx, guint32 id, const char *bytes, gsize size);
   void (*type)(gpointer ctx, guint32 device, guint32 measurement, DataType type,
                const Version *version);
+  /* The measurement had another type before this one. */
+  void (*further_type)(gpointer ctx, guint32 device, guint32 measurement, DataType type);
   gpointer ctx;
 } SchemaSink;
 
@@ -64,6 +66,10 @@ guint32 schema_find(Schema *schema, const char *name);
 /* The applied columns of a device, sorted by name, the valid type before conflicting ones. Only the
  * named measurements, unless measurements is NULL. */
 GArray *schema_columns(Schema *schema, guint32 device, const char *const *measurements);
+
+/* The oldest versions of the measurement's applied types, by DataType; returns a bit per type. */
+guint schema_oldest(Schema *schema, guint32 device, guint32 measurement,
+                    Version out_oldest[DATA_TEXT + 1]);
 
 /* Device* in order of names; see store_series(). */
 GPtrArray *schema_devices(Schema *schema, const char *prefix, const char *after, guint limit,

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/conflict.h"
 #include "base/error.h"
 #include "base/log_id.h"
 #include "base/table.h"
@@ -46,6 +47,7 @@ typedef struct StoreStats {
   guint64 unpersisted_bytes; /* applied and not yet persisted, approximately */
   guint64 tombstones;
   guint64 maintained_hlc; /* the greatest horizon that store_maintain worked with */
+  ConflictCounts conflicts;
 } StoreStats;
 
 /* What of the state a digest covers. */
@@ -79,6 +81,9 @@ typedef struct StoreOps {
                                gint64 from, guint limit, gboolean *out_more, GError **error);
   gboolean (*maintain)(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                        GError **error);
+  gboolean (*find_conflicts)(Store *store, guint64 now_ms, gsize budget, gboolean *out_more,
+                             GError **error);
+  ConflictPage *(*conflicts)(Store *store, const ConflictQuery *query, GError **error);
   void (*stats)(Store *store, StoreStats *out_stats);
 } StoreOps;
 
@@ -86,6 +91,8 @@ typedef struct StoreOps {
 struct Store {
   const StoreOps *ops;
 };
+
+enum { STORE_MIN_JOURNAL_SIZE = 1 << 20 };
 
 typedef struct StoreOptions {
   const char *directory;      /* created if absent */
@@ -95,6 +102,8 @@ typedef struct StoreOptions {
                                  At 32 times as much the store writes out by itself, synced logs
                                  or not: a guard against a host that does not. */
   gsize block_cache_size;     /* bytes */
+  gsize journal_size;         /* bytes of the journal of conflicts, STORE_MIN_JOURNAL_SIZE at least
+                                 (less counts as that) */
 } StoreOptions;
 
 /* Opens or creates. Transfer full; NULL with an error. */
@@ -223,6 +232,30 @@ static inline gboolean store_maintain(Store *store, guint64 horizon, gsize budge
                                       gboolean *out_more, GError **error)
 {
   return store->ops->maintain(store, horizon, budget, out_more, error);
+}
+
+/*
+ * Conflicts between leaders: each value and each delete that was applied is compared with what its
+ * cells showed before, and where that is of another origin, it is counted, and put into a journal
+ * of bounded size, oldest entries dropped first. Applying only notes what may be one;
+ * find_conflicts looks at what was noted, one step of about `budget` bytes of blocks read;
+ * *out_more: there is more to do. A step is atomic, and like all else not durable before
+ * store_persist; what a crash takes back is found again when the entries come again, and nothing is
+ * told twice. When PENDING_CHECKS wait, further ones are not looked at, nor what would take too
+ * much memory; both are counted (`overflowed`). By the applying thread, and not behind a
+ * store_maintain of the same entries: what that took out can't be found.
+ */
+static inline gboolean store_find_conflicts(Store *store, guint64 now_ms, gsize budget,
+                                            gboolean *out_more, GError **error)
+{
+  return store->ops->find_conflicts(store, now_ms, budget, out_more, error);
+}
+
+/* One page of the journal. Transfer full. */
+static inline ConflictPage *store_conflicts(Store *store, const ConflictQuery *query,
+                                            GError **error)
+{
+  return store->ops->conflicts(store, query, error);
 }
 
 static inline void store_stats(Store *store, StoreStats *out_stats)

@@ -318,6 +318,15 @@ static void on_config(gpointer ctx, RpcCall *call)
   rpc_call_reply_config(call, entries);
 }
 
+static void on_conflicts(gpointer ctx, RpcCall *call, guint32 group, const ConflictQuery *query)
+{
+  (void)ctx;
+  g_assert(group <= G_MAXINT32 && query->limit <= G_MAXINT32);
+  g_autoptr(GError) error = error_to_answer();
+  g_autoptr(ConflictPage) page = conflict_page_new();
+  rpc_call_reply_conflicts(call, error, page);
+}
+
 static void on_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
 {
   (void)ctx;
@@ -340,6 +349,7 @@ static const RpcHandlers handlers = {
     .digest = on_digest,
     .digest_parts = on_digest_parts,
     .config = on_config,
+    .conflicts = on_conflicts,
     .forget = on_forget,
 };
 

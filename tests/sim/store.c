@@ -118,6 +118,14 @@ static gboolean store_reserve_any(Store *base, const Decoded *decoded, GError **
   return TRUE;
 }
 
+static gboolean store_find_none(Store *base, guint64 now_ms, gsize budget, gboolean *out_more,
+                                GError **error)
+{
+  (void)base, (void)now_ms, (void)budget, (void)error;
+  *out_more = FALSE;
+  return TRUE;
+}
+
 static void store_get_stats(Store *base, StoreStats *out_stats)
 {
   *out_stats = (StoreStats){.unpersisted_bytes = ((SimStore *)base)->unpersisted};
@@ -137,6 +145,7 @@ Store *sim_store_new(SimNode *node)
                                .apply = store_apply_all,
                                .progress = store_get_progress,
                                .persist = store_persist_all,
+                               .find_conflicts = store_find_none,
                                .stats = store_get_stats};
   SimStore *store = g_new0(SimStore, 1);
   store->parent.ops = &ops;

@@ -205,6 +205,15 @@ static inline void rig_digest_parts(gpointer ctx, RpcCall *call, guint32 group,
   rpc_call_reply_digest_parts(call, NULL, parts, FALSE);
 }
 
+static inline void rig_conflicts(gpointer ctx, RpcCall *call, guint32 group,
+                                 const ConflictQuery *query)
+{
+  rig_saw(ctx, "conflicts %u %s %" G_GUINT64_FORMAT " %u", group,
+          query->device != NULL ? query->device : "-", query->after, query->limit);
+  g_autoptr(ConflictPage) page = conflict_page_new();
+  rpc_call_reply_conflicts(call, NULL, page);
+}
+
 /* Node 13 can't be forgotten. */
 static inline void rig_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
 {
@@ -263,6 +272,7 @@ static inline Rig *rig_new(const RpcServerOptions *options, guint loops)
                                        .digest = rig_digest,
                                        .digest_parts = rig_digest_parts,
                                        .config = rig_config,
+                                       .conflicts = rig_conflicts,
                                        .forget = rig_forget,
                                        .batch_end = rig_batch_end};
   Rig *rig = g_new0(Rig, 1);

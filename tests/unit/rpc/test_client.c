@@ -854,6 +854,113 @@ static gboolean answer_config(const Request *request)
   return answer(request, reply);
 }
 
+/* A text that was cut, a delete, a type. */
+static ConflictPage *some_conflicts(void)
+{
+  ConflictPage *page = conflict_page_new();
+  const ConflictKind kinds[] = {CONFLICT_OVERWRITE, CONFLICT_DELETE, CONFLICT_TYPE};
+  for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+    Conflict *one = g_new0(Conflict, 1);
+    *one = (Conflict){.sequence = i + 5,
+                      .found_ms = 1000,
+                      .kind = kinds[i],
+                      .device = g_strdup("d"),
+                      .measurement = g_strdup("m"),
+                      .time = kinds[i] == CONFLICT_TYPE ? 0 : -7,
+                      .cells = kinds[i] == CONFLICT_DELETE ? 3 : 1,
+                      .winner = {.origin = 2, .hlc = G_MAXUINT64 >> 1, .type = DATA_INT32},
+                      .loser = {.origin = 1, .hlc = 9, .type = DATA_TEXT}};
+    one->winner.is_delete = kinds[i] == CONFLICT_DELETE;
+    one->loser.has_value = kinds[i] != CONFLICT_TYPE;
+    if (one->loser.has_value) {
+      value_unpack(DATA_TEXT, (const guint8 *)"cut", 3, &one->loser.value);
+      one->loser.value_size = i == 0 ? 999 : 3;
+    }
+    g_ptr_array_add(page->conflicts, one);
+  }
+  page->counts = (ConflictCounts){.by_kind = {0, 1, 2, 3, 4},
+                                  .overflowed = 5,
+                                  .pending = 6,
+                                  .first_sequence = 7,
+                                  .last_sequence = 8,
+                                  .bytes = 9};
+  page->more = TRUE;
+  page->next_after = 7;
+  page->unreadable = 11;
+  return page;
+}
+
+static gboolean answer_conflicts(const Request *request)
+{
+  ck_assert(is_method(request, "conflicts"));
+  g_autoptr(ConflictPage) page = some_conflicts();
+  SlTConflictsReply *reply = g_object_new(SL_TYPE_T_CONFLICTS_REPLY, NULL);
+  convert_conflicts_to_thrift(page, reply);
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+/* A kind that there is not. */
+static gboolean answer_odd_conflicts(const Request *request)
+{
+  g_autoptr(ConflictPage) page = some_conflicts();
+  SlTConflictsReply *reply = g_object_new(SL_TYPE_T_CONFLICTS_REPLY, NULL);
+  convert_conflicts_to_thrift(page, reply);
+  SlTConflict *first = reply->conflicts->pdata[0];
+  g_free(first->kind);
+  first->kind = g_strdup("quarrel");
+  convert_error_to_thrift(NULL, reply->status);
+  return answer(request, reply);
+}
+
+static void check_side(const ConflictSide *got, const ConflictSide *wanted)
+{
+  ck_assert_uint_eq(got->origin, wanted->origin);
+  ck_assert_uint_eq(got->hlc, wanted->hlc);
+  ck_assert_int_eq(got->is_delete, wanted->is_delete);
+  ck_assert_int_eq(got->has_value, wanted->has_value);
+  if (!wanted->is_delete)
+    ck_assert_int_eq(got->type, wanted->type);
+  if (wanted->has_value) {
+    ck_assert_str_eq(got->value.text.bytes, wanted->value.text.bytes);
+    ck_assert_uint_eq(got->value_size, wanted->value_size);
+  }
+}
+
+START_TEST(pages_of_conflicts)
+{
+  const Step steps[] = {answer_conflicts, answer_odd_conflicts};
+  Fake fake;
+  fake_begin(&fake, steps, 2);
+  RpcClient *client = client_of(&fake, 20000);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(ConflictPage) wanted = some_conflicts();
+  ConflictQuery query = {.after = 4, .limit = 3, .device = "d"};
+  g_autoptr(ConflictPage) page = rpc_client_conflicts(client, 0, &query, &error);
+  ck_assert_msg(page != NULL, "%s", error != NULL ? error->message : "");
+  ck_assert(memcmp(&page->counts, &wanted->counts, sizeof page->counts) == 0);
+  ck_assert(page->more);
+  ck_assert_uint_eq(page->next_after, 7);
+  ck_assert_uint_eq(page->unreadable, 11);
+  ck_assert_uint_eq(page->conflicts->len, wanted->conflicts->len);
+  for (guint i = 0; i < wanted->conflicts->len; i++) {
+    const Conflict *got = page->conflicts->pdata[i], *one = wanted->conflicts->pdata[i];
+    ck_assert_uint_eq(got->sequence, one->sequence);
+    ck_assert_uint_eq(got->found_ms, one->found_ms);
+    ck_assert_int_eq(got->kind, one->kind);
+    ck_assert_str_eq(got->measurement, one->measurement);
+    ck_assert_int_eq(got->time, one->time);
+    ck_assert_uint_eq(got->cells, one->cells);
+    check_side(&got->winner, &one->winner);
+    check_side(&got->loser, &one->loser);
+  }
+  ck_assert_ptr_null(rpc_client_conflicts(client, 0, &query, &error));
+  ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_INVALID));
+  rpc_client_free(client);
+  fake_end(&fake);
+}
+END_TEST
+
 START_TEST(administration)
 {
   const Step steps[] = {answer_status, answer_digest, answer_config};
@@ -906,6 +1013,7 @@ int main(void)
                                 a_written_without_token,
                                 reads,
                                 series,
-                                administration};
+                                administration,
+                                pages_of_conflicts};
   return RUN_SUITE("client", tests);
 }

@@ -334,7 +334,28 @@ START_TEST(the_other_client_methods)
   ck_assert_int_eq(answer_status(&digest), SYNCLOG_OK);
   check_text(rig, "digest tokens 3");
 
-  client_send_plain(fd, "config", 6);
+  m = message_call("conflicts", 6);
+  wire_put_field(&m.w, WIRE_STRUCT, 1);
+  wire_put_i32(&m.w, 1, 0);
+  wire_put_i64(&m.w, 2, 41);
+  wire_put_i32(&m.w, 3, 9);
+  put_text(&m.w, 4, "d");
+  put_stop(&m.w);
+  put_stop(&m.w);
+  g_auto(Answer) conflicts = exchange(fd, &m);
+  ck_assert_int_eq(answer_status(&conflicts), SYNCLOG_OK);
+  check_text(rig, "conflicts 0 d 41 9");
+
+  m = message_call("conflicts", 7);
+  wire_put_field(&m.w, WIRE_STRUCT, 1);
+  wire_put_i32(&m.w, 1, 0);
+  wire_put_i64(&m.w, 2, -1);
+  put_stop(&m.w);
+  put_stop(&m.w);
+  g_auto(Answer) negative = exchange(fd, &m);
+  ck_assert_int_eq(answer_status(&negative), SYNCLOG_INVALID);
+
+  client_send_plain(fd, "config", 8);
   g_auto(Answer) config = client_answer(fd);
   ck_assert_int_eq(answer_status(&config), SYNCLOG_OK);
   check_text(rig, "config");

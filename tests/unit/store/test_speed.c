@@ -40,16 +40,16 @@ static GPtrArray *make_writes(void)
 }
 
 /* The steps of a node for its own writes, each timed over all entries of one apply. */
-static void run(Store *store, const GPtrArray *writes, double seconds[3])
+static void run(Store *store, const GPtrArray *writes, LogId log, double seconds[4])
 {
-  const LogId log = {1, 1};
+  gboolean more;
   for (guint begin = 0; begin < writes->len; begin += ENTRIES_PER_APPLY) {
     StoreEntry entries[ENTRIES_PER_APPLY];
     guint count = MIN(ENTRIES_PER_APPLY, writes->len - begin);
     double at_0 = cpu_seconds();
     for (guint i = 0; i < count; i++)
-      entries[i] =
-          (StoreEntry){log, begin + i + 1, begin + i + 1, decode(writes->pdata[begin + i])};
+      entries[i] = (StoreEntry){log, begin + i + 1, log.origin * ROWS + begin + i + 1,
+                                decode(writes->pdata[begin + i])};
     double at_1 = cpu_seconds();
     for (guint i = 0; i < count; i++)
       fast_assert(store_reserve(store, entries[i].decoded, NULL));
@@ -59,8 +59,20 @@ static void run(Store *store, const GPtrArray *writes, double seconds[3])
       store_decoded_free(entries[i].decoded);
     seconds[0] += at_1 - at_0;
     seconds[1] += at_2 - at_1;
-    seconds[2] += cpu_seconds() - at_2;
+    double at_3 = cpu_seconds();
+    seconds[2] += at_3 - at_2;
+    fast_assert(store_find_conflicts(store, 1, 1 << 20, &more, NULL));
+    seconds[3] += cpu_seconds() - at_3;
   }
+}
+
+static void print_figures(const char *what, const double seconds[4])
+{
+  double all = seconds[0] + seconds[1] + seconds[2] + seconds[3];
+  printf("%s of %d doubles: %.0f rows per CPU second; us per row: decode %.2f, reserve %.2f, "
+         "apply %.2f, conflicts %.2f\n",
+         what, COLUMNS, ROWS / all, seconds[0] * 1e6 / ROWS, seconds[1] * 1e6 / ROWS,
+         seconds[2] * 1e6 / ROWS, seconds[3] * 1e6 / ROWS);
 }
 
 START_TEST(single_rows)
@@ -72,17 +84,24 @@ START_TEST(single_rows)
                           .block_cache_size = 8 << 20};
   Store *store = store_rocks_new(&options, NULL);
   g_autoptr(GPtrArray) writes = make_writes();
-  double seconds[3] = {0};
-  run(store, writes, seconds);
-  double all = seconds[0] + seconds[1] + seconds[2];
-  printf(
-      "single rows of %d doubles: %.0f rows per CPU second; us per row: decode %.2f, reserve %.2f, "
-      "apply %.2f\n",
-      COLUMNS, ROWS / all, seconds[0] * 1e6 / ROWS, seconds[1] * 1e6 / ROWS,
-      seconds[2] * 1e6 / ROWS);
+  double seconds[4] = {0};
+  run(store, writes, (LogId){1, 1}, seconds);
+  print_figures("single rows", seconds);
   StateDigest digest = digest_of(store);
   ck_assert_uint_eq(digest.cells, ROWS * COLUMNS);
   ck_assert_uint_eq(digest.devices, DEVICES);
+  /* The same cells by another leader: all are looked at. */
+  double contested[4] = {0};
+  run(store, writes, (LogId){2, 1}, contested);
+  print_figures("contested rows", contested);
+  gboolean more = TRUE;
+  while (more)
+    fast_assert(store_find_conflicts(store, 1, 1 << 20, &more, NULL));
+  StoreStats stats;
+  store_stats(store, &stats);
+  const ConflictCounts *counts = &stats.conflicts;
+  ck_assert_uint_eq(counts->by_kind[CONFLICT_SAME_VALUE] + counts->overflowed * COLUMNS,
+                    ROWS * COLUMNS);
   store_close(store);
   remove_tree(directory);
 }
