@@ -11,6 +11,7 @@ enum {
   DELETION_WINDOW = 128, /* a file is compacted when of so many keys in a row … */
   DELETION_TRIGGER = 32, /* … so many are deletions */
   PERSISTED_TIER = 2,    /* ReadTier::kPersistedTier */
+  FRESH_SIZE = 4 << 20,  /* bytes of blocks that are kept out of the memtable for a while */
 };
 
 static RocksStore *rocks_of(Store *store)
@@ -250,7 +251,9 @@ static void rocks_close(Store *parent)
   schema_free(store->schema);
   tombstones_free(store->tombstones);
   pending_free(store->checks);
+  fresh_free(store->fresh);
   g_array_unref(store->progress);
+  g_array_unref(store->written_progress);
   g_rw_lock_clear(&store->publish_lock);
   g_clear_error(&store->failure);
   g_free((char *)store->options.directory);
@@ -264,6 +267,7 @@ static void rocks_close(Store *parent)
 typedef struct Batch {
   RocksStore *store;
   rocksdb_writebatch_t *writes;
+  GPtrArray *fresh;   /* FreshBlock */
   GArray *progress;   /* StoreProgress: a copy of the store's, moved on */
   GArray *tombstones; /* Tombstone, with `devices` beside it */
   GArray *devices;    /* guint32 */
@@ -315,7 +319,13 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
   Version version = {entry->hlc, entry->log.origin, block->ordinal};
   guint8 key[BLOCK_KEY_SIZE];
   key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
-  put(batch, key, sizeof key, decoded->values->data + block->value_at, block->value_size);
+  const guint8 *value = decoded->values->data + block->value_at;
+  if (block->value_size > FRESH_MAX_BLOCK_SIZE) {
+    put(batch, key, sizeof key, value, block->value_size);
+  } else {
+    g_ptr_array_add(batch->fresh, fresh_block_new(key, value, block->value_size));
+    batch->bytes += sizeof key + block->value_size;
+  }
   Noted noted = pending_note_block(batch->store->checks, block->device_id, block->partition,
                                    &version, block->min_time, block->max_time);
   put_noted(batch, &noted, block->device_id, version.origin);
@@ -404,26 +414,6 @@ static void add_entry(Batch *batch, const StoreEntry *entry)
   progress->hlc = entry->hlc;
 }
 
-static void put_all_progress(Batch *batch)
-{
-  /* Both are sorted, and all logs of the old one are in the new one. */
-  const GArray *old = batch->store->progress;
-  for (guint i = 0, k = 0; i < batch->progress->len; i++) {
-    const StoreProgress *progress = &g_array_index(batch->progress, StoreProgress, i);
-    const StoreProgress *before = k < old->len ? &g_array_index(old, StoreProgress, k) : NULL;
-    if (before != NULL && log_id_equal(before->log, progress->log)) {
-      k++;
-      if (before->applied == progress->applied)
-        continue;
-    }
-    guint8 key[APPLIED_KEY_SIZE], value[16];
-    key_applied(key, progress->log);
-    store_be64(value, progress->applied);
-    store_be64(value + 8, progress->hlc);
-    put(batch, key, sizeof key, value, sizeof value);
-  }
-}
-
 /*
  * After a batch was lost the schema in memory has names and types that are not on disk, and would
  * never write them: blocks would follow whose names nobody knows after a restart. So the failure
@@ -451,14 +441,25 @@ static void put_overflowed(Batch *batch)
   batch->bytes += rocks_put_counts(batch->writes, &counts);
 }
 
+static void free_block(gpointer block, gpointer data)
+{
+  (void)data;
+  g_free(block);
+}
+
 /* Writes the batch and publishes what belongs to it in one step. */
 static gboolean publish(Batch *batch, GError **error)
 {
   RocksStore *store = batch->store;
   char *message = NULL;
+  GError *failure = NULL;
   g_rw_lock_writer_lock(&store->publish_lock);
-  rocksdb_write(store->db, store->write_options, batch->writes, &message);
+  if (rocksdb_writebatch_count(batch->writes) > 0)
+    rocksdb_write(store->db, store->write_options, batch->writes, &message);
   if (message == NULL) {
+    for (guint i = 0; i < batch->fresh->len; i++)
+      fresh_add(store->fresh, batch->fresh->pdata[i]);
+    rocks_settle_down_to(store, MIN(FRESH_SIZE, store->options.memtable_size / 4), &failure);
     for (guint i = 0; i < batch->tombstones->len; i++)
       tombstones_add(store->tombstones, g_array_index(batch->devices, guint32, i),
                      &g_array_index(batch->tombstones, Tombstone, i));
@@ -471,8 +472,10 @@ static gboolean publish(Batch *batch, GError **error)
   g_rw_lock_writer_unlock(&store->publish_lock);
   if (message == NULL) {
     g_atomic_int_add(&store->unpersisted_kib, (gint)(batch->bytes / 1024) + 1);
-    return TRUE;
+    store->failure = failure;
+    return rocks_check_usable(store, error);
   }
+  g_ptr_array_foreach(batch->fresh, free_block, NULL);
   for (guint i = 0; i < batch->tombstones->len; i++)
     g_free(g_array_index(batch->tombstones, Tombstone, i).measurements);
   return rocks_lose(store, message, error);
@@ -485,16 +488,17 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
     return FALSE;
   Batch batch = {.store = store,
                  .writes = rocksdb_writebatch_create(),
+                 .fresh = g_ptr_array_new(),
                  .progress = g_array_copy(store->progress),
                  .tombstones = g_array_new(FALSE, FALSE, sizeof(Tombstone)),
                  .devices = g_array_new(FALSE, FALSE, sizeof(guint32))};
   for (guint i = 0; i < count; i++)
     add_entry(&batch, &entries[i]);
-  put_all_progress(&batch);
   if (batch.overflowed > 0)
     put_overflowed(&batch);
   gboolean done = publish(&batch, error);
   rocksdb_writebatch_destroy(batch.writes);
+  g_ptr_array_unref(batch.fresh);
   g_array_unref(batch.progress);
   g_array_unref(batch.tombstones);
   g_array_unref(batch.devices);
@@ -507,10 +511,43 @@ static gboolean rocks_reserve(Store *store, const Decoded *decoded, GError **err
   return schema_reserve(rocks_of(store)->schema, (Decoded *)decoded, error);
 }
 
+/* Writes the records of those logs that moved on since the last time. */
+static gboolean write_progress(RocksStore *store, GError **error)
+{
+  /* Both are sorted, and all logs of the old one are in the new one. */
+  const GArray *old = store->written_progress, *now = store->progress;
+  rocksdb_writebatch_t *writes = rocksdb_writebatch_create();
+  for (guint i = 0, k = 0; i < now->len; i++) {
+    const StoreProgress *progress = &g_array_index(now, StoreProgress, i);
+    const StoreProgress *before = k < old->len ? &g_array_index(old, StoreProgress, k) : NULL;
+    if (before != NULL && log_id_equal(before->log, progress->log)) {
+      k++;
+      if (before->applied == progress->applied)
+        continue;
+    }
+    guint8 key[APPLIED_KEY_SIZE], value[16];
+    key_applied(key, progress->log);
+    store_be64(value, progress->applied);
+    store_be64(value + 8, progress->hlc);
+    rocksdb_writebatch_put(writes, (const char *)key, sizeof key, (const char *)value,
+                           sizeof value);
+  }
+  char *message = NULL;
+  rocksdb_write(store->db, store->write_options, writes, &message);
+  rocksdb_writebatch_destroy(writes);
+  if (message != NULL)
+    return rocks_lose(store, message, error);
+  g_array_unref(store->written_progress);
+  store->written_progress = g_array_ref(store->progress);
+  return TRUE;
+}
+
 static gboolean rocks_persist(Store *parent, gboolean wait, GError **error)
 {
   RocksStore *store = rocks_of(parent);
-  if (!rocks_check_usable(store, error))
+  /* Blocks first: then the records stand for nothing that is not there. */
+  if (!rocks_check_usable(store, error) || !rocks_settle(store, error) ||
+      !write_progress(store, error))
     return FALSE;
   rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
   rocksdb_flushoptions_set_wait(options, wait);
@@ -572,16 +609,36 @@ static void rocks_stats(Store *parent, StoreStats *out_stats)
   g_rw_lock_reader_unlock(&store->publish_lock);
 }
 
-void rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
-                     RocksView *out_view, GPtrArray **out_tombstones)
+/* Caller holds publish_lock. */
+static void take_snapshot(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
+                          RocksView *out_view, GPtrArray **out_tombstones)
 {
-  g_rw_lock_reader_lock(&store->publish_lock);
   *out_view = (RocksView){.store = store, .snapshot = rocksdb_create_snapshot(store->db)};
   if (out_tombstones != NULL)
     *out_tombstones = tombstones_of(store->tombstones, device, start_time, end_time);
+}
+
+gboolean rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
+                         RocksView *out_view, GPtrArray **out_tombstones, GError **error)
+{
+  gboolean settled = TRUE;
+  g_rw_lock_reader_lock(&store->publish_lock);
+  gboolean fresh = fresh_holds(store->fresh, device);
+  if (!fresh)
+    take_snapshot(store, device, start_time, end_time, out_view, out_tombstones);
   g_rw_lock_reader_unlock(&store->publish_lock);
+  if (fresh) {
+    g_rw_lock_writer_lock(&store->publish_lock);
+    settled = rocks_settle_device(store, device, error);
+    if (settled)
+      take_snapshot(store, device, start_time, end_time, out_view, out_tombstones);
+    g_rw_lock_writer_unlock(&store->publish_lock);
+  }
+  if (!settled)
+    return FALSE;
   out_view->read_options = rocksdb_readoptions_create();
   rocksdb_readoptions_set_snapshot(out_view->read_options, out_view->snapshot);
+  return TRUE;
 }
 
 void rocks_view_close(RocksView *view)
@@ -624,7 +681,9 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->schema = schema_new();
   store->tombstones = tombstones_new();
   store->checks = pending_new();
+  store->fresh = fresh_new();
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
+  store->written_progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
   g_rw_lock_init(&store->publish_lock);
   char *message = NULL;
   gboolean opened = g_mkdir_with_parents(options->directory, 0755) == 0 ||

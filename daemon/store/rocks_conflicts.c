@@ -228,7 +228,7 @@ static Look *begin_look(Step *step, const Check *first)
     const Tombstone *one = look->deletes->pdata[i];
     scene_add_delete(look->scene, one, sequence_of(waiting, &one->version));
   }
-  rocks_view_open(store, 0, 0, 0, &look->view, NULL);
+  rocks_view_open(store, 0, 0, 0, &look->view, NULL, NULL); /* nothing is fresh, see below */
   rocksdb_readoptions_set_fill_cache(look->view.read_options, 0);
   look->iterator = rocksdb_create_iterator(store->db, look->view.read_options);
   seek(look->iterator, look->device, look->partition);
@@ -539,6 +539,8 @@ gboolean rocks_find_conflicts(Store *parent, guint64 now_ms, gsize budget, gbool
     return FALSE;
   if (pending_first(store->checks) == NULL)
     return TRUE;
+  if (!rocks_settle(store, &store->failure))
+    return rocks_check_usable(store, error);
   rocksdb_readoptions_t *options = rocksdb_readoptions_create();
   rocksdb_readoptions_set_fill_cache(options, 0);
   Step step = {.store = store,

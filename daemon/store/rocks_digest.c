@@ -19,11 +19,12 @@ typedef struct Source {
   guint32 device;
 } Source;
 
-/* FALSE: the store can't tell any more how the state was at the cut. */
+/* FALSE: the store can't tell any more how the state was at the cut, or not all of it. */
 static gboolean source_open(RocksStore *store, const DigestScope *scope, Source *source,
                             GError **error)
 {
-  g_rw_lock_reader_lock(&store->publish_lock);
+  g_rw_lock_writer_lock(&store->publish_lock);
+  gboolean settled = rocks_settle_down_to(store, 0, error);
   guint64 maintained = store->maintained_hlc;
   *source = (Source){.store = store,
                      .view = {.store = store, .snapshot = rocksdb_create_snapshot(store->db)},
@@ -32,11 +33,13 @@ static gboolean source_open(RocksStore *store, const DigestScope *scope, Source 
                      .cut = scope->cut,
                      .partition = partition_new(),
                      .cells = g_array_new(FALSE, FALSE, sizeof(Cell))};
-  g_rw_lock_reader_unlock(&store->publish_lock);
+  g_rw_lock_writer_unlock(&store->publish_lock);
   source->view.read_options = rocksdb_readoptions_create();
   rocksdb_readoptions_set_snapshot(source->view.read_options, source->view.snapshot);
   rocksdb_readoptions_set_fill_cache(source->view.read_options, 0);
   source->iterator = rocksdb_create_iterator(store->db, source->view.read_options);
+  if (!settled)
+    return FALSE;
   return scope->cut >= maintained ||
          fail(error, SYNCLOG_INVALID,
               "the state at clock %" G_GUINT64_FORMAT

@@ -131,7 +131,7 @@ ConflictPage *rocks_conflicts(Store *parent, const ConflictQuery *query, GError 
   RocksStore *store = (RocksStore *)parent;
   g_autoptr(ConflictPage) page = conflict_page_new();
   RocksView view;
-  rocks_view_open(store, 0, 0, 0, &view, NULL);
+  rocks_view_open(store, 0, 0, 0, &view, NULL, NULL); /* of blocks nothing is read */
   rocksdb_readoptions_set_fill_cache(view.read_options, 0);
   gboolean ok = read_counts(store, view.read_options, &page->counts, error);
   if (ok) {

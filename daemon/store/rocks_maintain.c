@@ -214,6 +214,8 @@ gboolean rocks_maintain(Store *parent, guint64 horizon, gsize budget, gboolean *
     store->cleaning = begin(store, horizon);
   if (store->cleaning == NULL)
     return TRUE;
+  if (!rocks_settle(store, &store->failure))
+    return rocks_check_usable(store, error);
   Step step = {.store = store, .writes = rocksdb_writebatch_create()};
   gboolean done = FALSE;
   gboolean ok = clean_partitions(store->cleaning, budget, &step, &done, error);

@@ -1,6 +1,7 @@
 /* The inside of the RocksDB store, shared by rocks*.c. */
 #pragma once
 
+#include "store/fresh.h"
 #include "store/keys.h"
 #include "store/partition.h"
 #include "store/pending.h"
@@ -25,9 +26,13 @@ typedef struct RocksStore {
   gint unpersisted_kib; /* atomic */
   GError *failure;      /* of a batch; NULL while there was none. The applying thread's */
 
-  /* Guards what is published together with a batch: the memtable's new content, tombstones,
-   * progress. */
+  /* Guards what is published together with a batch: the memtable's new content, fresh blocks,
+   * tombstones, progress. */
   GRWLock publish_lock;
+  /* Blocks that were applied and are not in the memtable yet. A progress record is written only
+   * when there are none, so that none is ever on disk without what it stands for. */
+  Fresh *fresh;
+  GArray *written_progress; /* StoreProgress as in the records last written; persist's */
   Tombstones *tombstones;
   GArray *progress;       /* StoreProgress, sorted */
   guint64 maintained_hlc; /* the greatest horizon that was worked with */
@@ -45,9 +50,12 @@ typedef struct RocksView {
   rocksdb_readoptions_t *read_options;
 } RocksView;
 
-/* out_tombstones: those of the device in the range, NULL when there are none. Transfer full. */
-void rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
-                     RocksView *out_view, GPtrArray **out_tombstones);
+/*
+ * Sees all blocks of the device (0: the fresh ones of none). out_tombstones: those of the device in
+ * the range, NULL when there are none. Transfer full. With an error nothing is opened.
+ */
+gboolean rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
+                         RocksView *out_view, GPtrArray **out_tombstones, GError **error);
 void rocks_view_close(RocksView *view);
 
 /* Turns RocksDB's message into an error, frees it, returns FALSE. */
@@ -66,6 +74,13 @@ gboolean rocks_check_usable(const RocksStore *store, GError **error);
 
 /* Keeps a failed batch's message (freed) as the store's failure; returns FALSE with it. */
 gboolean rocks_lose(RocksStore *store, char *message, GError **error);
+
+/* rocks_fresh.c: moves fresh blocks into RocksDB. The caller of the first two has locked
+ * publish_lock for writing. On failure the blocks stay fresh. */
+gboolean rocks_settle_down_to(RocksStore *store, gsize bytes, GError **error);
+gboolean rocks_settle_device(RocksStore *store, guint32 device, GError **error);
+/* All of them. */
+gboolean rocks_settle(RocksStore *store, GError **error);
 
 /* rocks_read.c */
 Table *rocks_query(Store *store, const Query *query, GError **error);

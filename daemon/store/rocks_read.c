@@ -20,9 +20,9 @@ typedef struct Walk {
   guint8 lower[1 + 4], upper[1 + 4]; /* bounds of the device's blocks */
 } Walk;
 
-/* *walk stays where it is until walk_close. */
-static void walk_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
-                      gboolean descending, Walk *walk)
+/* *walk stays where it is until walk_close; with an error nothing is open. */
+static gboolean walk_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
+                          gboolean descending, Walk *walk, GError **error)
 {
   guint64 interval = store->options.partition_interval;
   *walk = (Walk){.device = device,
@@ -30,9 +30,10 @@ static void walk_open(RocksStore *store, guint32 device, gint64 start_time, gint
                  .end_time = end_time,
                  .first_partition = partition_of(start_time, interval),
                  .last_partition = partition_of(end_time, interval),
-                 .descending = descending,
-                 .partition = partition_new()};
-  rocks_view_open(store, device, start_time, end_time, &walk->view, &walk->tombstones);
+                 .descending = descending};
+  if (!rocks_view_open(store, device, start_time, end_time, &walk->view, &walk->tombstones, error))
+    return FALSE;
+  walk->partition = partition_new();
   walk->lower[0] = walk->upper[0] = KEY_BLOCK;
   store_be32(walk->lower + 1, device);
   store_be32(walk->upper + 1, device + 1);
@@ -41,6 +42,7 @@ static void walk_open(RocksStore *store, guint32 device, gint64 start_time, gint
   rocksdb_readoptions_set_iterate_upper_bound(walk->view.read_options, (const char *)walk->upper,
                                               sizeof walk->upper);
   walk->iterator = rocksdb_create_iterator(store->db, walk->view.read_options);
+  return TRUE;
 }
 
 static void walk_close(Walk *walk)
@@ -159,7 +161,8 @@ Table *rocks_query(Store *parent, const Query *query, GError **error)
   if (device == 0)
     return g_steal_pointer(&table);
   Walk walk;
-  walk_open(store, device, start_time, end_time, query->descending, &walk);
+  if (!walk_open(store, device, start_time, end_time, query->descending, &walk, error))
+    return NULL;
   /* After the snapshot: what is in it has its columns in the schema. */
   g_autoptr(GArray) columns = schema_columns(store->schema, device, query->measurements);
   g_autoptr(Answer) answer = answer_new(query, columns, table);
@@ -192,7 +195,8 @@ GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const 
   if (device == 0)
     return g_steal_pointer(&values);
   Walk walk;
-  walk_open(store, device, G_MININT64, G_MAXINT64, TRUE, &walk);
+  if (!walk_open(store, device, G_MININT64, G_MAXINT64, TRUE, &walk, error))
+    return NULL;
   g_autoptr(GArray) columns = schema_columns(store->schema, device, measurements);
   g_autofree LastValue **found = g_new0(LastValue *, columns->len + 1);
   guint missing = columns->len;
@@ -243,7 +247,8 @@ Aggregate *rocks_aggregate(Store *parent, const AggregateQuery *query, GError **
   if (device == 0)
     return g_steal_pointer(&aggregate);
   Walk walk;
-  walk_open(store, device, query->start_time, query->end_time, FALSE, &walk);
+  if (!walk_open(store, device, query->start_time, query->end_time, FALSE, &walk, error))
+    return NULL;
   g_autoptr(GArray) columns = schema_columns(store->schema, device, names);
   g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
   const SchemaColumn *column = columns->len > 0 ? &g_array_index(columns, SchemaColumn, 0) : NULL;
