@@ -5,7 +5,8 @@
 
 enum {
   READ_AGAIN_US = 20 * 1000,
-  HANGING_US = 200 * 1000, /* a connection that takes longer is tried again when the peer calls */
+  GATHER_BYTES = 64 * 1024, /* smaller batches wait for the one before */
+  HANGING_US = 200 * 1000,  /* a connection that takes longer is tried again when the peer calls */
 };
 
 static void close_channel(Group *group, Peer *peer, const char *why);
@@ -260,15 +261,24 @@ void dispatcher_learn(Group *group, Peer *peer, const Progress *progress)
   leader_check_acks(group);
 }
 
-static gboolean fill_from_tail(Group *group, Peer *peer, Sender *sender, SyncBatch *batch)
+static gboolean fill_from_tail(Group *group, Sender *sender, SyncBatch *batch)
 {
-  Log *log = sender->log;
-  if (log->tail == NULL ||
-      !tail_fill(log->tail, sync_window_next(sender->window), group->options.max_requests_per_batch,
-                 group->options.max_size_per_batch, batch))
-    return FALSE;
-  peer->entries_from_tail += batch->last_index - batch->first_index + 1;
-  return TRUE;
+  const Log *log = sender->log;
+  return log->tail != NULL &&
+         tail_fill(log->tail, sync_window_next(sender->window),
+                   group->options.max_requests_per_batch, group->options.max_size_per_batch, batch);
+}
+
+/*
+ * Whether a small batch waits for the answer to the one before, as a small segment does in Nagle's
+ * algorithm (RFC 896). Under load, when answers take their time, the entries of several commits go
+ * together and cost both sides less; a lone one goes at once, and so does what somebody waits for.
+ */
+static gboolean should_gather(const Group *group, const Sender *sender, const SyncBatch *batch)
+{
+  return batch->bytes < GATHER_BYTES &&
+         batch->last_index - batch->first_index + 1 < group->options.max_requests_per_batch &&
+         sync_window_in_flight(sender->window) > 0 && batch->first_index > group->sync_now_index;
 }
 
 static void send_batch(Group *group, Peer *peer, Sender *sender, SyncBatch *batch)
@@ -333,7 +343,10 @@ static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
       return;
     }
     g_autoptr(SyncBatch) batch = sync_batch_new(group->options.group, log->id);
-    if (fill_from_tail(group, peer, sender, batch)) {
+    if (fill_from_tail(group, sender, batch)) {
+      if (should_gather(group, sender, batch))
+        return;
+      peer->entries_from_tail += batch->last_index - batch->first_index + 1;
       send_batch(group, peer, sender, g_steal_pointer(&batch));
       continue;
     }
