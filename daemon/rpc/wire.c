@@ -3,41 +3,27 @@
 #include "base/limits.h"
 
 /* The least that a value takes; 0: no such type. */
-static guint least_size(guint8 type)
+static inline guint least_size(guint8 type)
 {
-  switch (type) {
-  case WIRE_BOOL:
-  case WIRE_BYTE:
-  case WIRE_STRUCT:
-    return 1;
-  case WIRE_I16:
-    return 2;
-  case WIRE_I32:
-  case WIRE_STRING:
-    return 4;
-  case WIRE_LIST:
-  case WIRE_SET:
-    return 5;
-  case WIRE_MAP:
-    return 6;
-  case WIRE_I64:
-  case WIRE_DOUBLE:
-    return 8;
-  }
-  return 0;
+  static const guint8 sizes[16] = {
+      [WIRE_BOOL] = 1, [WIRE_BYTE] = 1,   [WIRE_STRUCT] = 1, [WIRE_I16] = 2,
+      [WIRE_I32] = 4,  [WIRE_STRING] = 4, [WIRE_LIST] = 5,   [WIRE_SET] = 5,
+      [WIRE_MAP] = 6,  [WIRE_I64] = 8,    [WIRE_DOUBLE] = 8,
+  };
+  return type < G_N_ELEMENTS(sizes) ? sizes[type] : 0;
 }
 
-static gboolean is_nested(guint8 type)
+static inline gboolean is_nested(guint8 type)
 {
   return type == WIRE_STRUCT || type == WIRE_MAP || type == WIRE_SET || type == WIRE_LIST;
 }
 
-static gboolean is_fixed(guint8 type)
+static inline gboolean is_fixed(guint8 type)
 {
   return type != WIRE_STRING && !is_nested(type);
 }
 
-gboolean wire_next_field(ByteReader *r, WireFields *fields)
+static inline gboolean next_field(ByteReader *r, WireFields *fields)
 {
   fields->type = byte_reader_u8(r);
   if (r->failed || fields->type == WIRE_STOP)
@@ -54,11 +40,26 @@ gboolean wire_next_field(ByteReader *r, WireFields *fields)
   return !r->failed;
 }
 
+gboolean wire_next_field(ByteReader *r, WireFields *fields)
+{
+  return next_field(r, fields);
+}
+
+/* A value that holds no others; the type is known to be one. */
+static inline void skip_plain(ByteReader *r, guint8 type)
+{
+  byte_reader_take(r, type == WIRE_STRING ? byte_reader_be32(r) : least_size(type));
+}
+
 static void skip_struct(ByteReader *r, guint depth)
 {
   WireFields fields = {0};
-  while (wire_next_field(r, &fields))
-    wire_skip(r, fields.type, depth);
+  while (next_field(r, &fields)) {
+    if (is_nested(fields.type))
+      wire_skip(r, fields.type, depth);
+    else
+      skip_plain(r, fields.type);
+  }
 }
 
 static void skip_elements(ByteReader *r, guint8 type, guint8 second_type, guint64 count,
@@ -71,6 +72,11 @@ static void skip_elements(ByteReader *r, guint8 type, guint8 second_type, guint6
   }
   if (second_type == WIRE_STOP && is_fixed(type)) {
     byte_reader_take(r, count * least);
+    return;
+  }
+  if (second_type == WIRE_STOP && type == WIRE_STRING) {
+    for (guint64 i = 0; i < count && !r->failed; i++)
+      skip_plain(r, type);
     return;
   }
   for (guint64 i = 0; i < count && !r->failed; i++) {
@@ -107,9 +113,6 @@ void wire_skip(ByteReader *r, guint8 type, guint depth)
     return;
   }
   switch (type) {
-  case WIRE_STRING:
-    byte_reader_take(r, byte_reader_be32(r));
-    break;
   case WIRE_STRUCT:
     skip_struct(r, depth + 1);
     break;
@@ -121,7 +124,7 @@ void wire_skip(ByteReader *r, guint8 type, guint depth)
     skip_list(r, depth + 1);
     break;
   default:
-    byte_reader_take(r, least_size(type));
+    skip_plain(r, type);
   }
 }
 

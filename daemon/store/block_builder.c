@@ -16,10 +16,10 @@ static guint8 *extend(GByteArray *array, gsize size)
 static guint note_columns(Decoded *decoded, const BuilderColumn *columns, guint count)
 {
   guint first = decoded->columns->len;
-  for (guint i = 0; i < count; i++) {
-    DecodedColumn noted = {.measurement = columns[i].measurement, .type = columns[i].type};
-    g_array_append_val(decoded->columns, noted);
-  }
+  g_array_set_size(decoded->columns, first + count);
+  for (guint i = 0; i < count; i++)
+    g_array_index(decoded->columns, DecodedColumn, first + i) =
+        (DecodedColumn){.measurement = columns[i].measurement, .type = columns[i].type};
   return first;
 }
 
@@ -71,7 +71,7 @@ void builder_add_row(Decoded *decoded, Slice device, guint32 ordinal, gint64 tim
       g_byte_array_append(decoded->values, column->values, (guint)size);
       size += 8;
     } else {
-      g_byte_array_append(decoded->values, column->inline_value, (guint)size);
+      memcpy(extend(decoded->values, size), column->inline_value, size);
     }
     fill_column(decoded, block_at, i, column, FALSE, size);
   }

@@ -18,6 +18,8 @@ enum {
   WIRE_STRING = 11,
   WIRE_STRUCT = 12,
   WIRE_LIST = 15,
+
+  FEW_COLUMNS = 8, /* as many as most writes have: arrays begin with that room */
 };
 
 typedef struct Parser {
@@ -87,6 +89,15 @@ static gboolean has_control(const guint8 *bytes, gsize size)
   return FALSE;
 }
 
+/* Almost all names are. */
+static gboolean is_printable_ascii(const guint8 *bytes, gsize size)
+{
+  for (gsize i = 0; i < size; i++)
+    if (bytes[i] < 0x20 || bytes[i] > 0x7E)
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean read_name(Parser *p, const char *what, Slice *out, GError **error)
 {
   const guint8 *bytes;
@@ -98,7 +109,8 @@ static gboolean read_name(Parser *p, const char *what, Slice *out, GError **erro
   if (size > LIMIT_NAME_SIZE)
     return fail(error, SYNCLOG_TOO_LARGE, "%s: the name has %zu bytes, at most %d are taken", what,
                 size, LIMIT_NAME_SIZE);
-  if (!g_utf8_validate_len((const char *)bytes, size, NULL) || has_control(bytes, size))
+  if (!is_printable_ascii(bytes, size) &&
+      (!g_utf8_validate_len((const char *)bytes, size, NULL) || has_control(bytes, size)))
     return fail(error, SYNCLOG_INVALID, "%s: the name is no UTF-8 or has control characters in it",
                 what);
   *out = (Slice){(const char *)bytes, (guint)size};
@@ -497,11 +509,11 @@ Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval
   g_autoptr(Decoded) decoded = g_new0(Decoded, 1);
   decoded->copy = g_memdup2(data, size);
   decoded->values = g_byte_array_sized_new((guint)size);
-  decoded->columns = g_array_new(FALSE, FALSE, sizeof(DecodedColumn));
-  decoded->blocks = g_array_new(FALSE, FALSE, sizeof(DecodedBlock));
+  decoded->columns = g_array_sized_new(FALSE, FALSE, sizeof(DecodedColumn), FEW_COLUMNS);
+  decoded->blocks = g_array_sized_new(FALSE, FALSE, sizeof(DecodedBlock), 1);
   decoded->deletes = g_array_new(FALSE, FALSE, sizeof(DecodedDelete));
   decoded->names = g_array_new(FALSE, FALSE, sizeof(Slice));
-  g_autoptr(GArray) row_values = g_array_new(FALSE, TRUE, sizeof(BuilderColumn));
+  g_autoptr(GArray) row_values = g_array_sized_new(FALSE, TRUE, sizeof(BuilderColumn), FEW_COLUMNS);
   Parser parser = {.in = byte_reader(decoded->copy, size),
                    .decoded = decoded,
                    .partition_interval = partition_interval,
