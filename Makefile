@@ -12,6 +12,7 @@
 #   V=1                        show the commands
 #   SAN=address,undefined      build with these sanitizers, in a build folder of its own
 #   SAN=thread
+#   FAILPOINTS=1               with the failpoints of the crash tests, in a build folder of its own
 
 CC ?= gcc
 PREFIX ?= /usr/local
@@ -21,6 +22,9 @@ VERSION := $(shell cat VERSION)
 
 comma := ,
 FLAVOUR := $(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
+ifneq ($(FAILPOINTS),)
+FLAVOUR := $(if $(SAN),failpoints-$(FLAVOUR),failpoints)
+endif
 B := build/$(FLAVOUR)
 G := build/gen
 
@@ -47,6 +51,9 @@ LIBS := $(PKG_LIBS) -lm -pthread
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
 
+ifneq ($(FAILPOINTS),)
+override CPPFLAGS += -DSYNCLOG_FAILPOINTS
+endif
 ifneq ($(SAN),)
 override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 override LDFLAGS += -fsanitize=$(SAN)
