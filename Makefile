@@ -146,7 +146,7 @@ unit: $(UNIT_TESTS)
 	$(Q)scripts/run-unit-tests $(UNIT_TESTS)
 
 # Absent where only the program is built, as in the image.
-include $(wildcard tests/sim/sim.mk)
+include $(wildcard tests/sim/sim.mk tests/crash/campaign.mk)
 
 system: all
 	$(Q)tests/system/run --build $(B)

@@ -11,10 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-  MAX_ORDERS = 16,
-  LOOK_INTERVAL_US = 5 * 1000, /* between looks at the file */
-};
+enum { MAX_ORDERS = 16 };
 
 typedef enum { ACTION_KILL, ACTION_STOP, ACTION_DELAY, ACTION_EIO, ACTION_ENOSPC } Action;
 
@@ -32,7 +29,6 @@ static GMutex mutex; /* guards what follows, but for order_count, which is also 
 static Order orders[MAX_ORDERS];
 static gint order_count;
 static struct stat seen;
-static gint64 looked_us;
 static const char *path; /* set before there are threads */
 
 extern const Failpoint *const __start_failpoints[];
@@ -134,11 +130,8 @@ __attribute__((constructor)) static void start(void)
 static gboolean take_order(const char *name, Order *out_order)
 {
   g_mutex_lock(&mutex);
-  gint64 now_us = g_get_monotonic_time();
-  if (path != NULL && now_us >= looked_us + LOOK_INTERVAL_US) {
-    looked_us = now_us;
+  if (path != NULL)
     look();
-  }
   gboolean due = FALSE;
   for (int i = 0; i < order_count && !due; i++) {
     Order *order = &orders[i];

@@ -6,7 +6,7 @@
  *   if (FAILPOINT_FAILS("name") || fsync (fd) < 0) …        and so may an error, with errno set
  *
  * What happens is said by the environment or by a file, which is looked at again while the process
- * runs, whenever it has changed:
+ * runs, at each point that is passed:
  *
  *   SYNCLOG_FAILPOINTS=name=action[@count][+] …
  *   SYNCLOG_FAILPOINTS_FILE=PATH
