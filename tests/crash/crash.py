@@ -12,6 +12,7 @@ from case import Skip
 from cluster import Failed
 from power import put_on_disks
 from runner import campaign_of
+from synclog_client import SynclogError
 
 KILLED = -signal.SIGKILL
 
@@ -25,7 +26,8 @@ TORN = ("wal_open_before_truncate",)
 LAGGING = ("read_log",)
 # Passed by a node that was restored or whose files are damaged: the campaign `restores`.
 RESTORED = ("incarnation_after_cut", "incarnation_before_log", "incarnation_begun")
-DAMAGED = ("recovery_before_cut", "wal_cut", "wal_cut_before_truncate", "wal_reset")
+DAMAGED = ("recovery_before_cut", "wal_cut", "wal_cut_before_truncate")
+EMPTIED = ("wal_reset",)
 SLOW = {"keep_clock_bound": 11.0, "store_after_maintain": 5.0, "store_before_maintain": 5.0,
         "trim_begin": 4.0, "wal_before_unlink": 4.0, "wal_after_unlink": 4.0}
 LIVE_S, START_S = 1.0, 6.0
@@ -168,7 +170,7 @@ def _points_of(job, round_, shares):
     if job.points:
         return job.points.split(",")
     names = [name for name in sorted(all_points(job.build))
-             if name not in RESTORED + DAMAGED and not (job.short and name == "keep_clock_bound")]
+             if name not in RESTORED + DAMAGED + EMPTIED and not (job.short and name == "keep_clock_bound")]
     if job.short:
         return names[job.number::shares]
     return round_.random.sample(names, 15)
@@ -209,9 +211,152 @@ def failpoints(job):
         round_.judge()
 
 
+# --- files that are old or damaged ----------------------------------------------------------------
+
+def _children(folder):
+    return [os.path.join(folder, name) for name in os.listdir(folder)]
+
+
+def _copy_contents(source, target):
+    for path in _children(source):
+        copy = shutil.copytree if os.path.isdir(path) else shutil.copy2
+        copy(path, os.path.join(target, os.path.basename(path)))
+
+
+def _flip_a_byte(round_, path):
+    """In the middle of the records, so that sound ones follow."""
+    with open(path, "r+b") as file:
+        content = file.read().rstrip(b"\0")
+        at = round_.random.randrange(len(content) // 2, len(content) - len(content) // 8)
+        file.seek(at)
+        file.write(bytes((content[at] ^ (1 << round_.random.randrange(8)),)))
+
+
+def _come_to_rest(round_):
+    round_.hold_clients()
+    round_.cluster.converge(40)
+
+
+def _has_begun(node, before):
+    try:
+        return node.own_log().progress.log.incarnation > before
+    except (OSError, SynclogError):
+        return False
+
+
+def _restore(round_, node, name):
+    """The node gets the files that it had before, in the same directory. Peers have what came later; it
+    learns of that from them and begins a new log. Clients wait for that. Whether it died at the point."""
+    _come_to_rest(round_)
+    node.kill()
+    old = node.data_dir + ".old"
+    os.mkdir(old)
+    _copy_contents(node.data_dir, old)
+    round_.restart(node)
+    before = node.own_log().progress.log.incarnation
+    round_.release_clients()
+    round_.run_for(0.3)
+    _come_to_rest(round_)
+    node.kill()
+    for path in _children(node.data_dir):
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    for path in _children(old):
+        os.rename(path, os.path.join(node.data_dir, os.path.basename(path)))
+    os.rmdir(old)
+    round_.new_logs += 2
+    round_.figures.faults["files restored from before"] += 1
+    round_.arm(node, "%s=kill" % name)
+    node.launch()
+    node.expect_death()
+    round_.wait(lambda: not node.running or _has_begun(node, before), 10)
+    fired = _wait_dead(round_, node, 0.5)
+    if fired:
+        round_.expect_exit(node, KILLED)
+        round_.note_fired(node)
+        round_.disarm(node)
+        round_.restart(node)
+    else:
+        round_.note_started(node, time.monotonic())
+    if not round_.wait(lambda: _has_begun(node, before), 20):
+        raise Failed("%s was restored and goes on in its old log:\n%s" % (
+            node, round_.cluster.describe()))
+    return fired
+
+
+def _wipe(round_, node, name):
+    """All files of the node are gone; it comes back with the same id and gets all from the others."""
+    _come_to_rest(round_)
+    round_.new_logs += 2
+    round_.figures.faults["data directory wiped"] += 1
+    fired = _at_start(round_, node, name, lambda *_: shutil.rmtree(node.data_dir))
+    _go_on(round_, node, fired)
+    return fired
+
+
+def _empty(round_, node, name, own):
+    """The segments of a log are gone, its directory is there."""
+    _come_to_rest(round_)
+    origin = node if own else round_.random.choice([each for each in round_.cluster
+                                                    if each is not node])
+
+    def change(*_):
+        for path in node.segments(origin.id):
+            os.unlink(path)
+    fired = _at_start(round_, node, name, change)
+    round_.new_logs += 2 * own
+    round_.figures.faults["segments missing of %s log" % ("the own" if own else "a mirror")] += 1
+    _go_on(round_, node, fired)
+    return fired
+
+
+def _go_on(round_, node, fired):
+    if fired:
+        round_.expect_exit(node, KILLED)
+        round_.note_fired(node)
+        round_.disarm(node)
+        round_.restart(node)
+
+
+def _damage(round_, node, name, own):
+    """A byte of a log's last segment is another one, of the node's own log or of a mirror."""
+    _come_to_rest(round_)
+    origin = node if own else round_.random.choice([each for each in round_.cluster
+                                                    if each is not node])
+    path = node.segments(origin.id)[-1]
+    fired = _at_start(round_, node, name, lambda *_: _flip_a_byte(round_, path))
+    round_.new_logs += 2 * own
+    round_.figures.faults["byte flipped in %s log" % ("the own" if own else "a mirror")] += 1
+    _go_on(round_, node, fired)
+    return fired
+
+
+@campaign_of(short=1, weight=1, limit=180)
+def restores(job):
+    """Data directories that are old, and logs that are damaged, with kill -9 on the way out of it. No
+    segment is closed: peers have all that a node may need again."""
+    with job.round(nodes=3, config={"wal.wal_segment_size": "64MiB"}) as round_:
+        missed = []
+        steps = [(_restore, name, {}) for name in RESTORED]
+        steps += [(_damage, name, {"own": own}) for name in DAMAGED for own in (True, False)]
+        steps += [(_empty, name, {"own": own}) for name in EMPTIED for own in (True, False)]
+        steps += [(_wipe, name, {}) for name in ("recovery_end", "identity_saved", "take_sync")]
+        round_.random.shuffle(steps)
+        for step, name, options in steps[:3] if job.short else steps:
+            round_.run_for(0.2)
+            node = round_.random.choice(list(round_.cluster))
+            if not step(round_, node, name, **options):
+                missed.append(name)
+            node.expect_life()
+            round_.release_clients()
+        if missed:
+            job.note("not passed: %s" % " ".join(missed))
+        round_.run_for(0.1)
+        round_.judge()
+
+
 # --- power loss -----------------------------------------------------------------------------------
 
-def _lose_power(round_, nodes):
+def lose_power(round_, nodes):
     """Power loss of nodes that run or stand still, at one moment as near as may be."""
     for node in nodes:
         node.signal(signal.SIGSTOP)
@@ -227,7 +372,7 @@ def _lose_power(round_, nodes):
     round_.figures.faults["power loss"] += len(nodes)
 
 
-def _start_all(round_, nodes):
+def start_all(round_, nodes):
     begin = time.monotonic()
     for node in nodes:
         node.launch()
@@ -247,7 +392,7 @@ def _power_points(build):
     begins = ("wal_", "segment_", "identity_", "directory_", "commit_", "mirror_", "persist_",
               "store_", "apply_", "reply_", "send_sync")
     return [name for name in all_points(build)
-            if name.startswith(begins) and name not in SLOW and name not in DAMAGED]
+            if name.startswith(begins) and name not in SLOW and name not in DAMAGED + EMPTIED]
 
 
 @campaign_of(short=1, weight=4, limit=180)
@@ -264,8 +409,8 @@ def power(job):
                     round_.note_fired(nodes[0])
             if round_.random.random() < 0.3:
                 nodes = list(round_.cluster)
-            _lose_power(round_, nodes)
-            _start_all(round_, nodes)
+            lose_power(round_, nodes)
+            start_all(round_, nodes)
         round_.run_for(0.2)
         round_.judge()
 
@@ -290,8 +435,8 @@ def power_without_sync(job):
         with job.round(prepare=prepare, nodes=2) as round_:
             round_.run_for(0.7)
             nodes = list(round_.cluster)
-            _lose_power(round_, nodes)
-            _start_all(round_, nodes)
+            lose_power(round_, nodes)
+            start_all(round_, nodes)
             operations, _digest = round_.rest()
             found = checker.check(operations, round_.finals())
         job.figures = figures
@@ -315,7 +460,7 @@ def power_with_weak_sync(job):
             # The stop was not clean: it may begin a new log at the start, and another when a peer
             # turns out to hold more.
             round_.new_logs += 2
-            _lose_power(round_, [node])
-            _start_all(round_, [node])
+            lose_power(round_, [node])
+            start_all(round_, [node])
         operations, digest = round_.rest()
         round_.judge(round_.without_lost_tails(operations), digest, again=False)

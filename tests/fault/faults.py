@@ -6,6 +6,7 @@ import subprocess
 import menu
 from case import Skip
 from cluster import Failed
+from power import put_on_disks
 from runner import campaign_of
 from synclog_client import SynclogError
 
@@ -19,13 +20,15 @@ class _Mix:
     """What is broken now: up to three faults at a time, at most one of them of a node itself, so that
     what a node's own fault does can be told from the others'."""
 
-    def __init__(self, round_, busy_clients):
+    def __init__(self, round_, busy_clients, on_disks):
         self.round = round_
         self.random = round_.random
         self.active = []      # (undo, node or None)
         self.menu = menu.LINKS + menu.NODES + menu.NODES
         if busy_clients:
             self.menu += menu.CLIENTS
+        if on_disks:
+            self.menu += (menu.power,) * 3
 
     def step(self):
         if self.active and (len(self.active) >= 3 or self.random.random() < 0.4):
@@ -56,10 +59,12 @@ class _Mix:
 
 @campaign_of(short=2, weight=6, limit=180)
 def mix(job):
-    """Everything but clocks and memory."""
+    """Everything but clocks and memory; in every second round also power loss, where that can be."""
     many = menu.raise_file_limit()
-    with job.round(proxied=True, nodes=3 if job.short else None) as round_:
-        mixed = _Mix(round_, many)
+    on_disks = os.getuid() == 0 and job.seed % 2 == 1
+    with job.round(proxied=True, nodes=3 if job.short else None,
+                   prepare=put_on_disks if on_disks else None) as round_:
+        mixed = _Mix(round_, many, on_disks)
         for _ in range(16 if job.short else round_.random.randrange(20, 50)):
             mixed.step()
             round_.run_for(round_.random.uniform(0.05, 0.4))
@@ -196,7 +201,6 @@ def clocks(job):
 CGROUPS = "/sys/fs/cgroup/memory"
 LIMITED = {"limits.max_memory_in_flight": "64MiB", "wal.max_queued_bytes": "16MiB",
            "replication.max_pending_bytes": "16MiB", "store.memtable_size": "4MiB",
-           "store.block_cache_size": "8MiB", "limits.max_frame_size": "4MiB",
            "wal.max_commit_size": "1MiB", "wal.wal_segment_size": "4MiB"}
 
 

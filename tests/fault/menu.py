@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 
+import crash
 from peer import frame
 from wire import header
 
@@ -112,6 +113,12 @@ def stop(round_, node):
         node.wait_stopped(40)
         round_.restart(node)
     return undo
+
+
+def power(round_, node):
+    """Only where each node has a disk of its own."""
+    crash.lose_power(round_, [node])
+    return lambda: crash.start_all(round_, [node])
 
 
 # --- disks ----------------------------------------------------------------------------------------
