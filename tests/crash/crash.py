@@ -127,8 +127,10 @@ def be_copied(round_, node):
 
 def be_torn(round_, node):
     """Garbage behind the last record, as a write leaves it that power loss interrupted."""
-    path = node.segments(node.id)[-1]
-    with open(path, "r+b") as file:
+    segments = node.segments(node.id)
+    if not segments:
+        return  # a new log that nobody has written to
+    with open(segments[-1], "r+b") as file:
         end = len(file.read().rstrip(b"\0"))
         file.seek(end)
         file.write(bytes(round_.random.randrange(1, 256) for _ in range(round_.random.randrange(1, 60))))
@@ -233,6 +235,10 @@ def _flip_a_byte(round_, path):
 
 
 def _come_to_rest(round_):
+    """All nodes have written to the logs that they have now, all have everything, and clients wait."""
+    for node in round_.cluster:
+        if not round_.wait(lambda at=node: at.own_log().progress.durable >= 10, 10):
+            raise Failed("%s gets no writes:\n%s" % (node, round_.cluster.describe()))
     round_.hold_clients()
     round_.cluster.converge(40)
 
