@@ -1,7 +1,7 @@
 """A campaign: clusters of real daemons under recorded load, faults from a seed, and the judgement.
 
-A round is a fresh cluster with dice of its own: Round(...) starts it and the clients, the
-campaign does its faults, and round.judge() lets the cluster come to rest, reads all that the nodes hold and
+A round is a fresh cluster with dice of its own: Round(...) starts it and the clients, the campaign
+does its faults, and round.judge() lets the cluster come to rest, reads all that the nodes hold and
 asks the checker. Figures gathers what is printed at the end.
 """
 
@@ -63,12 +63,14 @@ class Figures:
     def lines(self):
         told = self.operations
         faults = ", ".join("%d %s" % (count, kind) for kind, count in self.faults.most_common())
-        yield "%d rounds, %d faults: %s" % (self.rounds, sum(self.faults.values()), faults or "none")
+        yield "%d rounds, %d faults: %s" % (self.rounds, sum(self.faults.values()),
+                                            faults or "none")
         yield "%d writes acknowledged, %d lost, %d duplicated" % (
             told["acknowledged"], self.count(checker.LOST), self.count(checker.DUPLICATED))
-        yield "%d writes without an answer, %d refused; %d reads; %d restarts, the slowest %.1f s; to rest %.1f s" % (
-            told["unanswered"], told["refused"], told["reads"], self.restarts,
-            self.slowest_start_s, self.slowest_rest_s)
+        yield "%d writes without an answer, %d refused; %d reads" % (
+            told["unanswered"], told["refused"], told["reads"])
+        yield "%d restarts, the slowest in %.1f s; all the same %.1f s after the last fault at most" % (
+            self.restarts, self.slowest_start_s, self.slowest_rest_s)
 
 
 class Round:
@@ -240,8 +242,8 @@ class Round:
             probes = sum(1 for device, _ in cells if device == PROBE)
             cells = {cell: value for cell, value in cells.items() if cell[0] != PROBE}
             digest = node.digest()
-            result.append(checker.Final(node.id, cells, repeated, digest.digest, digest.cells - probes,
-                                        self._offsets[node] - node.applied_offset()))
+            result.append(checker.Final(node.id, cells, repeated, digest.digest,
+                                        digest.cells - probes, self._offsets[node] - node.applied_offset()))
         return result
 
     def judge(self, operations=None, digest=None, again=True):
@@ -279,8 +281,9 @@ class Round:
     def _check_logs(self, found):
         logs = {log for node in self.cluster for log in node.progress()}
         if len(logs) > len(self.cluster) + self.new_logs:
-            found.append(checker.Violation(checker.NEW_LOG, "%d nodes wrote %d logs, %d new ones are accounted for" % (
-                len(self.cluster), len(logs), self.new_logs)))
+            found.append(checker.Violation(
+                checker.NEW_LOG, "%d nodes wrote %d logs, %d new ones are accounted for" % (
+                    len(self.cluster), len(logs), self.new_logs)))
         for node in self.cluster:
             if ALARM in node.log_text():
                 found.append(checker.Violation(

@@ -5,8 +5,8 @@ final state of each node. check() returns a list of Violation; empty: nothing wa
 
 What may be known of the order of two operations on one cell: of two entries of one log the index
 decides. Else, where clocks are trusted, one that was asked for after the other was answered (plus
-MARGIN_S for the clocks) has the higher version. What was never answered may have happened at any time
-after it was sent, or not at all. What was refused must never have happened.
+MARGIN_S for the clocks) has the higher version. What was never answered may have happened at any
+time after it was sent, or not at all. What was refused must never have happened.
 """
 
 from collections import Counter, namedtuple
@@ -84,8 +84,8 @@ class Checker:
         source = next((each for each in writes
                        if each.cells[device, timestamp] == value), None)
         if source is None:
-            self.broken(PHANTOM, "%s: %s at %d is %.60r, which nobody sent", where, device, timestamp,
-                        value)
+            self.broken(PHANTOM, "%s: %s at %d is %.60r, which nobody sent", where, device,
+                        timestamp, value)
             return
         if source.outcome == REFUSED:
             self.broken(PHANTOM, "%s: %s at %d is %.60r, which was refused", where, device,
@@ -187,8 +187,8 @@ class Checker:
         different = [cell for cell in set(one.cells) | set(other.cells)
                      if one.cells.get(cell) != other.cells.get(cell)]
         cell = min(different)
-        self.broken(DIVERGED, "nodes %s and %s differ in %d cells; %s at %d: %.60r, %.60r", one.node,
-                    other.node, len(different), cell[0], cell[1], one.cells.get(cell),
+        self.broken(DIVERGED, "nodes %s and %s differ in %d cells; %s at %d: %.60r, %.60r",
+                    one.node, other.node, len(different), cell[0], cell[1], one.cells.get(cell),
                     other.cells.get(cell))
 
 
@@ -208,5 +208,6 @@ def figures(operations):
         if isinstance(each, Read):
             counts["reads"] += 1
         else:
-            counts[{OK: "acknowledged", UNKNOWN: "unanswered", REFUSED: "refused"}[each.outcome]] += 1
+            names = {OK: "acknowledged", UNKNOWN: "unanswered", REFUSED: "refused"}
+            counts[names[each.outcome]] += 1
     return counts

@@ -10,8 +10,8 @@ from synclog_client import (Client, Refused, Session, Status, SynclogError, TDel
                             Unreachable, make_row)
 
 SHARED_DEVICES, SHARED_POINTS = 4, 40
-# Answers after which a write has surely not entered the log. READ_ONLY is none: a record whose sync failed may be
-# on the disk all the same.
+# Answers after which a write has surely not entered the log. READ_ONLY is none: a record whose sync
+# failed may be on the disk all the same.
 NOT_WRITTEN = (Status.OVERLOADED, Status.NO_SPACE, Status.NOT_READY, Status.CLOCK_WRONG,
                Status.INVALID, Status.TOO_LARGE, Status.TYPE_MISMATCH)
 

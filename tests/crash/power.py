@@ -1,6 +1,6 @@
-"""File systems that lose their power: ext4 in an image file, shut down by its own ioctl. What was not
-synced is gone after the next mount, and what was synced is there, directory entries included, by the
-rules of a real file system and its journal. Needs root and loop devices."""
+"""File systems that lose their power: ext4 in an image file, shut down by its own ioctl. What was
+not synced is gone after the next mount, and what was synced is there, directory entries included, by
+the rules of a real file system and its journal. Needs root and loop devices."""
 
 import fcntl
 import os
@@ -26,7 +26,7 @@ class Disk:
             case.skip("only root may mount a file system")
         if shutil.which("mkfs.ext4") is None:
             case.skip("mkfs.ext4 is not installed")
-        # The image may lie in memory: power is lost by the file system in it, not by the one around it.
+        # The image may lie in memory: power is lost by the file system in it, not by the one around.
         around = "/dev/shm" if os.access("/dev/shm", os.W_OK) else case.dir
         handle, self.image = tempfile.mkstemp(prefix="synclogd-%s-" % name, dir=around)
         case.at_end(self._remove)

@@ -1,8 +1,8 @@
 """Runs campaigns: each round in a process of its own, two at a time, from a seed.
 
-A campaign is a function with the decorator @campaign; it takes one Job and returns nothing. It fails by
-any exception and is skipped by case.Skip. In the short run each is done as often as its `short` says,
-in the long one rounds are chosen by weight until the time is over.
+A campaign is a function with the decorator @campaign_of; it takes one Job and returns nothing. It
+fails by any exception and is skipped by case.Skip. In the short run each is done as often as its
+`short` says, in the long one rounds are chosen by weight until the time is over.
 """
 
 import argparse
@@ -48,9 +48,9 @@ class _Open:
         try:
             round_.__init__(self.job.name, self.job.build, self.job.seed, self.job.figures,
                             **self.options)
-        except BaseException:
+        except BaseException as error:
             if getattr(round_, "case", None) is not None:
-                self._close(True)
+                self._close(not isinstance(error, Skip))
             raise
         return round_
 
@@ -202,7 +202,8 @@ class Runner:
             rest = sorted(set(self.arguments.all_points) - set(self.total.points))
             print("%d of %d failpoints fired, %d times%s" % (
                 len(self.total.points), len(self.arguments.all_points),
-                sum(self.total.points.values()), "; not: " + " ".join(rest) if 0 < len(rest) <= 20 else ""))
+                sum(self.total.points.values()),
+                "; not: " + " ".join(rest) if 0 < len(rest) <= 20 else ""))
         print("%d passed, %d failed, %d skipped" % (
             self.counts[PASSED], self.counts[FAILED], self.counts[SKIPPED]), flush=True)
 
@@ -210,13 +211,13 @@ class Runner:
 def main(module, description, all_points, checks=None):
     """`checks`: returns (done, failed) of what is run before the rounds."""
     campaigns = {name: value for name, value in vars(module).items()
-                 if getattr(value, "is_campaign", False)}
+                 if getattr(value, "is_campaign", False) and value.__module__ == module.__name__}
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--build", required=True, metavar="DIR", help="where the programs are")
     parser.add_argument("--minutes", type=float, help="the long run; without it the short one")
     parser.add_argument("--only", action="append", metavar="NAME", choices=sorted(campaigns))
     parser.add_argument("--seed", type=int, default=random.randrange(1000000))
-    parser.add_argument("--round", type=int, metavar="SEED", help="just this round of --only")
+    parser.add_argument("--round", type=int, metavar="SEED", help="just this one of --only")
     parser.add_argument("--points", metavar="NAME,…", help="failpoints to kill at, instead of all")
     parser.add_argument("--jobs", type=int, default=2, help="rounds at a time (2)")
     arguments = parser.parse_args()

@@ -3,8 +3,8 @@
 import unittest
 
 import checker
-from checker import (DIVERGED, DUPLICATED, FORKED, LOST, OK, PHANTOM, REFUSED, RESURRECTED, STALE, UNKNOWN,
-                     UNSEEN, Delete, Final, Read, Write)
+from checker import (DIVERGED, DUPLICATED, FORKED, LOST, OK, PHANTOM, REFUSED, RESURRECTED, STALE,
+                     UNKNOWN, UNSEEN, Delete, Final, Read, Write)
 
 LOG1, LOG2 = (1, 100), (2, 200)
 

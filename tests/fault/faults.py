@@ -1,4 +1,4 @@
-"""Faults of disks, links, processes, clients and clocks, mixed at random on real daemons under load."""
+"""Faults of disks, links, processes, clients and clocks, mixed at random, on daemons under load."""
 
 import os
 import subprocess
@@ -17,8 +17,7 @@ RSS_MIB, FILES = 400, 200
 # --- all together ---------------------------------------------------------------------------------
 
 class _Mix:
-    """What is broken now: up to three faults at a time, at most one of them of a node itself, so that
-    what a node's own fault does can be told from the others'."""
+    """What is broken now: up to three faults at a time, at most one of them for each node itself."""
 
     def __init__(self, round_, busy_clients, on_disks):
         self.round = round_
@@ -59,7 +58,7 @@ class _Mix:
 
 @campaign_of(short=2, weight=6, limit=180)
 def mix(job):
-    """Everything but clocks and memory; in every second round also power loss, where that can be."""
+    """All but clocks and memory; in every second round also power loss, where that can be."""
     many = menu.raise_file_limit()
     on_disks = os.getuid() == 0 and job.seed % 2 == 1
     with job.round(proxied=True, nodes=3 if job.short else None,
@@ -228,8 +227,8 @@ class _Cgroup:
 
 @campaign_of(short=0, weight=1, limit=180)
 def memory(job):
-    """A node with 256 MiB under clients that write large values and do not read: it slows down or refuses,
-    and is not killed for its memory."""
+    """A node with 256 MiB under clients that write large values and do not read: it slows down or
+    refuses, and is not killed for its memory."""
     with job.round(nodes=2, config=LIMITED, payload=60000, clients=6, rate=60) as round_:
         if round_.case.flavour.sanitized:
             raise Skip("a sanitizer takes much more memory")

@@ -1,6 +1,6 @@
-"""The faults that are mixed. Each is a function that makes one and returns what undoes it, or None when
-nothing is to be undone; it names itself by round_.figures.faults. `busy` are the nodes that have a
-fault of their own already: a fault of a node is given one that has none."""
+"""The faults that are mixed. Each is a function that makes one and returns what undoes it, or None
+when nothing is to be undone; it counts itself in round_.figures.faults. A fault of a node is given one
+that has none of its own already; those of links choose for themselves."""
 
 import os
 import signal
