@@ -4,6 +4,7 @@
 #   make check        everything that must pass before a commit lands
 #   make unit         unit tests only            make system   tests with real daemons
 #   make sim          clusters under simulated faults, SEEDS= of them; make soak MINUTES= for longer
+#   make campaign     real daemons under random crashes and faults, MINUTES= of it
 #   make lint         format, layers, imports, static analysis
 #   make fuzz         fuzzers, for FUZZ_SECONDS together
 #   make demo         three nodes on this machine, with this machine's metrics
