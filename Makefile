@@ -4,6 +4,7 @@
 #   make check        everything that must pass before a commit lands
 #   make unit         unit tests only            make system   tests with real daemons
 #   make sim          clusters under simulated faults, SEEDS= of them; make soak MINUTES= for longer
+#   make campaign     real daemons under random crashes and faults, MINUTES= of it
 #   make lint         format, layers, imports, static analysis
 #   make fuzz         fuzzers, for FUZZ_SECONDS together
 #   make demo         three nodes on this machine, with this machine's metrics
@@ -12,6 +13,7 @@
 #   V=1                        show the commands
 #   SAN=address,undefined      build with these sanitizers, in a build folder of its own
 #   SAN=thread
+#   FAILPOINTS=1               with the failpoints of the crash tests, in a build folder of its own
 
 CC ?= gcc
 PREFIX ?= /usr/local
@@ -21,6 +23,9 @@ VERSION := $(shell cat VERSION)
 
 comma := ,
 FLAVOUR := $(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
+ifneq ($(FAILPOINTS),)
+FLAVOUR := $(if $(SAN),failpoints-$(FLAVOUR),failpoints)
+endif
 B := build/$(FLAVOUR)
 G := build/gen
 
@@ -49,6 +54,9 @@ MALLOC_LIBS := $(if $(SAN),,-Wl,--push-state,--no-as-needed -ljemalloc -Wl,--pop
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
 
+ifneq ($(FAILPOINTS),)
+override CPPFLAGS += -DSYNCLOG_FAILPOINTS
+endif
 ifneq ($(SAN),)
 override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 override LDFLAGS += -fsanitize=$(SAN)
@@ -141,7 +149,7 @@ unit: $(UNIT_TESTS)
 	$(Q)scripts/run-unit-tests $(UNIT_TESTS)
 
 # Absent where only the program is built, as in the image.
-include $(wildcard tests/sim/sim.mk)
+include $(wildcard tests/sim/sim.mk tests/crash/campaign.mk)
 
 system: all
 	$(Q)tests/system/run --build $(B)

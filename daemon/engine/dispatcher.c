@@ -297,13 +297,14 @@ static void send_batch(Group *group, Peer *peer, Sender *sender, SyncBatch *batc
  * Before anything is sent the logs are compared at the end of what the peer has: nothing is put on
  * top of other entries (P4). FALSE: not yet, or never.
  */
-static gboolean is_no_fork(Group *group, const Peer *peer, Sender *sender)
+static gboolean is_no_fork(Group *group, Peer *peer, Sender *sender)
 {
   if (sender->digest != DIGEST_UNCHECKED)
     return sender->digest == DIGEST_CHECKED;
   const LogProgress *theirs = progress_find(peer->progress, sender->log->id);
   if (theirs == NULL || theirs->digest_index == 0) {
     sender->digest = DIGEST_CHECKED;
+    peer->own_is_ours = peer->own_is_ours || sender->log->own;
     return TRUE;
   }
   if (theirs->digest_index > sender->log->durable)
@@ -421,6 +422,10 @@ void group_on_digest(Group *group, guint32 id, LogId log, DigestVerdict verdict,
     return; /* the channel was lost meanwhile */
   sender->digest = verdict == DIGEST_DIFFERENT ? DIGEST_FORKED : DIGEST_CHECKED;
   if (verdict != DIGEST_DIFFERENT) {
+    if (sender->log->own) {
+      peer->own_is_ours = TRUE;
+      leader_check_acks(group);
+    }
     pump_sender(group, peer, sender, now_us);
     return;
   }

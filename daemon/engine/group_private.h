@@ -97,7 +97,8 @@ typedef struct Peer {
   PeerState state;
   gint64 retry_at_us;
   gint64 connecting_since_us;
-  gboolean hailed; /* it opened a channel to us since ours was begun: no wait if ours fails */
+  gboolean own_is_ours; /* what it has of the own log was found to be the same as here, once */
+  gboolean hailed;      /* it opened a channel to us since ours was begun: no wait if ours fails */
   Backoff backoff;
   gboolean refused; /* the last handshake was answered with a refusal */
   char *message;    /* why it is not READY, or why a log is not sent */

@@ -147,7 +147,7 @@ void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error)
 
 void leader_check_acks(Group *group)
 {
-  if (acks_waiting(group->acks) == 0)
+  if (acks_waiting(group->acks) == 0 || group->incarnation_wanted)
     return;
   guint64 durable[LIMIT_MEMBERS];
   guint count = 0;
@@ -157,7 +157,8 @@ void leader_check_acks(Group *group)
     if (peer->forgotten)
       continue;
     const LogProgress *p = progress_find(peer->progress, group->own->id);
-    durable[count++] = p != NULL ? p->durable : 0;
+    /* What was not compared yet may be a fork (P4), and durable entries of that are not these. */
+    durable[count++] = p != NULL && peer->own_is_ours ? p->durable : 0;
   }
   GroupWrite *write;
   while ((write = acks_take_done(group->acks, durable, count)) != NULL)
@@ -228,6 +229,10 @@ void group_begin_incarnation(Group *group, LogId own)
   GroupWrite *write;
   while ((write = acks_take_any(group->acks)) != NULL)
     answer(group, write, SYNCLOG_PENDING, "durable on this node; a new incarnation began");
+  acks_free(group->acks);
+  group->acks = acks_new(); /* indices begin again */
+  for (guint i = 0; i < group->peers->len; i++)
+    ((Peer *)group->peers->pdata[i])->own_is_ours = FALSE;
   group->options.own = own;
   group->own = group_insert_log(group, own);
   group->own->tail =

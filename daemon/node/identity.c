@@ -1,6 +1,7 @@
 #include "node/identity.h"
 
 #include "base/crc32c.h"
+#include "base/failpoint.h"
 #include "wal/file.h"
 
 #include <errno.h>
@@ -154,12 +155,13 @@ static gboolean save_copy(const WalIo *io, const char *path, const char *text, g
   g_auto(WalFile) file = WAL_FILE_NONE;
   if (!wal_file_open(io, temp, O_RDWR | O_CREAT | O_TRUNC, &file, error))
     return FALSE;
-  if (wal_file_write(&file, text, size, 0) < size)
+  if (FAILPOINT_FAILS("identity_write") || wal_file_write(&file, text, size, 0) < size)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "write %s", temp);
-  if (io->fsync(io->ctx, file.fd) < 0)
+  if (FAILPOINT_FAILS("identity_sync") || io->fsync(io->ctx, file.fd) < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", temp);
-  if (io->rename(io->ctx, temp, path) < 0)
+  if (FAILPOINT_FAILS("identity_rename") || io->rename(io->ctx, temp, path) < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "rename %s to %s", temp, path);
+  FAILPOINT("identity_after_rename");
   return TRUE;
 }
 
@@ -189,6 +191,7 @@ static gboolean save(Identity *identity, GError **error)
   if (!save_copy(io, path, text, size, error) || !save_copy(io, copy_path, text, size, error) ||
       !wal_directory_sync(io, identity->directory, error))
     return FALSE;
+  FAILPOINT("identity_saved");
   identity->sequence++;
   return TRUE;
 }
@@ -286,6 +289,7 @@ gboolean identity_begin_incarnation(Identity *identity, guint64 now_us, GError *
     return fail(error, SYNCLOG_CORRUPT, "%s/" FILE_NAME ": no incarnation can follow the last one",
                 identity->directory);
   gboolean copied = identity->copied;
+  FAILPOINT("incarnation_before_save");
   identity->incarnation = MAX(before + 1, now_us);
   identity->copied = FALSE;
   if (save(identity, error))

@@ -1,5 +1,6 @@
 #include "node/log_work.h"
 
+#include "base/failpoint.h"
 #include "store/store.h"
 
 EntryRun *log_work_encode(LogId log, const GPtrArray *writes)
@@ -35,11 +36,13 @@ gboolean log_work_mirror(LogSet *logs, const MirrorWork *work, guint *out_writte
     return FALSE;
   if (work->reset && !wal_reset(wal, error))
     return FALSE;
+  FAILPOINT("mirror_before_append");
   for (guint i = 0; i < work->runs->len; i++) {
     if (!wal_append(wal, work->runs->pdata[i], 0, error))
       return FALSE;
     *out_written = i + 1;
   }
+  FAILPOINT("mirror_after_append");
   return !work->sync || wal_sync(wal, error);
 }
 
@@ -48,8 +51,10 @@ Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guin
 {
   if (wal_last_index(own) > durable && !wal_cut(own, durable + 1, error))
     return NULL;
+  FAILPOINT("incarnation_after_cut");
   if (!identity_begin_incarnation(identity, now_us, error))
     return NULL;
+  FAILPOINT("incarnation_before_log");
   LogId log = {identity->node_id, identity->incarnation};
   return log_set_get(logs, log, error);
 }

@@ -1,5 +1,6 @@
 #include "node/recovery.h"
 
+#include "base/failpoint.h"
 #include "core/hlc.h"
 
 enum {
@@ -34,6 +35,7 @@ static gboolean apply_run(Store *store, EntryRun *run, GPtrArray *decoded, guint
     entries[i] = (StoreEntry){entry_run_log(run), record.index, record.hlc, decoded->pdata[i]};
   }
   GError *local = NULL;
+  FAILPOINT("recovery_before_apply");
   if (!store_apply(store, entries, decoded->len, &local)) {
     /* Damage of the store is none of the log. */
     if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT))
@@ -41,6 +43,7 @@ static gboolean apply_run(Store *store, EntryRun *run, GPtrArray *decoded, guint
     g_propagate_error(error, local);
     return FALSE;
   }
+  FAILPOINT("recovery_after_apply");
   *out_applied = entries[decoded->len - 1].index;
   *out_hlc = entries[decoded->len - 1].hlc;
   /* The queue of what may be a conflict would not hold a whole log. */
@@ -159,6 +162,7 @@ static gboolean begin_incarnation(Recovery *recovery, const char *why, GError **
     return TRUE;
   if (why != NULL)
     g_warning("a new incarnation begins: %s", why);
+  FAILPOINT("recovery_before_incarnation");
   recovery->begun =
       identity_begin_incarnation(recovery->identity, unused_incarnation(recovery), error);
   return recovery->begun;
@@ -174,6 +178,7 @@ static gboolean cut_damaged(Recovery *recovery, Wal *wal, guint64 index, GError 
   if (log_id_equal(wal_log(wal), recovery->own) &&
       !begin_incarnation(recovery, "the own log was found damaged", error))
     return FALSE;
+  FAILPOINT("recovery_before_cut");
   g_autoptr(GError) local = NULL;
   if (wal_cut(wal, index, &local))
     return TRUE;
@@ -271,6 +276,7 @@ gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 pa
                       guint64 now_us, guint64 limit_hlc, GArray **out_logs, LogId *out_own,
                       GError **error)
 {
+  FAILPOINT("recovery_begin");
   g_autoptr(GArray) progress = store_progress(store, TRUE, error);
   if (progress == NULL)
     return FALSE;
@@ -301,9 +307,11 @@ gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 pa
       return FALSE;
   }
   add_store_only(progress, result);
+  FAILPOINT("recovery_before_own_log");
   *out_own = (LogId){identity->node_id, identity->incarnation};
   if (log_set_get(logs, *out_own, error) == NULL)
     return FALSE;
+  FAILPOINT("recovery_end");
   *out_logs = g_steal_pointer(&result);
   return TRUE;
 }

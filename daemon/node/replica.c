@@ -1,3 +1,4 @@
+#include "base/failpoint.h"
 #include "core/hlc.h"
 #include "node/recovery.h"
 #include "node/replica_private.h"
@@ -32,6 +33,7 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
   replica->logs = log_set_open(wal_directory, replica->options.wal_segment_size, NULL, error);
   if (replica->logs == NULL)
     return FALSE;
+  FAILPOINT("start_logs_open");
   if (!replica_has_room(replica, 0, error))
     return FALSE;
   g_autofree char *store_directory = NULL;
@@ -39,6 +41,7 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
   replica->store = store_rocks_new(&options, error);
   if (replica->store == NULL)
     return FALSE;
+  FAILPOINT("start_store_open");
   guint64 skew_ms = (guint64)replica->options.group.max_clock_skew_ms;
   if (!recovery_run(replica->identity, replica->logs, replica->store,
                     replica->options.partition_interval, (guint64)g_get_real_time(),
@@ -171,6 +174,7 @@ static void stop_threads(Replica *replica)
 static void make_durable(Replica *replica)
 {
   g_autoptr(GError) error = NULL;
+  FAILPOINT("stop_before_sync");
   g_autoptr(Progress) progress = replica_progress(replica);
   for (guint i = 0; i < progress->logs->len; i++) {
     Wal *wal = log_set_find(replica->logs, g_array_index(progress->logs, LogProgress, i).log);
@@ -179,6 +183,7 @@ static void make_durable(Replica *replica)
       return;
     }
   }
+  FAILPOINT("stop_before_persist");
   if (replica->store == NULL || !replica_has_room(replica, 0, &error) ||
       !store_persist(replica->store, TRUE, &error) ||
       !identity_set_clean(replica->identity, TRUE, &error))

@@ -1,4 +1,5 @@
 /* The apply thread: it alone writes to the store. */
+#include "base/failpoint.h"
 #include "node/recovery.h"
 #include "node/replica_private.h"
 
@@ -165,6 +166,7 @@ static void set_store_stuck(Replica *replica, gboolean stuck)
 
 static gboolean persist_now(Replica *replica, GError **error)
 {
+  FAILPOINT("persist_before_store");
   g_rw_lock_reader_lock(&replica->store_lock);
   gboolean persisted = store_persist(replica->store, FALSE, error);
   g_rw_lock_reader_unlock(&replica->store_lock);
@@ -218,6 +220,7 @@ static gboolean wait_for_space(Replica *replica, GError **error)
 static gboolean apply_entries(Replica *replica, GArray *entries, GError **error)
 {
   for (;;) {
+    FAILPOINT("apply_before_store");
     g_autoptr(GError) local = NULL;
     g_rw_lock_reader_lock(&replica->store_lock);
     gboolean applied =
@@ -254,6 +257,7 @@ static gboolean sync_logs(Replica *replica)
 {
   gint64 until_us = g_get_monotonic_time() + PERSIST_WAIT_US;
   g_mutex_lock(&replica->mutex);
+  FAILPOINT("persist_before_sync");
   group_sync_mirrors(replica->group);
   gboolean synced;
   while (!(synced = group_mirrors_synced(replica->group)) && !replica->log_stop)
@@ -306,7 +310,9 @@ static gboolean apply_runs(Replica *replica, GPtrArray *runs, GError **error)
   free_decoded(entries);
   if (!applied)
     return FALSE;
+  FAILPOINT("apply_before_publish");
   publish_applied(replica, runs);
+  FAILPOINT("apply_published");
   return persist(replica, error);
 }
 

@@ -1,4 +1,5 @@
 /* The log thread: it alone writes to the WALs. */
+#include "base/failpoint.h"
 #include "node/log_work.h"
 #include "node/replica_private.h"
 
@@ -22,7 +23,9 @@ static void commit_own(Replica *replica, GPtrArray *writes)
   g_autoptr(GError) error = NULL;
   gint64 now_us = clock_mono_us(replica->clock);
   gboolean sync = must_sync_own(replica, now_us, FALSE);
+  FAILPOINT("commit_before_append");
   gboolean done = log_work_append(replica->own_wal, run, sync, &error);
+  FAILPOINT("commit_before_publish");
   if (done && sync)
     replica->own_synced_us = now_us;
   g_mutex_lock(&replica->mutex);
@@ -34,6 +37,7 @@ static void commit_own(Replica *replica, GPtrArray *writes)
     group_on_own_failed(replica->group, writes, error);
   g_cond_broadcast(&replica->progress_cond);
   g_mutex_unlock(&replica->mutex);
+  FAILPOINT("commit_published");
 }
 
 static void do_mirror(Replica *replica, const MirrorWork *work)
@@ -41,6 +45,7 @@ static void do_mirror(Replica *replica, const MirrorWork *work)
   g_autoptr(GError) error = NULL;
   guint written = 0;
   log_work_mirror(replica->logs, work, &written, &error);
+  FAILPOINT("mirror_before_publish");
   g_mutex_lock(&replica->mutex);
   group_on_mirror_done(replica->group, work, written, error, clock_mono_us(replica->clock));
   g_cond_broadcast(&replica->progress_cond);
@@ -53,6 +58,7 @@ static void do_trim(Replica *replica, const TrimWork *trim)
   if (wal == NULL)
     return;
   g_autoptr(GError) error = NULL;
+  FAILPOINT("trim_begin");
   if (!wal_trim(wal, trim->index, &error))
     g_warning("deleting old segments: %s", error->message);
   g_mutex_lock(&replica->mutex);
@@ -104,6 +110,7 @@ static void begin_incarnation(Replica *replica)
     replica_set_fatal(replica, error->message);
     return;
   }
+  FAILPOINT("incarnation_begun");
   g_warning("a new incarnation begins: the own log lost its end");
   replica->own_wal = wal;
   group_begin_incarnation(replica->group, wal_log(wal));

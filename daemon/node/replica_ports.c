@@ -1,4 +1,5 @@
 /* The engine's ports: each hands over to another thread and returns at once. */
+#include "base/failpoint.h"
 #include "base/logging.h"
 #include "node/replica_private.h"
 
@@ -40,6 +41,7 @@ static void read_job(gpointer data)
   Replica *replica = job->replica;
   g_autoptr(GError) error = NULL;
   EntryRun *run = NULL;
+  FAILPOINT("read_log");
   Wal *wal = log_set_find(replica->logs, job->log);
   if (wal == NULL)
     fail(&error, SYNCLOG_CORRUPT, "the log's directory is missing");
@@ -122,6 +124,7 @@ static void keep_job(gpointer data)
   g_autofree KeepJob *job = data;
   Replica *replica = job->replica;
   g_autoptr(GError) error = NULL;
+  FAILPOINT("keep_clock_bound");
   gboolean kept = job->clock_bound != 0
                       ? identity_set_clock_bound(replica->identity, job->clock_bound, &error)
                       : identity_forget(replica->identity, job->forgotten, &error);
@@ -181,16 +184,19 @@ static void port_disconnect(gpointer ctx, guint32 peer)
 
 static void port_send_handshake(gpointer ctx, guint32 peer, const Handshake *handshake)
 {
+  FAILPOINT("send_handshake");
   rpc_channel_handshake(channel_of(ctx, peer), handshake);
 }
 
 static void port_send_heartbeat(gpointer ctx, guint32 peer, const Heartbeat *heartbeat)
 {
+  FAILPOINT("send_heartbeat");
   rpc_channel_heartbeat(channel_of(ctx, peer), heartbeat);
 }
 
 static void port_send_sync(gpointer ctx, guint32 peer, guint64 cookie, SyncBatch *batch)
 {
+  FAILPOINT("send_sync");
   rpc_channel_sync(channel_of(ctx, peer), cookie, batch);
 }
 
@@ -225,6 +231,7 @@ static void on_sync(gpointer ctx, guint64 cookie, const SyncReply *reply)
 {
   Link *link = ctx;
   Replica *replica = link->replica;
+  FAILPOINT("take_sync_reply");
   g_mutex_lock(&replica->mutex);
   group_on_sync_reply(replica->group, link->peer, cookie, reply, clock_mono_us(replica->clock));
   if (replica->draining)
@@ -280,6 +287,7 @@ static void port_write_done(gpointer ctx, gpointer write, SynclogStatus status, 
 {
   (void)ctx;
   ClientWrite *client_write = write;
+  FAILPOINT("reply_write");
   rpc_call_reply_write(client_write->call, status, message, token);
   g_clear_pointer(&client_write->base.decoded, store_decoded_free);
   g_free(client_write);
@@ -288,6 +296,7 @@ static void port_write_done(gpointer ctx, gpointer write, SynclogStatus status, 
 static void port_sync_done(gpointer ctx, gpointer call, const SyncReply *reply)
 {
   (void)ctx;
+  FAILPOINT("reply_sync");
   rpc_call_reply_sync(call, reply);
 }
 

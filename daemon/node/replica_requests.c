@@ -1,6 +1,8 @@
 /* Requests of clients and peers on their way into the engine. */
 #include "node/replica_private.h"
 
+#include "base/failpoint.h"
+
 #include <string.h>
 
 enum {
@@ -63,6 +65,7 @@ static ClientWrite *prepare_write(Replica *replica, RpcCall *call, const WriteRe
 static void submit_locked(Replica *replica, ClientWrite *write)
 {
   g_autoptr(GError) error = NULL;
+  FAILPOINT("take_write");
   if (group_write(replica->group, &write->base, &error))
     return;
   answer_error(write->call, error);
@@ -176,6 +179,7 @@ static void take_sync(Replica *replica, RpcCall *call, const SyncLogRequest *req
     refuse_sync(call, SYNCLOG_INVALID, "startSyncIndex or endSyncIndex is not that of the entries");
     return;
   }
+  FAILPOINT("take_sync");
   run = decode_run(replica, run, &error);
   g_mutex_lock(&replica->mutex);
   group_on_sync(replica->group, call, request->log, request->first_index, run,
@@ -217,6 +221,7 @@ void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *req
 void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handshake)
 {
   HandshakeReply reply;
+  FAILPOINT("take_handshake");
   g_mutex_lock(&replica->mutex);
   group_on_handshake(replica->group, handshake, &reply, clock_mono_us(replica->clock));
   g_mutex_unlock(&replica->mutex);

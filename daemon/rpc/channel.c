@@ -1,6 +1,7 @@
 #include "rpc/channel.h"
 
 #include "base/bytes.h"
+#include "base/failpoint.h"
 #include "base/limits.h"
 #include "rpc/convert.h"
 #include "rpc/flat.h"
@@ -235,6 +236,7 @@ static gboolean connect_to(RpcChannel *channel, const struct addrinfo *address)
   frame_pool_init(&channel->pool, channel->budget);
   frame_reader_init(&channel->reader, channel->max_frame_size);
   set_options(channel);
+  FAILPOINT("channel_connect");
   if (connect(channel->fd, address->ai_addr, address->ai_addrlen) != 0 && errno != EINPROGRESS)
     return FALSE;
   struct event_base *base = rpc_loop_base(channel->loop);
@@ -335,6 +337,7 @@ static gssize write_some(RpcChannel *channel)
   struct evbuffer_iovec pieces[WRITE_PIECES];
   int count = evbuffer_peek(channel->out, MAX_WRITE, NULL, pieces, WRITE_PIECES);
   struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (gsize)MIN(count, WRITE_PIECES)};
+  FAILPOINT("channel_before_write");
   gssize n = sendmsg(channel->fd, &message, MSG_NOSIGNAL);
   if (n > 0)
     evbuffer_drain(channel->out, (gsize)n);

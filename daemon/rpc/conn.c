@@ -1,6 +1,7 @@
 #include "rpc/conn.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/logging.h"
 #include "rpc/loops_private.h"
 
@@ -337,6 +338,7 @@ static gboolean conn_write(RpcConn *conn)
   while (conn->out->len > 0) {
     struct iovec pieces[WRITE_PIECES];
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = output_pieces(conn, pieces)};
+    FAILPOINT("conn_before_write");
     gssize n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
     if (n >= 0) {
       output_written(conn, (gsize)n);

@@ -1,5 +1,7 @@
 #include "store/rocks_private.h"
 
+#include "base/failpoint.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -453,6 +455,7 @@ static gboolean publish(Batch *batch, GError **error)
   RocksStore *store = batch->store;
   char *message = NULL;
   GError *failure = NULL;
+  FAILPOINT("store_before_write");
   g_rw_lock_writer_lock(&store->publish_lock);
   if (rocksdb_writebatch_count(batch->writes) > 0)
     rocksdb_write(store->db, store->write_options, batch->writes, &message);
@@ -470,6 +473,7 @@ static gboolean publish(Batch *batch, GError **error)
     store->conflicts.pending = pending_count(store->checks);
   }
   g_rw_lock_writer_unlock(&store->publish_lock);
+  FAILPOINT("store_after_write");
   if (message == NULL) {
     g_atomic_int_add(&store->unpersisted_kib, (gint)(batch->bytes / 1024) + 1);
     store->failure = failure;
@@ -553,7 +557,9 @@ static gboolean rocks_persist(Store *parent, gboolean wait, GError **error)
   rocksdb_flushoptions_set_wait(options, wait);
   char *message = NULL;
   g_atomic_int_set(&store->unpersisted_kib, 0);
+  FAILPOINT("store_before_flush");
   rocksdb_flush(store->db, options, &message);
+  FAILPOINT("store_after_flush");
   rocksdb_flushoptions_destroy(options);
   return message == NULL || rocks_fail(error, message, "persisting");
 }

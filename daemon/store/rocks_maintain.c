@@ -3,6 +3,7 @@
  * device's blocks, step by step, and at the end the tombstones. Blocks that arrive meanwhile are
  * newer than all of them.
  */
+#include "base/failpoint.h"
 #include "store/block_filter.h"
 #include "store/decoded.h"
 #include "store/rocks_private.h"
@@ -191,6 +192,7 @@ static gboolean publish(Cleaning *cleaning, Step *step, gboolean done, GError **
   if (hlc > store->maintained_hlc)
     rocksdb_writebatch_put(step->writes, key, sizeof key, (const char *)value, sizeof value);
   char *message = NULL;
+  FAILPOINT("store_before_maintain");
   g_rw_lock_writer_lock(&store->publish_lock);
   rocksdb_write(store->db, store->write_options, step->writes, &message);
   if (message == NULL) {
@@ -199,6 +201,7 @@ static gboolean publish(Cleaning *cleaning, Step *step, gboolean done, GError **
       tombstones_remove(store->tombstones, cleaning->device, cleaning->tombstones);
   }
   g_rw_lock_writer_unlock(&store->publish_lock);
+  FAILPOINT("store_after_maintain");
   g_atomic_int_add(&store->unpersisted_kib, (gint)(step->written / 1024) + 1);
   return message == NULL || rocks_lose(store, message, error);
 }

@@ -1,5 +1,7 @@
 #include "wal/file.h"
 
+#include "base/failpoint.h"
+
 #include <errno.h>
 #include <fcntl.h>
 
@@ -83,7 +85,7 @@ gboolean wal_directory_sync(const WalIo *io, const char *directory, GError **err
   g_auto(WalFile) file = WAL_FILE_NONE;
   if (!wal_file_open(io, directory, O_RDONLY | O_DIRECTORY, &file, error))
     return FALSE;
-  if (io->fsync(io->ctx, file.fd) < 0)
+  if (FAILPOINT_FAILS("directory_sync") || io->fsync(io->ctx, file.fd) < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", directory);
   return TRUE;
 }
@@ -116,6 +118,7 @@ gboolean wal_directory_create(const WalIo *io, const char *directory, GError **e
     return sync_if_ours(io, parent, error);
   if (result < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "mkdir %s", directory);
+  FAILPOINT("directory_made");
   return wal_directory_sync(io, parent, error);
 }
 

@@ -1,5 +1,7 @@
 #include "wal/segment.h"
 
+#include "base/failpoint.h"
+
 #include <errno.h>
 #include <fcntl.h>
 
@@ -49,9 +51,10 @@ static gboolean write_header(const WalIo *io, const char *temp, const SegmentHea
   g_auto(WalFile) file = WAL_FILE_NONE;
   if (!wal_file_open(io, temp, O_RDWR | O_CREAT | O_TRUNC, &file, error))
     return FALSE;
-  if (wal_file_write(&file, bytes, sizeof bytes, 0) < sizeof bytes)
+  if (FAILPOINT_FAILS("segment_header_write") ||
+      wal_file_write(&file, bytes, sizeof bytes, 0) < sizeof bytes)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "write %s", temp);
-  if (io->fsync(io->ctx, file.fd) < 0)
+  if (FAILPOINT_FAILS("segment_header_sync") || io->fsync(io->ctx, file.fd) < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", temp);
   *out_file = wal_file_steal(&file);
   return TRUE;
@@ -68,13 +71,14 @@ Segment *segment_create(const WalIo *io, const char *directory, const SegmentHea
     io->unlink(io->ctx, temp);
     return NULL;
   }
-  if (io->rename(io->ctx, temp, segment->path) < 0) {
+  if (FAILPOINT_FAILS("segment_rename") || io->rename(io->ctx, temp, segment->path) < 0) {
     fail_errno(error, SYNCLOG_INTERNAL, errno, "rename %s to %s", temp, segment->path);
     io->unlink(io->ctx, temp);
     return NULL;
   }
   /* Its records may be acknowledged later without another sync of the directory. */
   *out_clean = FALSE;
+  FAILPOINT("segment_before_dir_sync");
   if (!wal_directory_sync(io, directory, error))
     return NULL;
   *out_file = wal_file_steal(&file);

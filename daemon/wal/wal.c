@@ -1,5 +1,6 @@
 #include "wal/wal_private.h"
 
+#include "base/failpoint.h"
 #include "wal/recovery.h"
 
 #include <errno.h>
@@ -70,7 +71,8 @@ gboolean wal_append(Wal *wal, EntryRun *run, guint64 chain_before, GError **erro
 
   gsize size;
   const guint8 *bytes = entry_run_bytes(run, &size);
-  gsize written = wal_file_write(&wal->file, bytes, size, wal->open->end);
+  gsize written =
+      FAILPOINT_FAILS("wal_append") ? 0 : wal_file_write(&wal->file, bytes, size, wal->open->end);
   if (written < size) {
     int errno_value = errno;
     fail_errno(error, SYNCLOG_READ_ONLY, errno_value, "write %s at offset %" G_GINT64_FORMAT,
@@ -80,6 +82,7 @@ gboolean wal_append(Wal *wal, EntryRun *run, guint64 chain_before, GError **erro
       return FALSE;
     return wal_break(wal, error);
   }
+  FAILPOINT("wal_after_append");
   publish(wal, run);
   return TRUE;
 }
@@ -90,10 +93,11 @@ gboolean wal_sync(Wal *wal, GError **error)
     return wal_check_writable(wal, error);
   if (wal->durable_index == wal->last_index)
     return TRUE;
-  if (wal->io->fdatasync(wal->io->ctx, wal->file.fd) < 0) {
+  if (FAILPOINT_FAILS("wal_before_sync") || wal->io->fdatasync(wal->io->ctx, wal->file.fd) < 0) {
     fail_errno(error, SYNCLOG_READ_ONLY, errno, "fdatasync %s", wal->open->path);
     return wal_break(wal, error);
   }
+  FAILPOINT("wal_after_sync");
   g_mutex_lock(&wal->lock);
   wal->durable_index = wal->last_index;
   wal->durable_end = wal->open->end;
@@ -366,7 +370,9 @@ static gboolean attach_last_segment(Wal *wal, WalVerdict verdict, GError **error
   wal->listed = TRUE;
   /* Damaged files are left alone: wal_cut wants them as they are. */
   if (verdict != WAL_CORRUPT) {
+    FAILPOINT("wal_open_before_rewrite");
     if (verdict == WAL_TORN_TAIL) {
+      FAILPOINT("wal_open_before_truncate");
       if (wal->io->ftruncate(wal->io->ctx, wal->file.fd, segment->end) < 0)
         return fail_errno(error, SYNCLOG_INTERNAL, errno, "truncate %s", segment->path);
       segment->file_size = segment->end;
@@ -375,10 +381,11 @@ static gboolean attach_last_segment(Wal *wal, WalVerdict verdict, GError **error
       return FALSE;
   }
   wal->filled = segment->file_size;
-  if (wal->io->fsync(wal->io->ctx, wal->file.fd) < 0)
+  if (FAILPOINT_FAILS("wal_open_before_sync") || wal->io->fsync(wal->io->ctx, wal->file.fd) < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", segment->path);
   if (!wal_directory_sync(wal->io, wal->directory, error))
     return FALSE;
+  FAILPOINT("wal_open_after_sync");
   if (verdict == WAL_CORRUPT) {
     wal_close_segment(wal);
   } else if (wal->last_index == 0) {
@@ -394,6 +401,7 @@ static gboolean attach_last_segment(Wal *wal, WalVerdict verdict, GError **error
 /* Opens the segment that begins with record `first`. */
 static gboolean begin_segment(Wal *wal, guint64 first, guint64 chain_before, GError **error)
 {
+  FAILPOINT("wal_before_roll");
   SegmentHeader header = {.log = wal->log, .first_index = first, .hlc = wal->last_hlc};
   if (wal->last_index > 0) {
     header.chain_known = wal->chain_known;
@@ -415,6 +423,7 @@ static gboolean begin_segment(Wal *wal, guint64 first, guint64 chain_before, GEr
     g_propagate_error(error, g_steal_pointer(&failure));
     return again ? FALSE : wal_break(wal, error);
   }
+  FAILPOINT("wal_after_roll");
   wal_close_segment(wal);
   wal->open = segment;
   wal->file = wal_file_steal(&file);
@@ -430,8 +439,10 @@ static gboolean fill(Wal *wal, goffset need, GError **error)
   goffset step = CLAMP(need, FILL_MIN_SIZE, FILL_MAX_SIZE);
   goffset target = MAX(need, MIN(need + step, (goffset)wal->segment_size));
   gsize size = (gsize)(target - wal->filled);
-  gsize done = wal_file_write_zeros(&wal->file, size, wal->filled);
+  gsize done =
+      FAILPOINT_FAILS("wal_fill") ? 0 : wal_file_write_zeros(&wal->file, size, wal->filled);
   int errno_value = errno;
+  FAILPOINT("wal_after_fill");
   wal->filled += (goffset)done;
   if (done == size)
     return TRUE;

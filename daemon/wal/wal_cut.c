@@ -1,6 +1,7 @@
 /* What takes records away: trim at the front, cut at the end, reset. */
 #include "wal/wal_private.h"
 
+#include "base/failpoint.h"
 #include "wal/scan.h"
 
 #include <errno.h>
@@ -31,8 +32,10 @@ static gboolean shorten(Wal *wal, const Cut *cut, GError **error);
 
 static gboolean remove_file(Wal *wal, const char *path, GError **error)
 {
+  FAILPOINT("wal_before_unlink");
   if (wal->io->unlink(wal->io->ctx, path) < 0 && errno != ENOENT)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "unlink %s", path);
+  FAILPOINT("wal_after_unlink");
   /* Each deletion is made durable before the next: after a power loss the files that are left must
    * not have a hole between them. */
   return wal_directory_sync(wal->io, wal->directory, error);
@@ -65,6 +68,7 @@ gboolean wal_reset(Wal *wal, GError **error)
 {
   if (wal->broken)
     return wal_check_writable(wal, error);
+  FAILPOINT("wal_reset");
   if (!wal_discard_unused_segment(wal, error))
     return FALSE;
   wal_close_segment(wal);
@@ -105,6 +109,7 @@ gboolean wal_cut(Wal *wal, guint64 index, GError **error)
   /* First for the readers, then on disk: a reader whose file changes under it sees that the log did
    * and looks again. */
   publish_cut(wal, &cut);
+  FAILPOINT("wal_cut");
   if (!keep_copy(wal, &cut, error) || !remove_behind(wal, &cut, error) ||
       !shorten(wal, &cut, error))
     return wal_break(wal, error);
@@ -245,6 +250,7 @@ static gboolean shorten(Wal *wal, const Cut *cut, GError **error)
   }
   if (!wal_file_open(wal->io, path, O_RDWR, &wal->file, error))
     return FALSE;
+  FAILPOINT("wal_cut_before_truncate");
   if (wal->io->ftruncate(wal->io->ctx, wal->file.fd, cut->mark.offset) < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "truncate %s", path);
   if (wal->io->fsync(wal->io->ctx, wal->file.fd) < 0)

@@ -24,7 +24,7 @@ class Flavour:
 
     def __init__(self, build):
         self.name = os.path.basename(os.path.abspath(build))
-        self.sanitized = self.name != "plain"
+        self.sanitized = self.name not in ("plain", "failpoints")
         if "thread" in self.name:
             self.load, self.patience = 0.15, 6.0
         elif self.sanitized:

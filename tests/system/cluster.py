@@ -181,6 +181,10 @@ class Node:
         """From now on the daemon may end by itself."""
         self._may_be_dead = True
 
+    def expect_life(self):
+        """From now on it may not any more."""
+        self._may_be_dead = False
+
     def signal(self, number):
         os.kill(self.pid, number)
 

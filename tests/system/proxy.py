@@ -1,9 +1,10 @@
 """A TCP proxy between two nodes, for faults of the network: cut, black hole (in one direction or
-both), delay. One thread with a selector serves all links of a test."""
+both), delay, reset. One thread with a selector serves all links of a test."""
 
 import collections
 import selectors
 import socket
+import struct
 import threading
 import time
 
@@ -42,6 +43,7 @@ class Link:
         self.blocked = [False, False]
         self.delay_s = 0.0
         self.forwarded = [0, 0]  # bytes
+        self.reset_left = [None, None]
         self.listener = socket.create_server(("127.0.0.1", port))
         self.listener.setblocking(False)
 
@@ -59,10 +61,15 @@ class Link:
         """In each direction, for what comes from now on."""
         self.delay_s = seconds
 
+    def reset_after(self, size, direction=FORWARD):
+        """Once: `size` bytes from now on one connection is reset, wherever in a frame that is."""
+        self.reset_left[direction] = size
+
     def heal(self):
         self.is_cut = False
         self.blocked = [False, False]
         self.delay_s = 0.0
+        self.reset_left = [None, None]
         self.proxy.wake()
 
 
@@ -186,8 +193,9 @@ class Proxy:
                 if due > now:
                     pause = due - now if pause is None else min(pause, due - now)
                     break
+                left = connection.link.reset_left[direction]
                 try:
-                    sent = half.sink.send(chunk)
+                    sent = half.sink.send(chunk if left is None else chunk[:left])
                 except BlockingIOError:
                     pause = 0.002 if pause is None else min(pause, 0.002)
                     break
@@ -195,6 +203,8 @@ class Proxy:
                     self._drop(connection)
                     return None
                 connection.link.forwarded[direction] += sent
+                if left is not None and self._count_down(connection, direction, left - sent):
+                    return None
                 half.held_size -= sent
                 half.held.popleft()
                 if sent < len(chunk):
@@ -208,6 +218,16 @@ class Proxy:
         if all(half.shut for half in connection.halves):
             self._drop(connection)
         return pause
+
+    def _count_down(self, connection, direction, left):
+        """Whether the connection was reset."""
+        connection.link.reset_left[direction] = left if left > 0 else None
+        if left > 0:
+            return False
+        for each in connection.sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._drop(connection)
+        return True
 
     def _listen(self, connection):
         for half in connection.halves:

@@ -4,21 +4,21 @@
 
 enum { LONG_US = 20 * G_USEC_PER_SEC, COPIED = 50, REPLICATED = 100 };
 
-static void write_many(FakeCluster *cluster, guint node, guint count)
+static void write_many(FakeCluster *cluster, guint node, guint count, AckLevel ack)
 {
   for (guint i = 0; i < count; i++)
-    fake_write(cluster, node, ACK_LOCAL, 0);
+    fake_write(cluster, node, ack, ack == ACK_LOCAL ? 0 : LONG_US);
 }
 
 /*
  * Node 1 wrote REPLICATED entries, which all have, is put back to COPIED of them, and then writes
  * `rewritten` others while nobody hears it.
  */
-static FakeCluster *restored(guint rewritten, guint32 seed)
+static FakeCluster *restored(guint rewritten, AckLevel ack, guint32 seed)
 {
   FakeCluster *cluster = fake_cluster_new(3, seed);
   fake_start_all(cluster);
-  write_many(cluster, 1, REPLICATED);
+  write_many(cluster, 1, REPLICATED, ACK_LOCAL);
   fake_run_until_equal(cluster, LONG_US);
   LogId log = fake_own_log(cluster, 1);
   fake_kill(cluster, 1);
@@ -30,7 +30,7 @@ static FakeCluster *restored(guint rewritten, guint32 seed)
   node->forked = log;
   fake_partition(cluster, 1U << 1, 1U << 2 | 1U << 3);
   fake_start(cluster, 1, FALSE);
-  write_many(cluster, 1, rewritten);
+  write_many(cluster, 1, rewritten, ack);
   fake_run_for(cluster, G_USEC_PER_SEC);
   ck_assert_uint_eq(fake_durable(cluster, 1, log), COPIED + rewritten);
   fake_heal(cluster);
@@ -43,7 +43,7 @@ static void check_outcome(FakeCluster *cluster, guint rewritten)
   LogId log = fake_node(cluster, 1)->forked;
   /* What was restored is a log of its own from now on, which all take. */
   ck_assert_uint_gt(fake_own_log(cluster, 1).incarnation, log.incarnation);
-  write_many(cluster, 1, 30);
+  write_many(cluster, 1, 30, ACK_LOCAL);
   fake_run_for(cluster, 2 * G_USEC_PER_SEC);
   for (guint node = 2; node <= 3; node++) {
     ck_assert_uint_eq(fake_applied(cluster, node, fake_own_log(cluster, 1)), 30);
@@ -60,7 +60,7 @@ static gboolean is_told_forked(FakeCluster *cluster, guint node, LogId log)
 
 START_TEST(a_fork_that_is_longer_than_the_original)
 {
-  g_autoptr(FakeCluster) cluster = restored(REPLICATED - COPIED + 17, 1);
+  g_autoptr(FakeCluster) cluster = restored(REPLICATED - COPIED + 17, ACK_LOCAL, 1);
   check_outcome(cluster, REPLICATED - COPIED + 17);
   ck_assert(is_told_forked(cluster, 1, fake_node(cluster, 1)->forked));
   ck_assert(strstr(fake_node(cluster, 1)->notes->str, "a fork") != NULL);
@@ -69,14 +69,14 @@ END_TEST
 
 START_TEST(a_fork_of_the_same_length)
 {
-  g_autoptr(FakeCluster) cluster = restored(REPLICATED - COPIED, 2);
+  g_autoptr(FakeCluster) cluster = restored(REPLICATED - COPIED, ACK_LOCAL, 2);
   check_outcome(cluster, REPLICATED - COPIED);
 }
 END_TEST
 
 START_TEST(a_fork_that_is_shorter_than_the_original)
 {
-  g_autoptr(FakeCluster) cluster = restored(20, 3);
+  g_autoptr(FakeCluster) cluster = restored(20, ACK_LOCAL, 3);
   check_outcome(cluster, 20);
   LogId log = fake_node(cluster, 1)->forked;
   ck_assert(is_told_forked(cluster, 2, log) || is_told_forked(cluster, 3, log));
@@ -85,7 +85,7 @@ END_TEST
 
 START_TEST(a_copy_that_wrote_nothing_gets_its_rest_back)
 {
-  g_autoptr(FakeCluster) cluster = restored(0, 4);
+  g_autoptr(FakeCluster) cluster = restored(0, ACK_LOCAL, 4);
   LogId log = fake_node(cluster, 1)->forked;
   ck_assert_uint_gt(fake_own_log(cluster, 1).incarnation, log.incarnation);
   fake_run_until_equal(cluster, LONG_US);
@@ -93,10 +93,43 @@ START_TEST(a_copy_that_wrote_nothing_gets_its_rest_back)
 }
 END_TEST
 
+/* What peers have at the indices of a fork is no majority for it. Writes that wait are answered
+ * when their log ends, and the indices of the next log, which begin at 1 again, can be waited for.
+ */
+static void check_waiting(guint rewritten, guint32 seed)
+{
+  g_autoptr(FakeCluster) cluster = restored(rewritten, ACK_MAJORITY, seed);
+  for (guint i = REPLICATED; i < cluster->writes->len; i++) {
+    const FakeWrite *waited = cluster->writes->pdata[i];
+    ck_assert(waited->answered);
+    ck_assert_int_eq(waited->status, SYNCLOG_PENDING);
+  }
+  FakeWrite *write = fake_write(cluster, 1, ACK_MAJORITY, LONG_US);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert(write->answered);
+  ck_assert_int_eq(write->status, SYNCLOG_OK);
+  ck_assert_uint_eq(write->token.index, 1);
+}
+
+START_TEST(writes_that_wait_for_a_majority_in_a_short_fork)
+{
+  check_waiting(20, 5);
+}
+END_TEST
+
+START_TEST(writes_that_wait_for_a_majority_in_a_long_fork)
+{
+  check_waiting(REPLICATED - COPIED + 17, 6);
+}
+END_TEST
+
 int main(void)
 {
-  const TTest *const tests[] = {a_fork_that_is_longer_than_the_original, a_fork_of_the_same_length,
+  const TTest *const tests[] = {a_fork_that_is_longer_than_the_original,
+                                a_fork_of_the_same_length,
                                 a_fork_that_is_shorter_than_the_original,
-                                a_copy_that_wrote_nothing_gets_its_rest_back};
+                                a_copy_that_wrote_nothing_gets_its_rest_back,
+                                writes_that_wait_for_a_majority_in_a_short_fork,
+                                writes_that_wait_for_a_majority_in_a_long_fork};
   return RUN_SUITE("group_fork", tests);
 }
