@@ -140,6 +140,7 @@ unit: $(UNIT_TESTS)
 
 # Absent where only the program is built, as in the image.
 include $(wildcard tests/sim/sim.mk)
+include $(wildcard tests/bench/bench.mk)
 
 system: all
 	$(Q)tests/system/run --build $(B)
