@@ -26,11 +26,14 @@ enum {
   ANSWER_SIZE = 78,               /* as that of synclogd to a write */
   ANSWERS_MAX = 4096,             /* owed to one client */
   EVENTS = 256,
+  START_WAIT_S = 30,
+  POLL_US = 500,
 };
 
 /* Shared by the processes. */
 typedef struct Counters {
   guint64 taken, copied[COPIES];
+  guint ready; /* processes whose file is filled */
 } Counters;
 
 struct Floor {
@@ -108,6 +111,7 @@ static int listen_loopback(guint16 *out_port)
 static void run_copy(int listener, const char *dir, guint number, Counters *counters)
 {
   int file = create_file(dir, number);
+  __atomic_add_fetch(&counters->ready, 1, __ATOMIC_RELEASE);
   int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
   need(fd >= 0, "accept");
   g_autofree guint8 *bytes = g_malloc(READ_SIZE);
@@ -297,6 +301,7 @@ static void run_receiver(int listener, const guint16 *copy_ports, const char *di
                        .batch = g_byte_array_new(),
                        .owed = g_array_new(FALSE, FALSE, sizeof(int)),
                        .counters = counters};
+  __atomic_add_fetch(&counters->ready, 1, __ATOMIC_RELEASE);
   for (guint i = 0; i < COPIES; i++) {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(copy_ports[i]),
@@ -336,6 +341,17 @@ static pid_t fork_child(void)
   return 0;
 }
 
+static gboolean wait_ready(const Floor *floor)
+{
+  gint64 deadline = g_get_monotonic_time() + (gint64)START_WAIT_S * G_USEC_PER_SEC;
+  while (__atomic_load_n(&floor->counters->ready, __ATOMIC_ACQUIRE) < FLOOR_PROCESSES) {
+    if (g_get_monotonic_time() > deadline)
+      return FALSE;
+    g_usleep(POLL_US);
+  }
+  return TRUE;
+}
+
 Floor *floor_start(const char *dir, GError **error)
 {
   Floor *floor = g_new0(Floor, 1);
@@ -366,7 +382,7 @@ Floor *floor_start(const char *dir, GError **error)
       close(listeners[i]);
   }
   floor->address = g_strdup_printf("127.0.0.1:%u", ports[0]);
-  if (good)
+  if (good && wait_ready(floor))
     return floor;
   fail_errno(error, SYNCLOG_INTERNAL, errno, "start of the floor");
   floor_stop(floor);
@@ -405,7 +421,7 @@ gboolean floor_drain(const Floor *floor, gint64 timeout_ms)
     while (__atomic_load_n(&floor->counters->copied[i], __ATOMIC_ACQUIRE) < taken) {
       if (g_get_monotonic_time() > deadline)
         return FALSE;
-      g_usleep(100);
+      g_usleep(POLL_US);
     }
   }
   return TRUE;
