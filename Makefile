@@ -5,6 +5,7 @@
 #   make unit         unit tests only            make system   tests with real daemons
 #   make sim          clusters under simulated faults, SEEDS= of them; make soak MINUTES= for longer
 #   make lint         format, layers, imports, static analysis
+#   make bench        the goals of speed beside what this machine gives; make bench-peers for redis too, and a plot
 #   make fuzz         fuzzers, for FUZZ_SECONDS together
 #   make demo         three nodes on this machine, with this machine's metrics
 #   make install      DESTDIR= PREFIX=/usr/local

@@ -24,7 +24,9 @@ typedef struct Options {
   int targets; /* nodes that take the load; 0: all */
   int connections, depth, rows, columns, devices, redis_wait, redis_replicas;
   double rate, warmup_s, measure_s;
-  int entries; /* catchup: written while the peer is down */
+  int entries;     /* catchup: written while the peer is down; 0: for measure_s */
+  int points;      /* read: written before */
+  double settle_s; /* read: pause between writing and reading */
   gboolean json, lag, no_verify, keep;
   AckLevel ack;
 } Options;

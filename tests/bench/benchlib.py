@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 import time
 
+import plot
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 REDIS = shutil.which("redis-server")
 RUN_TIMEOUT_S = 300
@@ -133,3 +135,55 @@ def ratio(numerators, denominators):
     """Median of the ratios round by round: what disturbs one round disturbs both sides of it."""
     pairs = [a / b for a, b in zip(numerators, denominators) if a is not None and b]
     return statistics.median(pairs) if pairs else None
+
+
+# --- reports ----------------------------------------------------------------------------------------
+
+COLUMNS = [("requests/s", "requests_per_s", "%.0f"), ("with drain", "sustained_requests_per_s", "%.0f"),
+           ("points/s", "points_per_s", "%.0f"), ("p50 ms", "p50_ms", "%.2f"), ("p99 ms", "p99_ms", "%.2f"),
+           ("p99.9 ms", "p999_ms", "%.2f"), ("CPU s / million rows", "server_cpu_s_per_mrow", "%.2f"),
+           ("written / byte", "written_per_byte", "%.1f"), ("peak MiB", "peak_rss_mib", "%.0f")]
+
+
+def name_of(result):
+    """What a line of the plot is called."""
+    if result["target"] == "synclog":
+        return "synclogd" + (", ack=" + result["ack"] if result["ack"] != "local" else "")
+    if result["target"] == "redis":
+        return {"always": "redis, appendfsync always", "everysec": "redis, appendfsync everysec",
+                "wait": "redis, everysec, WAIT 1"}[result["mode"]]
+    return "floor"
+
+
+def report_of(results):
+    """(table in Markdown, plot in SVG) of runs that differ in workload, contestant and connections."""
+    groups = {}
+    for result in results:
+        key = (result["workload"], name_of(result), result["connections"])
+        groups.setdefault(key, []).append(result)
+
+    def median(key, figure):
+        values = [each[figure] for each in groups[key] if each.get(figure) is not None]
+        return statistics.median(values) if values else None
+
+    lines = ["| workload | connections | | %s |" % " | ".join(title for title, _, _ in COLUMNS),
+             "|---|---|---|" + "---|" * len(COLUMNS)]
+    names = list(dict.fromkeys(name for _, name, _ in groups))
+    workloads = list(dict.fromkeys(workload for workload, _, _ in groups))
+    for workload, name, connections in sorted(
+            groups, key=lambda key: (workloads.index(key[0]), key[2], names.index(key[1]))):
+        cells = []
+        for _, figure, form in COLUMNS:
+            value = median((workload, name, connections), figure)
+            cells.append("–" if value is None else form % value)
+        lines.append("| %s | %d | %s | %s |" % (workload, connections, name, " | ".join(cells)))
+    rows = []
+    for workload in workloads:
+        panels = []
+        for title, figure in (("requests/s, drain counted in", "sustained_requests_per_s"),
+                              ("latency p50, ms", "p50_ms"), ("latency p99, ms", "p99_ms")):
+            found = {name: [(key[2], median(key, figure)) for key in groups if key[:2] == (workload, name)]
+                     for name in names if any(key[:2] == (workload, name) for key in groups)}
+            panels.append(plot.Panel("%s: %s" % (workload, title), found))
+        rows.append(panels)
+    return "\n".join(lines) + "\n", plot.plot(rows, names)

@@ -101,24 +101,22 @@ static gboolean is_connected(RpcClient *client, guint peers)
   return connected == peers;
 }
 
-static gboolean wait_connected(Cluster *cluster, GError **error)
+gboolean cluster_wait_node(Cluster *cluster, guint i, GError **error)
 {
   gint64 deadline = g_get_monotonic_time() + (gint64)START_WAIT_S * G_USEC_PER_SEC;
-  for (guint i = 0; i < cluster->count; i++) {
-    g_autoptr(RpcClient) client = rpc_client_new(text_at(cluster->addresses, i), CALL_TIMEOUT_MS);
-    while (!is_connected(client, cluster->count - 1)) {
-      int code = 0;
-      pid_t *pid = &g_array_index(cluster->pids, pid_t, i);
-      if (waitpid(*pid, &code, WNOHANG) != 0) {
-        *pid = 0;
-        return fail(error, SYNCLOG_NOT_READY, "node %u ended; see %s/n%u/log", i + 1, cluster->dir,
-                    i + 1);
-      }
-      if (g_get_monotonic_time() > deadline)
-        return fail(error, SYNCLOG_NOT_READY, "node %u does not reach its peers; see %s/n%u/log",
-                    i + 1, cluster->dir, i + 1);
-      g_usleep(POLL_US);
+  g_autoptr(RpcClient) client = rpc_client_new(text_at(cluster->addresses, i), CALL_TIMEOUT_MS);
+  while (!is_connected(client, cluster->count - 1)) {
+    int code = 0;
+    pid_t *pid = &g_array_index(cluster->pids, pid_t, i);
+    if (waitpid(*pid, &code, WNOHANG) != 0) {
+      *pid = 0;
+      return fail(error, SYNCLOG_NOT_READY, "node %u ended; see %s/n%u/log", i + 1, cluster->dir,
+                  i + 1);
     }
+    if (g_get_monotonic_time() > deadline)
+      return fail(error, SYNCLOG_NOT_READY, "node %u does not reach its peers; see %s/n%u/log",
+                  i + 1, cluster->dir, i + 1);
+    g_usleep(POLL_US);
   }
   return TRUE;
 }
@@ -147,7 +145,11 @@ Cluster *cluster_start(const char *build, const char *dir, guint count, char *co
     if (!write_config(cluster, i, error) || !cluster_start_node(cluster, i, error))
       return NULL;
   }
-  return wait_connected(cluster, error) ? g_steal_pointer(&cluster) : NULL;
+  for (guint i = 0; i < count; i++) {
+    if (!cluster_wait_node(cluster, i, error))
+      return NULL;
+  }
+  return g_steal_pointer(&cluster);
 }
 
 /* Waits for the end that was asked for by SIGTERM. */

@@ -23,6 +23,8 @@ typedef struct Cluster {
 Cluster *cluster_start(const char *build, const char *dir, guint count, char *const *settings,
                        GError **error);
 gboolean cluster_start_node(Cluster *cluster, guint i, GError **error);
+/* Waits until it answers and is connected to all others. */
+gboolean cluster_wait_node(Cluster *cluster, guint i, GError **error);
 /* SIGTERM; fails when the daemon does not end well. */
 gboolean cluster_stop_node(Cluster *cluster, guint i, GError **error);
 /* Stops what runs. */

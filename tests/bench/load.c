@@ -174,12 +174,12 @@ static gboolean take_reply(Load *load, Conn *conn, const Reply *reply, gint64 no
       result->first_refusal = g_strdup(synclog_status_name((int)reply->status));
   } else {
     result->all_acked++;
-    result->all_points += spec->payload->points;
+    result->all_points += reply->points;
     result->pending += reply->status == SYNCLOG_PENDING;
     result->acked_after_begin += now >= load->measure_from;
     if (now >= load->measure_from && now < load->measure_to) {
       result->acked++;
-      result->acked_points += spec->payload->points;
+      result->acked_points += reply->points;
     }
     if (reply->has_token)
       keep_token(load, conn->target, &reply->token);
@@ -348,7 +348,8 @@ static gboolean run(Load *load, GError **error)
   for (;;) {
     gint64 now = clock_ns();
     mark_time(load, now, &cpu);
-    if (load->ended && load->answered == load->number)
+    gboolean all_sent = load->spec->rate <= 0 || !may_send(load, load->next_ns);
+    if (load->ended && all_sent && load->answered == load->number)
       break;
     if (load->ended && now > load->measure_to + (gint64)ANSWER_WAIT_S * 1000000000)
       return fail(error, SYNCLOG_TIMEOUT,

@@ -47,6 +47,7 @@ gboolean conn_flush(Load *load, Conn *conn, GError **error);
 
 typedef struct Reply {
   guint status; /* a SynclogStatus */
+  guint64 points;
   gboolean has_token;
   Token token;
 } Reply;

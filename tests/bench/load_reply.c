@@ -5,18 +5,17 @@
 #include "base/limits.h"
 
 /*
- * Where a write's reply has its fields. Fixed: strict header with the name "write", then the
- * success field, the status (code, message when it has one, retryable), the token.
+ * Where a reply has its fields, counted from the status code. Fixed, as an OK has no message and
+ * nothing in front can be absent.
  */
 enum {
   FRAME_TYPE_AT = 4,
-  SEQID_AT = 17,
-  CODE_AT = 30,
-  /* Of an OK, which has no message. */
-  ORIGIN_AT = 48,
-  INCARNATION_AT = 55,
-  INDEX_AT = 67,
-  OK_SIZE = 78,
+  SEQID_BEFORE = 13, /* so many bytes before the code */
+  ROW_COUNT_AT = 12, /* of a query */
+  ORIGIN_AT = 18,    /* of a write, and the following */
+  INCARNATION_AT = 25,
+  INDEX_AT = 37,
+  WRITE_OK_SIZE = 48, /* from the code on to the end of the frame */
 };
 
 static int broken(GError **error, const char *what)
@@ -25,20 +24,29 @@ static int broken(GError **error, const char *what)
   return -1;
 }
 
-static int synclog_reply(const Conn *conn, const guint8 *bytes, gsize size, Reply *out,
-                         GError **error)
+static int synclog_reply(const Load *load, const Conn *conn, const guint8 *bytes, gsize size,
+                         Reply *out, GError **error)
 {
-  if (load_be32(bytes + FRAME_TYPE_AT) != 0x80010002 || size < CODE_AT + 4)
+  const Payload *payload = load->spec->payload;
+  gsize at = payload->status_at;
+  if (size < at + ROW_COUNT_AT + 4 || load_be32(bytes + FRAME_TYPE_AT) != 0x80010002)
     return broken(error, "an exception");
-  if (load_be32(bytes + SEQID_AT) != conn->expected_seqid)
+  if (load_be32(bytes + at - SEQID_BEFORE) != conn->expected_seqid)
     return broken(error, "out of order");
-  out->status = load_be32(bytes + CODE_AT);
-  out->has_token = size == OK_SIZE;
-  if (out->has_token) {
-    out->token.log.origin = load_be32(bytes + ORIGIN_AT);
-    out->token.log.incarnation = load_be64(bytes + INCARNATION_AT);
-    out->token.index = load_be64(bytes + INDEX_AT);
-  }
+  out->status = load_be32(bytes + at);
+  out->points = payload->points;
+  if (out->status != SYNCLOG_OK)
+    return 1;
+  if (payload->spec.op == OP_RANGE)
+    out->points = load_be32(bytes + at + ROW_COUNT_AT);
+  if (payload->spec.op != OP_WRITE)
+    return 1;
+  if (size != at + WRITE_OK_SIZE)
+    return broken(error, "no token");
+  out->has_token = TRUE;
+  out->token.log.origin = load_be32(bytes + at + ORIGIN_AT);
+  out->token.log.incarnation = load_be64(bytes + at + INCARNATION_AT);
+  out->token.index = load_be64(bytes + at + INDEX_AT);
   return 1;
 }
 
@@ -53,9 +61,10 @@ static int framed(const Load *load, Conn *conn, const guint8 *bytes, gsize have,
   if (have < (gsize)size + 4)
     return 0;
   *out_size = (gsize)size + 4;
+  out->points = load->spec->payload->points;
   int found = 1;
   if (load->spec->payload->spec.target == TARGET_SYNCLOG)
-    found = synclog_reply(conn, bytes, *out_size, out, error);
+    found = synclog_reply(load, conn, bytes, *out_size, out, error);
   conn->expected_seqid++;
   return found;
 }
@@ -77,6 +86,7 @@ static int redis(const Load *load, const guint8 *bytes, gsize have, gsize *out_s
     at = (gsize)(end - bytes) + 1;
   }
   *out_size = at;
+  out->points = load->spec->payload->points;
   return 1;
 }
 

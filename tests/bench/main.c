@@ -27,16 +27,18 @@ typedef struct Workload {
 } Workload;
 
 static const Workload workloads[] = {
-    {"row", 0, 5, 64, 1, bench_load},
-    {"tablet", 100, 5, 64, 1, bench_load},
-    {"wide", 1000, 10, 16, 1, bench_load},
-    {"bulk", 0, 5, 16, 64, bench_load},
+    {"row", 0, 5, 64, 1, bench_load},      {"tablet", 100, 5, 64, 1, bench_load},
+    {"wide", 1000, 10, 16, 1, bench_load}, {"bulk", 0, 5, 16, 64, bench_load},
+    {"read", 100000, 1, 1, 1, bench_read}, {"catchup", 0, 5, 64, 1, bench_catchup},
+    {"idle", 0, 5, 64, 1, bench_idle},
 };
 
 static const char SUMMARY[] =
     "WORKLOAD: row (1 row of 5 DOUBLE), tablet (100 rows of 5), wide (1000 of 10), bulk (rows, 64 "
     "in\n"
-    "flight on each connection).\n"
+    "flight on each connection), read (a range of one measurement, last values, an aggregate), "
+    "catchup\n"
+    "(a node was down while rows were written), idle.\n"
     "With --start three daemons are started in a temporary folder and stopped at the end; else\n"
     "--connect says where they are. \"floor\" instead of a cluster: the least that any such daemon "
     "must\n"
@@ -45,6 +47,7 @@ static const char SUMMARY[] =
 static Options options = {.nodes = 3,
                           .targets = 1,
                           .devices = 1000,
+                          .points = 2000000,
                           .rows = -1,
                           .redis_replicas = 2,
                           .warmup_s = 0.5,
@@ -68,9 +71,14 @@ static const GOptionEntry entries[] = {
     {"lag", 'l', 0, G_OPTION_ARG_NONE, &options.lag, "measure the lag of the other nodes", NULL},
     {"seconds", 'd', 0, G_OPTION_ARG_DOUBLE, &options.measure_s, "how long to measure (3)", "S"},
     {"warmup", 'w', 0, G_OPTION_ARG_DOUBLE, &options.warmup_s, "how long before (0.5)", "S"},
-    {"rows", 0, 0, G_OPTION_ARG_INT, &options.rows, "rows of a tablet, 0: a single row", "COUNT"},
+    {"rows", 0, 0, G_OPTION_ARG_INT, &options.rows,
+     "rows of a tablet, 0: a single row; of a range that is read", "COUNT"},
     {"columns", 0, 0, G_OPTION_ARG_INT, &options.columns, "measurements of a device", "COUNT"},
     {"devices", 0, 0, G_OPTION_ARG_INT, &options.devices, "devices (1000)", "COUNT"},
+    {"entries", 0, 0, G_OPTION_ARG_INT, &options.entries,
+     "catchup: writes while the node is down; 0: for --seconds", "COUNT"},
+    {"points", 0, 0, G_OPTION_ARG_INT, &options.points, "read: written before (2000000)", "COUNT"},
+    {"settle", 0, 0, G_OPTION_ARG_DOUBLE, &options.settle_s, "read: pause after writing (0)", "S"},
     {"wait", 0, 0, G_OPTION_ARG_INT, &options.redis_wait, "redis: a WAIT behind each SET", "COUNT"},
     {"replicas", 0, 0, G_OPTION_ARG_INT, &options.redis_replicas, "redis: replicas it has (2)",
      "COUNT"},
@@ -126,6 +134,9 @@ static gboolean check_options(const Workload *workload, GError **error)
          in_range("connections", options.connections, 1, CONNECTIONS_MAX, error) &&
          in_range("depth", options.depth, 1, DEPTH_MAX, error) &&
          in_range("devices", options.devices, 1, 99999, error) &&
+         in_range("entries", options.entries, 0, 1e9, error) &&
+         in_range("points", options.points, 1000, 1e9, error) &&
+         in_range("settle", options.settle_s, 0, 3600, error) &&
          in_range("nodes", options.nodes, 1, 64, error) &&
          in_range("targets", options.targets, 0, 64, error) &&
          in_range("wait", options.redis_wait, 0, 9, error) &&
@@ -151,6 +162,10 @@ static const Workload *parse(int argc, char **argv, GError **error)
   const Workload *workload = find_workload(argc == at + 1 ? argv[at] : NULL);
   if (workload == NULL) {
     fail(error, SYNCLOG_INVALID, "say one workload; --help has them");
+    return NULL;
+  }
+  if (options.target != TARGET_SYNCLOG && workload->run != bench_load) {
+    fail(error, SYNCLOG_INVALID, "%s is for synclogd only", workload->name);
     return NULL;
   }
   return check_options(workload, error) ? workload : NULL;

@@ -21,11 +21,11 @@ static double sample(guint64 number, guint column)
   return 20.0 + column + (mixed >> 22) / 1000.0;
 }
 
-static void put_device(Payload *payload, ByteWriter *w)
+static void put_device(Payload *payload, ByteWriter *w, guint16 id)
 {
   g_autofree char *device = device_name(payload->spec.run, 0);
   gsize size = strlen(device);
-  wire_put_string(w, 1, device, size);
+  wire_put_string(w, id, device, size);
   payload->device_at = w->at - DEVICE_DIGITS;
 }
 
@@ -35,7 +35,7 @@ static void put_row(Payload *payload, ByteWriter *w)
   wire_put_field(w, WIRE_LIST, 2);
   byte_writer_u8(w, WIRE_STRUCT);
   byte_writer_be32(w, 1);
-  put_device(payload, w);
+  put_device(payload, w, 1);
   wire_put_field(w, WIRE_I64, 2);
   payload->times_at = w->at;
   byte_writer_be64(w, 0);
@@ -65,7 +65,7 @@ static void put_tablet(Payload *payload, ByteWriter *w)
   wire_put_field(w, WIRE_LIST, 3);
   byte_writer_u8(w, WIRE_STRUCT);
   byte_writer_be32(w, 1);
-  put_device(payload, w);
+  put_device(payload, w, 1);
   wire_put_i32(w, 2, rows);
   wire_put_field(w, WIRE_STRING, 3);
   byte_writer_be32(w, rows * 8);
@@ -91,15 +91,32 @@ static void put_tablet(Payload *payload, ByteWriter *w)
   byte_writer_u8(w, WIRE_STOP);
 }
 
-/* The frame of one write, its length included. */
-static void put_frame(Payload *payload, ByteWriter *w)
+/* What stands between the fields of a read that all have. */
+static void put_read(Payload *payload, ByteWriter *w)
 {
-  gsize begin = w->at;
-  byte_writer_be32(w, 0);
-  wire_put_message(w, THRIFT_CALL, "write", strlen("write"), 0);
-  payload->seqid_at = w->at - 4;
-  wire_put_field(w, WIRE_STRUCT, 1);
-  wire_put_i32(w, 1, 0);
+  const PayloadSpec *spec = &payload->spec;
+  put_device(payload, w, 2);
+  if (spec->op == OP_LAST)
+    return;
+  if (spec->op == OP_RANGE) {
+    wire_put_field(w, WIRE_LIST, 3);
+    byte_writer_u8(w, WIRE_STRING);
+    byte_writer_be32(w, 1);
+    byte_writer_be32(w, 2);
+    byte_writer_put(w, "s0", 2);
+  } else {
+    wire_put_string(w, 3, "s0", 2);
+  }
+  wire_put_i64(w, 4, (guint64)payload->first_time);
+  payload->times_at = w->at - 8;
+  wire_put_i64(w, 5, (guint64)payload->first_time + spec->total_rows - 1);
+  payload->end_at = w->at - 8;
+  if (spec->op == OP_RANGE)
+    wire_put_i32(w, 6, spec->range_rows);
+}
+
+static void put_write(Payload *payload, ByteWriter *w)
+{
   wire_put_field(w, WIRE_STRUCT, 2);
   if (payload->spec.rows == 0)
     put_row(payload, w);
@@ -107,9 +124,28 @@ static void put_frame(Payload *payload, ByteWriter *w)
     put_tablet(payload, w);
   byte_writer_u8(w, WIRE_STOP);
   wire_put_i32(w, 3, payload->spec.ack);
+}
+
+/* The frame of one request, its length included. */
+static void put_frame(Payload *payload, ByteWriter *w)
+{
+  static const char *const methods[] = {"write", "query", "last", "aggregate"};
+  const char *method = methods[payload->spec.op];
+  gsize begin = w->at;
+  byte_writer_be32(w, 0);
+  wire_put_message(w, THRIFT_CALL, method, strlen(method), 0);
+  payload->seqid_at = w->at - 4;
+  wire_put_field(w, WIRE_STRUCT, 1);
+  wire_put_i32(w, 1, 0);
+  if (payload->spec.op == OP_WRITE)
+    put_write(payload, w);
+  else
+    put_read(payload, w);
   byte_writer_u8(w, WIRE_STOP);
   byte_writer_u8(w, WIRE_STOP);
   payload->content_size = w->at - begin;
+  /* Header, then the fields for success, status and code. */
+  payload->status_at = payload->seqid_at - begin + 4 + 3 * 3;
   store_be32(w->bytes + begin, (guint32)(payload->content_size - 4));
 }
 
@@ -139,7 +175,7 @@ Payload *payload_new(const PayloadSpec *spec)
   Payload *payload = g_new0(Payload, 1);
   payload->spec = *spec;
   payload->points = (guint64)MAX(spec->rows, 1) * spec->columns;
-  payload->first_time = g_get_real_time() / 1000;
+  payload->first_time = spec->first_time != 0 ? spec->first_time : g_get_real_time() / 1000;
   payload->values_at = g_new0(gsize, spec->columns);
   gsize room = 1024 + (gsize)spec->columns * 64 + (gsize)spec->rows * (spec->columns + 1) * 8;
   payload->bytes = g_malloc0(room);
@@ -178,6 +214,14 @@ void payload_write(const Payload *payload, guint8 *out, guint32 seqid, guint64 n
   put_digits(out + payload->device_at, DEVICE_DIGITS, number % spec->devices);
   if (spec->target == TARGET_REDIS)
     put_digits(out + payload->key_at, KEY_DIGITS, number % REDIS_KEYS);
+  if (spec->op == OP_RANGE) {
+    guint64 places = MAX(spec->total_rows / spec->range_rows, 1);
+    guint64 first = (guint64)payload->first_time + number % places * spec->range_rows;
+    store_be64(out + payload->times_at, first);
+    store_be64(out + payload->end_at, first + spec->range_rows - 1);
+  }
+  if (spec->op != OP_WRITE)
+    return;
   guint64 round = number / spec->devices;
   if (spec->rows == 0) {
     store_be64(out + payload->times_at, (guint64)payload->first_time + round);

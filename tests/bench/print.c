@@ -42,18 +42,31 @@ static const char *text_of(const json_t *result, const char *key)
   return text != NULL ? text : "";
 }
 
-void bench_print(const json_t *result)
+static void print_figures(const json_t *result, const char *indent)
 {
-  printf("%s %s, %.0f connections, %.0f in flight on each, ack=%s\n", text_of(result, "target"),
-         text_of(result, "workload"), json_number_value(json_object_get(result, "connections")),
-         json_number_value(json_object_get(result, "depth")), text_of(result, "ack"));
   for (guint i = 0; i < G_N_ELEMENTS(figures); i++) {
     const json_t *value = json_object_get(result, figures[i].key);
     if (!json_is_number(value))
       continue;
-    printf("  %-36s ", figures[i].label);
+    printf("%s%-36s ", indent, figures[i].label);
     printf(figures[i].format, json_number_value(value) * figures[i].factor);
     printf("\n");
+  }
+}
+
+void bench_print(const json_t *result)
+{
+  static const char *const parts[] = {"range", "last", "aggregate"};
+  printf("%s %s, %.0f connections, %.0f in flight on each, ack=%s\n", text_of(result, "target"),
+         text_of(result, "workload"), json_number_value(json_object_get(result, "connections")),
+         json_number_value(json_object_get(result, "depth")), text_of(result, "ack"));
+  print_figures(result, "  ");
+  for (guint i = 0; i < G_N_ELEMENTS(parts); i++) {
+    const json_t *part = json_object_get(result, parts[i]);
+    if (part == NULL)
+      continue;
+    printf("  %s\n", parts[i]);
+    print_figures(part, "    ");
   }
   if (json_is_true(json_object_get(result, "verified")))
     printf("  all nodes have equal digests and hold all that was acknowledged\n");
