@@ -6,6 +6,7 @@
 #   make sim          clusters under simulated faults, SEEDS= of them; make soak MINUTES= for longer
 #   make campaign     real daemons under random crashes and faults, MINUTES= of it
 #   make lint         format, layers, imports, static analysis
+#   make bench        the goals of speed beside what this machine gives; make bench-peers for redis too, and a plot
 #   make fuzz         fuzzers, for FUZZ_SECONDS together
 #   make demo         three nodes on this machine, with this machine's metrics
 #   make install      DESTDIR= PREFIX=/usr/local
@@ -149,7 +150,7 @@ unit: $(UNIT_TESTS)
 	$(Q)scripts/run-unit-tests $(UNIT_TESTS)
 
 # Absent where only the program is built, as in the image.
-include $(wildcard tests/sim/sim.mk tests/crash/campaign.mk)
+include $(wildcard tests/sim/sim.mk tests/crash/campaign.mk tests/bench/bench.mk)
 
 system: all
 	$(Q)tests/system/run --build $(B)

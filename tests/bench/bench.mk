@@ -1,0 +1,28 @@
+# The benchmark: see tests/bench/README.md.
+#
+#   make bench            the goals beside what this machine gives, in some minutes
+#   make bench-peers      beside the floor and redis over connections, with a plot; takes longer
+
+BENCH := $(B)/synclog-bench
+BENCH_OBJECTS := $(patsubst tests/%.c,$(B)/tests/%.o,$(sort $(wildcard tests/bench/*.c)))
+
+.PHONY: bench bench-peers install-bench
+
+all: $(BENCH)
+
+$(BENCH_OBJECTS): override CPPFLAGS += -Itests/bench
+
+$(BENCH): $(BENCH_OBJECTS) $(ARCHIVES) $(B)/libgen.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(BENCH_OBJECTS) $(LINK_ARCHIVES) $(LIBS)
+
+bench: all
+	$(Q)tests/bench/compare --build $(B)
+
+bench-peers: all
+	$(Q)tests/bench/peers --build $(B)
+
+install: install-bench
+
+install-bench: all
+	install -D -m 755 $(BENCH) $(DESTDIR)$(PREFIX)/bin/synclog-bench
