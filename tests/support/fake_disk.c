@@ -190,7 +190,7 @@ static void do_mirror(FakeNode *node, const MirrorWork *work)
   }
   /* A full disk still has room for one run at a time: that is the harder case. */
   for (guint i = 0; i < work->runs->len && error == NULL; i++) {
-    if (node->disk_broken || (node->disk_full && (i > 0 || fake_percent(cluster, 50)))) {
+    if (node->disk_broken || (node->disk_full && (i > 0 || fake_percent(node->cluster, 50)))) {
       fail(&error, node->disk_broken ? SYNCLOG_READ_ONLY : SYNCLOG_NO_SPACE, "the disk says no");
       break;
     }
