@@ -290,16 +290,19 @@ class Round:
                     checker.DIVERGED, "%s: the background comparison found a difference" % node))
 
     def close(self, failed):
-        """Ends the cluster. Returns where logs of a failed round are kept."""
+        """Ends the cluster. (Where logs of a failed round are kept, what the end showed); None, None
+        when all is well."""
         for each in self.recorders:
             each.stop()
-        kept = None
-        try:
-            if not failed:
+        trouble = None
+        if not failed:
+            try:
                 self.case.finish()
-        finally:
-            if failed:
-                kept = os.path.join(self.case.build, "campaign-logs",
-                                    "%s-%s" % (self.case.name, os.path.basename(self.case.dir)))
-            self.case.clean_up(keep_logs_in=kept)
-        return kept
+            except Failed as error:
+                trouble = error
+        kept = None
+        if failed or trouble is not None:
+            kept = os.path.join(self.case.build, "campaign-logs",
+                                "%s-%s" % (self.case.name, os.path.basename(self.case.dir)))
+        self.case.clean_up(keep_logs_in=kept)
+        return kept, trouble
