@@ -265,15 +265,17 @@ class Round:
             if after[:3] != digest[:3]:
                 raise Failed("after all were killed: %s, before: %s" % (after[:3], digest[:3]))
 
-    def without_lost_tails(self, operations):
-        """For a weaker wal_sync than group: what was acknowledged behind the end that a log has now
-        counts as not answered."""
+    def without_lost_tails(self, operations, keep_spread):
+        """For a weaker wal_sync than group, and for nodes that are lost: what was acknowledged behind
+        the end that a log has now counts as not answered; with `keep_spread` only what was
+        acknowledged by its node alone."""
         ends = {(token.origin, token.incarnation): token.index
                 for token in self.cluster.newest_points()}
         result = []
         for each in operations:
             if not isinstance(each, checker.Read) and each.token is not None and \
-                    each.token[2] > ends.get(each.token[:2], 0):
+                    each.token[2] > ends.get(each.token[:2], 0) and \
+                    not (keep_spread and each.spread):
                 each = each._replace(outcome=checker.UNKNOWN, token=None)
             result.append(each)
         return result
