@@ -73,6 +73,41 @@ static inline gboolean tsan_pool_push(GThreadPool *pool, gpointer data, GError *
 #define g_atomic_ref_count_inc(count) ((void)__atomic_fetch_add(count, 1, __ATOMIC_RELAXED))
 #define g_atomic_ref_count_dec(count) (__atomic_fetch_sub(count, 1, __ATOMIC_ACQ_REL) == 1)
 
+/* Boxes with a reference count, for the same reason. The count stands in front, as wide as any
+ * value's alignment. */
+enum { TSAN_BOX_HEAD = 16 };
+
+static inline gint *tsan_box_count(gpointer box)
+{
+  return (gint *)(gpointer)((char *)box - TSAN_BOX_HEAD);
+}
+
+static inline gpointer tsan_box_alloc(gsize size)
+{
+  gpointer box = (char *)g_malloc(TSAN_BOX_HEAD + size) + TSAN_BOX_HEAD;
+  __atomic_store_n(tsan_box_count(box), 1, __ATOMIC_RELAXED);
+  return box;
+}
+
+static inline gpointer tsan_box_acquire(gpointer box)
+{
+  __atomic_fetch_add(tsan_box_count(box), 1, __ATOMIC_RELAXED);
+  return box;
+}
+
+static inline void tsan_box_release_full(gpointer box, GDestroyNotify clear)
+{
+  if (__atomic_fetch_sub(tsan_box_count(box), 1, __ATOMIC_ACQ_REL) != 1)
+    return;
+  clear(box);
+  g_free(tsan_box_count(box));
+}
+
+#undef g_atomic_rc_box_acquire
+#define g_atomic_rc_box_alloc tsan_box_alloc
+#define g_atomic_rc_box_acquire tsan_box_acquire
+#define g_atomic_rc_box_release_full tsan_box_release_full
+
 #define g_mutex_lock tsan_mutex_lock
 #define g_mutex_trylock tsan_mutex_trylock
 #define g_mutex_unlock tsan_mutex_unlock

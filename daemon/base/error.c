@@ -2,9 +2,14 @@
 
 #include <errno.h>
 
-/* clang-format off */
-G_DEFINE_QUARK(synclog-error-quark, synclog_error)
-/* clang-format on */
+/* G_DEFINE_QUARK would let two threads write its static value at once. */
+GQuark synclog_error_quark(void)
+{
+  static gsize quark = 0;
+  if (g_once_init_enter(&quark))
+    g_once_init_leave(&quark, g_quark_from_static_string("synclog-error-quark"));
+  return (GQuark)quark;
+}
 
 const char *synclog_status_text(int code)
 {

@@ -265,15 +265,17 @@ class Round:
             if after[:3] != digest[:3]:
                 raise Failed("after all were killed: %s, before: %s" % (after[:3], digest[:3]))
 
-    def without_lost_tails(self, operations):
-        """For a weaker wal_sync than group: what was acknowledged behind the end that a log has now
-        counts as not answered."""
+    def without_lost_tails(self, operations, keep_spread):
+        """For a weaker wal_sync than group, and for nodes that are lost: what was acknowledged behind
+        the end that a log has now counts as not answered; with `keep_spread` only what was
+        acknowledged by its node alone."""
         ends = {(token.origin, token.incarnation): token.index
                 for token in self.cluster.newest_points()}
         result = []
         for each in operations:
             if not isinstance(each, checker.Read) and each.token is not None and \
-                    each.token[2] > ends.get(each.token[:2], 0):
+                    each.token[2] > ends.get(each.token[:2], 0) and \
+                    not (keep_spread and each.spread):
                 each = each._replace(outcome=checker.UNKNOWN, token=None)
             result.append(each)
         return result
@@ -290,16 +292,19 @@ class Round:
                     checker.DIVERGED, "%s: the background comparison found a difference" % node))
 
     def close(self, failed):
-        """Ends the cluster. Returns where logs of a failed round are kept."""
+        """Ends the cluster. (Where logs of a failed round are kept, what the end showed); None, None
+        when all is well."""
         for each in self.recorders:
             each.stop()
-        kept = None
-        try:
-            if not failed:
+        trouble = None
+        if not failed:
+            try:
                 self.case.finish()
-        finally:
-            if failed:
-                kept = os.path.join(self.case.build, "campaign-logs",
-                                    "%s-%s" % (self.case.name, os.path.basename(self.case.dir)))
-            self.case.clean_up(keep_logs_in=kept)
-        return kept
+            except Failed as error:
+                trouble = error
+        kept = None
+        if failed or trouble is not None:
+            kept = os.path.join(self.case.build, "campaign-logs",
+                                "%s-%s" % (self.case.name, os.path.basename(self.case.dir)))
+        self.case.clean_up(keep_logs_in=kept)
+        return kept, trouble

@@ -15,9 +15,11 @@ OK, UNKNOWN, REFUSED = "ok", "unknown", "refused"
 MARGIN_S = 0.25
 
 # begin, end: seconds of one clock for all. token: (origin, incarnation, index) or None.
-# cells: {(device, timestamp): value}; no value is ever sent twice.
-Write = namedtuple("Write", "client node begin end outcome token cells")
-Delete = namedtuple("Delete", "client node begin end outcome token device first last")
+# cells: {(device, timestamp): value}; no value is ever sent twice. spread: it was told to be durable on
+# a majority.
+Write = namedtuple("Write", "client node begin end outcome token cells spread", defaults=(False,))
+Delete = namedtuple("Delete", "client node begin end outcome token device first last spread",
+                    defaults=(False,))
 # tokens: {(origin, incarnation): index} that the read waited for. found: {timestamp: value} of the
 # timestamps first … last, ends included. local: it must also see what its node has acknowledged.
 Read = namedtuple("Read", "client node begin end tokens local device first last found")

@@ -479,4 +479,27 @@ def power_with_weak_sync(job):
             lose_power(round_, [node])
             start_all(round_, [node])
         operations, digest = round_.rest()
-        round_.judge(round_.without_lost_tails(operations), digest, again=False)
+        operations = round_.without_lost_tails(operations, keep_spread=False)
+        round_.judge(operations, digest, again=False)
+
+
+@campaign_of(short=1, weight=2, limit=180)
+def power_and_a_lost_disk(job):
+    """All lose their power, and one of them its disk: what a majority had acknowledged is there, and
+    all that reached anybody is there everywhere. No segment is closed, as in `restores`."""
+    with job.round(prepare=put_on_disks, nodes=3, clients=9,
+                   config={"wal.wal_segment_size": "64MiB",
+                           "replication.mirror_sync_interval": "200ms"}) as round_:
+        for _ in range(2 if job.short else round_.random.randrange(3, 6)):
+            round_.run_for(round_.random.uniform(0.2, 0.5))
+            nodes = list(round_.cluster)
+            node = round_.random.choice(nodes)
+            round_.new_logs += 1
+            lose_power(round_, nodes)
+            shutil.rmtree(node.data_dir)
+            round_.figures.faults["disk lost"] += 1
+            start_all(round_, nodes)
+        round_.run_for(0.1)
+        operations, digest = round_.rest()
+        operations = round_.without_lost_tails(operations, keep_spread=True)
+        round_.judge(operations, digest)

@@ -121,17 +121,19 @@ class Recorder(threading.Thread):
         self._write({(device, at): self._value() for at in points})
 
     def _ask(self, node, write):
-        """(begin, end, outcome, token) of a write. What failed is not tried again at once."""
+        """((begin, end, outcome, token), whether it spread) of a write. What failed is not tried again
+        at once."""
         ack = self.random.choice((None, None, None, None, "majority", "all"))
         client, begin = self._client(node), time.monotonic()
-        token, outcome = None, checker.OK
+        token, outcome, spread = None, checker.OK, False
         try:
             client.connect()
         except OSError:
             self._stop_asked.wait(0.02)
-            return begin, time.monotonic(), checker.REFUSED, None  # nothing was sent
+            return (begin, time.monotonic(), checker.REFUSED, None), False  # nothing was sent
         try:
-            token = tuple(client.write(write, ack=ack, timeout_ms=300).token)
+            result = client.write(write, ack=ack, timeout_ms=300)
+            token, spread = tuple(result.token), ack is not None and not result.pending
         except (Unreachable, Refused):
             outcome = checker.UNKNOWN
         except SynclogError as error:
@@ -139,13 +141,14 @@ class Recorder(threading.Thread):
         end = time.monotonic()
         if outcome != checker.OK:
             self._stop_asked.wait(0.01)
-        return begin, end, outcome, token
+        return (begin, end, outcome, token), spread
 
     def _write(self, cells):
         node = self._node(elsewhere=0.05)
         write = TWrite(rows=[make_row(device, at, {"v": value})
                              for (device, at), value in cells.items()])
-        self.operations.append(checker.Write(self.label, node.id, *self._ask(node, write), cells))
+        answer, spread = self._ask(node, write)
+        self.operations.append(checker.Write(self.label, node.id, *answer, cells, spread))
 
     def _delete(self):
         if self.random.random() < 0.5:
@@ -156,8 +159,9 @@ class Recorder(threading.Thread):
             last = min(SHARED_POINTS - 1, first + self.random.randrange(6))
         node = self._node(elsewhere=0.05)
         write = TWrite(deletes=[TDelete(device, ["v"], first, last)])
-        answer = self._ask(node, write)
-        self.operations.append(checker.Delete(self.label, node.id, *answer, device, first, last))
+        answer, spread = self._ask(node, write)
+        self.operations.append(checker.Delete(self.label, node.id, *answer, device, first, last,
+                                              spread))
 
     def _read(self, device, first, last):
         node = self._node(elsewhere=0.5)

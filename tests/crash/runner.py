@@ -58,9 +58,11 @@ class _Open:
         self._close(kind is not None and not issubclass(kind, Skip))
 
     def _close(self, failed):
-        kept = self.round.close(failed)
+        kept, trouble = self.round.close(failed)
         if kept is not None:
             self.job.note("logs in %s" % kept)
+        if trouble is not None:
+            raise trouble
 
 
 def campaign_of(function=None, short=1, weight=1, limit=120):
