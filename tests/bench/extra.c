@@ -62,13 +62,15 @@ static gboolean read_by(Bench *bench, const PayloadSpec *writes, PayloadOp op, c
   g_autoptr(LoadResult) load = load_run(&load_spec, error);
   if (load == NULL)
     return fail_prefix(error, "%s: ", name);
-  if (load->acked == 0 || load->refused > 0)
+  if (load->all_acked == 0 || load->refused > 0)
     return fail(error, SYNCLOG_INTERNAL, "%s: %s", name,
                 load->first_refusal != NULL ? load->first_refusal : "no answer in time");
   ProcUsage end = proc_usage(bench->pids);
   json_t *figures = json_object();
-  set_number(figures, "requests_per_s", (double)load->acked / load->seconds);
-  set_number(figures, "points_per_s", (double)load->acked_points / load->seconds);
+  /* A read may take longer than the measured time: from the first request to the last answer. */
+  double seconds = options->warmup_s + load->seconds + load->tail_s;
+  set_number(figures, "requests_per_s", (double)load->all_acked / seconds);
+  set_number(figures, "points_per_s", (double)load->all_points / seconds);
   set_number(figures, "p50_ms", histogram_ms(load->latency, 0.5));
   set_number(figures, "p99_ms", histogram_ms(load->latency, 0.99));
   set_number(figures, "client_cpu", load->client_cpu);

@@ -318,7 +318,8 @@ static void mark_time(Load *load, gint64 now, double *cpu)
 static gboolean turn(Load *load, GError **error)
 {
   struct epoll_event events[EVENTS];
-  gint64 wait = MAX(next_wake(load) - clock_ns(), 0);
+  gint64 wait = next_wake(load) - clock_ns();
+  wait = MAX(wait, 0); /* the macro would read the clock twice */
   struct timespec timeout = {.tv_sec = wait / 1000000000, .tv_nsec = wait % 1000000000};
   int n = epoll_pwait2(load->epoll, events, EVENTS, &timeout, NULL);
   if (n < 0 && errno != EINTR)
