@@ -186,6 +186,129 @@ Table *rocks_query(Store *parent, const Query *query, GError **error)
 /* --- last ---------------------------------------------------------------------------------------
  */
 
+enum { NEWEST_BLOCKS = 128 };
+
+/* A block that reaches further in time than most others of its partition. */
+typedef struct Newest {
+  gint64 max_time;
+  guint8 key[BLOCK_KEY_SIZE];
+} Newest;
+
+static int compare_newest(gconstpointer a, gconstpointer b)
+{
+  const Newest *x = a, *y = b;
+  return x->max_time > y->max_time ? -1 : x->max_time < y->max_time;
+}
+
+/* Keeps the newest ones; gives how far the others reach. */
+static gint64 drop_older(GArray *newest)
+{
+  g_array_sort(newest, compare_newest);
+  gint64 reach = g_array_index(newest, Newest, NEWEST_BLOCKS).max_time;
+  g_array_set_size(newest, NEWEST_BLOCKS);
+  return reach;
+}
+
+/* The newest blocks (Newest) of the partition under the iterator; *out_reach: how far the others
+ * reach, G_MININT64 when there are none. */
+static GArray *find_newest(rocksdb_iterator_t *iterator, gint64 *out_reach)
+{
+  GArray *newest = g_array_new(FALSE, FALSE, sizeof(Newest));
+  size_t size;
+  guint8 prefix[BLOCK_PREFIX_SIZE];
+  memcpy(prefix, rocksdb_iter_key(iterator, &size), sizeof prefix);
+  *out_reach = G_MININT64;
+  for (; rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+    const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
+    if (size != BLOCK_KEY_SIZE || memcmp(key, prefix, sizeof prefix) != 0)
+      break;
+    Newest one = {.max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24))};
+    memcpy(one.key, key, sizeof one.key);
+    g_array_append_val(newest, one);
+    if (newest->len == 2 * NEWEST_BLOCKS)
+      *out_reach = MAX(*out_reach, drop_older(newest));
+  }
+  if (newest->len > NEWEST_BLOCKS)
+    *out_reach = MAX(*out_reach, drop_older(newest));
+  return newest;
+}
+
+/*
+ * As walk_next, but of a partition with many blocks only those are loaded that reach furthest in
+ * time: *out_from tells from when on nothing is missing.
+ */
+static gboolean walk_next_newest(Walk *walk, gint64 *out_from, GError **error)
+{
+  gint64 index, reach;
+  if (walk->ended || !seek_next(walk, &index)) {
+    walk->ended = TRUE;
+    rocks_iterator_ok(walk->iterator, error);
+    return FALSE;
+  }
+  walk->begun = TRUE;
+  walk->partition_index = index;
+  g_autoptr(GArray) newest = find_newest(walk->iterator, &reach);
+  if (!rocks_iterator_ok(walk->iterator, error))
+    return FALSE;
+  *out_from = reach;
+  partition_clear(walk->partition);
+  if (reach == G_MAXINT64)
+    return TRUE; /* nothing can be said of so many */
+  if (reach > G_MININT64)
+    *out_from = reach + 1;
+  for (guint i = 0; i < newest->len; i++) {
+    const Newest *one = &g_array_index(newest, Newest, i);
+    rocksdb_iter_seek(walk->iterator, (const char *)one->key, sizeof one->key);
+    if (!rocksdb_iter_valid(walk->iterator))
+      return rocks_iterator_ok(walk->iterator, error) &&
+             fail(error, SYNCLOG_CORRUPT, "store: a block is gone that was there");
+    size_t size;
+    const guint8 *value = (const guint8 *)rocksdb_iter_value(walk->iterator, &size);
+    Version version = key_read_version(one->key + BLOCK_PREFIX_SIZE);
+    if (!partition_add(walk->partition, &version, value, size, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* Loads all of the partition that walk_next_newest came to. */
+static gboolean walk_load_all(Walk *walk, GError **error)
+{
+  seek_partition(walk, walk->partition_index);
+  return rocks_load_partition(walk->iterator, G_MININT64, G_MAXINT64, G_MAXUINT64, walk->partition,
+                              error);
+}
+
+/* The last values as far as they are found. */
+typedef struct LastSearch {
+  const GArray *columns; /* SchemaColumn */
+  LastValue **found;     /* for each column; NULL: not yet */
+  guint missing;
+  gsize bytes;
+} LastSearch;
+
+/* Looks in the partition that is loaded, from `from` on. */
+static void find_last(Walk *walk, gint64 from, LastSearch *search)
+{
+  g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
+  for (guint i = 0; i < search->columns->len; i++) {
+    const SchemaColumn *column = &g_array_index(search->columns, SchemaColumn, i);
+    if (search->found[i] != NULL)
+      continue;
+    partition_cells(walk->partition, column->measurement, column->type, from, G_MAXINT64,
+                    walk->tombstones, cells);
+    if (cells->len == 0)
+      continue;
+    const Cell *cell = &g_array_index(cells, Cell, cells->len - 1);
+    LastValue *last = search->found[i] = g_new0(LastValue, 1);
+    last->measurement = g_strdup(column->name);
+    last->timestamp = cell->time;
+    value_unpack(column->type, cell->value, cell->size, &last->value);
+    search->missing--;
+    search->bytes += cell->size + strlen(column->name);
+  }
+}
+
 GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const *measurements,
                       GError **error)
 {
@@ -199,35 +322,24 @@ GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const 
     return NULL;
   g_autoptr(GArray) columns = schema_columns(store->schema, device, measurements);
   g_autofree LastValue **found = g_new0(LastValue *, columns->len + 1);
-  guint missing = columns->len;
-  g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
-  gsize bytes = 0;
+  LastSearch search = {columns, found, columns->len, 0};
+  gint64 from;
   GError *local = NULL;
-  while (missing > 0 && walk_next(&walk, &local)) {
-    for (guint i = 0; i < columns->len; i++) {
-      const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
-      if (found[i] != NULL)
-        continue;
-      partition_cells(walk.partition, column->measurement, column->type, G_MININT64, G_MAXINT64,
-                      walk.tombstones, cells);
-      if (cells->len == 0)
-        continue;
-      const Cell *cell = &g_array_index(cells, Cell, cells->len - 1);
-      found[i] = g_new0(LastValue, 1);
-      found[i]->measurement = g_strdup(column->name);
-      found[i]->timestamp = cell->time;
-      value_unpack(column->type, cell->value, cell->size, &found[i]->value);
-      missing--;
-      bytes += cell->size + strlen(column->name);
-    }
+  while (search.missing > 0 && walk_next_newest(&walk, &from, &local)) {
+    find_last(&walk, from, &search);
+    if (search.missing == 0 || from == G_MININT64)
+      continue;
+    if (!walk_load_all(&walk, &local))
+      break;
+    find_last(&walk, G_MININT64, &search);
   }
   walk_close(&walk);
   for (guint i = 0; i < columns->len; i++)
     if (found[i] != NULL)
       g_ptr_array_add(values, found[i]);
-  if (local == NULL && bytes > LIMIT_QUERY_BYTES)
-    fail(&local, SYNCLOG_TOO_LARGE, "the last values have %zu bytes, at most %d are sent", bytes,
-         LIMIT_QUERY_BYTES);
+  if (local == NULL && search.bytes > LIMIT_QUERY_BYTES)
+    fail(&local, SYNCLOG_TOO_LARGE, "the last values have %zu bytes, at most %d are sent",
+         search.bytes, LIMIT_QUERY_BYTES);
   if (local == NULL)
     return g_steal_pointer(&values);
   g_propagate_error(error, local);

@@ -460,6 +460,46 @@ START_TEST(p7_scattered_tablets_stay_small)
 }
 END_TEST
 
+/* More blocks in one partition than are looked at first for the last values. */
+static void put_crowded(Store *store, gboolean ascending)
+{
+  enum { WRITES = 1500 };
+  for (guint64 i = 1; i <= WRITES; i++) {
+    TestWrite write = {0};
+    gint64 time = ascending ? (gint64)i * INTERVAL / (WRITES + 1) : (gint64)(i * 37 % INTERVAL);
+    char name[8];
+    g_snprintf(name, sizeof name, "m%u", (guint)(i % 7));
+    tw_cell(&write, "d", time, i == 3 ? "rare" : name, TW_INT32((gint32)i));
+    if (i == 1000)
+      tw_delete(&write, "d", NULL, ascending ? 60 : 95, INTERVAL - 1);
+    if (i == WRITES)
+      tw_delete(&write, "d", NULL, INTERVAL - 3, INTERVAL - 1);
+    apply_write(store, test_log, i, 100 + i, &write);
+  }
+}
+
+START_TEST(last_values_of_a_crowded_partition)
+{
+  for (gboolean ascending = FALSE; ascending <= TRUE; ascending++) {
+    g_autofree char *directory = make_directory();
+    Store *rocks = open_rocks(directory), *mem = open_mem();
+    put_crowded(rocks, ascending);
+    put_crowded(mem, ascending);
+    for (guint i = 0; i < 9; i++) {
+      g_autofree char *one = g_strdup_printf("m%u", i);
+      const char *const few[] = {one, i == 8 ? "rare" : NULL, NULL};
+      g_autofree char *left = last_text(rocks, "d", i < 7 || i == 8 ? few : NULL);
+      g_autofree char *right = last_text(mem, "d", i < 7 || i == 8 ? few : NULL);
+      ck_assert_str_eq(left, right);
+      ck_assert_str_ne(left, "");
+    }
+    store_close(rocks);
+    store_close(mem);
+    remove_tree(directory);
+  }
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {closing_persists_nothing,
@@ -474,6 +514,7 @@ int main(void)
                                 p7_pages_are_bounded_in_bytes,
                                 p7_aggregates_are_bounded_in_bytes,
                                 p7_series_are_bounded_in_bytes,
-                                p7_scattered_tablets_stay_small};
+                                p7_scattered_tablets_stay_small,
+                                last_values_of_a_crowded_partition};
   return RUN_SUITE("store rocks", tests);
 }
