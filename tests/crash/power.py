@@ -3,6 +3,7 @@ not synced is gone after the next mount, and what was synced is there, directory
 the rules of a real file system and its journal. Needs root and loop devices."""
 
 import fcntl
+import glob
 import os
 import shutil
 import struct
@@ -63,6 +64,19 @@ class Disk:
         if os.path.exists(getattr(self, "folder", "")):
             _run("umount", "-l", self.folder)
         os.unlink(self.image)
+
+
+def forget(pid):
+    """Takes away what a round has left whose process, of this number, had to be killed: mounts of
+    folders that end with it, and images."""
+    with open("/proc/mounts", encoding="utf-8") as file:
+        folders = [line.split()[1] for line in file]
+    for folder in folders:
+        if folder.endswith("-%d" % pid) and "synclogd-test-" in folder:
+            _run("umount", "-l", folder)
+            shutil.rmtree(os.path.dirname(folder), ignore_errors=True)
+    for image in glob.glob("/dev/shm/synclogd-*-%d-*" % pid):
+        os.unlink(image)
 
 
 def put_on_disks(round_):

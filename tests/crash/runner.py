@@ -15,6 +15,7 @@ import time
 import traceback
 
 import campaign
+import power
 from case import Skip
 
 PASSED, FAILED, SKIPPED = "ok", "FAIL", "skip"
@@ -117,6 +118,7 @@ class _Running:
         except ProcessLookupError:
             pass
         self.process.join()
+        power.forget(self.process.pid)
 
 
 class Runner:

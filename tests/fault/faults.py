@@ -1,5 +1,6 @@
 """Faults of disks, links, processes, clients and clocks, mixed at random, on daemons under load."""
 
+import glob
 import os
 import subprocess
 
@@ -88,7 +89,7 @@ def _small_disks(round_):
     if os.getuid() != 0:
         raise Skip("only root may mount a small file system")
     for node in round_.cluster:
-        folder = os.path.join(round_.case.dir, "small-%s" % node.name)
+        folder = os.path.join(round_.case.dir, "small-%s-%d" % (node.name, os.getpid()))
         os.mkdir(folder)
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder],
                                  capture_output=True, text=True, check=False)
@@ -143,11 +144,22 @@ def _fake_clocks(round_):
         raise Skip("libfaketime is not installed")
     if round_.case.flavour.sanitized:
         raise Skip("libfaketime does not go with sanitizers")
+    round_.case.at_end(_remove_stale)
     for node in round_.cluster:
         node.clock_path = os.path.join(node.dir, "clock")
         _set_clock(node, "+0")
         node.environment.update(LD_PRELOAD=CLOCKS, FAKETIME_TIMESTAMP_FILE=node.clock_path,
                                 FAKETIME_DONT_FAKE_MONOTONIC="1", FAKETIME_NO_CACHE="1")
+
+
+def _remove_stale():
+    """The library leaves shared memory of its own behind a process that was killed."""
+    for path in glob.glob("/dev/shm/*faketime_s*_*"):
+        if not os.path.exists("/proc/%s" % path.rsplit("_", 1)[1]):
+            try:
+                os.unlink(path)
+            except OSError:
+                pass  # another round was quicker, or it is somebody else's
 
 
 def _set_clock(node, offset):
