@@ -50,6 +50,8 @@ def what_one_survivor_has(case):
     """The last writes of a lost node reached one survivor only. They spread, and an operator's word
     ends all waiting for it."""
     cluster = case.cluster(config=QUICK, proxied=True)
+    case.eventually("all have met", lambda: all(
+        each.state == "connected" for node in cluster for each in node.status().peers))
     cut_between(cluster, 1, 3)
     cut_between(cluster, 2, 3)
     with cluster[3].client() as client:
