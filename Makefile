@@ -50,7 +50,7 @@ PKG_LIBS := $(shell pkg-config --libs $(PACKAGES))
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) $(PKG_CFLAGS) $(CPPFLAGS) -MMD -MP
 LIBS := $(PKG_LIBS) -lm -pthread
 # The daemon's threads free what others allocated; glibc is slow at that. Sanitizers bring their own.
-MALLOC_LIBS := $(if $(SAN),,-Wl,--push-state,--no-as-needed -ljemalloc -Wl,--pop-state)
+MALLOC_LIBS := $(if $(SAN),,-Wl,--push-state,--no-as-needed -lmimalloc -Wl,--pop-state)
 # Lazily: only the tests need it.
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
