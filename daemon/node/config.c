@@ -54,6 +54,7 @@ void config_free(Config *config)
   g_free(config->cluster_id);
   g_free(config->client_listen);
   g_free(config->replication_listen);
+  g_free(config->http_listen);
   g_free(config);
 }
 
@@ -345,17 +346,29 @@ static gboolean check_order(const Scan *scan, const char *section, const char *k
   return fail_at(error, scan, section, key, "must not be less than %s", least_name);
 }
 
-static gboolean check_listen(const Config *config, const Scan *scan, GError **error)
+/* No address of `listen` stands in `other` as well. */
+static gboolean check_distinct(const Scan *scan, const char *section, const char *listen,
+                               const char *other_section, const char *other, GError **error)
 {
-  g_auto(GStrv) client = config_split_addresses(config->client_listen);
-  g_auto(GStrv) replication = config_split_addresses(config->replication_listen);
-  for (guint i = 0; replication[i] != NULL; i++) {
-    if (!g_str_has_suffix(replication[i], ":0") &&
-        g_strv_contains((const char *const *)client, replication[i]))
-      return fail_at(error, scan, "replication", "listen", "%s is in [client] listen as well",
-                     replication[i]);
+  g_auto(GStrv) ours = config_split_addresses(listen);
+  g_auto(GStrv) theirs = config_split_addresses(other);
+  for (guint i = 0; ours[i] != NULL; i++) {
+    if (ours[i][0] != '\0' && !g_str_has_suffix(ours[i], ":0") &&
+        g_strv_contains((const char *const *)theirs, ours[i]))
+      return fail_at(error, scan, section, "listen", "%s is in [%s] listen as well", ours[i],
+                     other_section);
   }
   return TRUE;
+}
+
+static gboolean check_listen(const Config *config, const Scan *scan, GError **error)
+{
+  return check_distinct(scan, "replication", config->replication_listen, "client",
+                        config->client_listen, error) &&
+         check_distinct(scan, "http", config->http_listen, "client", config->client_listen,
+                        error) &&
+         check_distinct(scan, "http", config->http_listen, "replication",
+                        config->replication_listen, error);
 }
 
 static gboolean check_all(const Config *config, const Scan *scan, GError **error)

@@ -57,6 +57,8 @@ typedef struct Config {
   gint64 request_timeout_ms;
   gint64 mirror_sync_interval_ms; /* 0: at once */
 
+  char *http_listen; /* addresses, separated by commas; empty: none */
+
   guint64 wal_segment_size;
   int wal_sync; /* ConfigWalSync */
   gint64 wal_sync_interval_ms;

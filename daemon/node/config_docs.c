@@ -34,7 +34,8 @@ static void append_template_key(GString *out, const ConfigKey *key)
   if (key->default_text == NULL)
     g_string_append_printf(out, "%s = 1\n\n", key->key);
   else
-    g_string_append_printf(out, "#%s = %s\n\n", key->key, key->default_text);
+    g_string_append_printf(out, "#%s =%s%s\n\n", key->key, key->default_text[0] != '\0' ? " " : "",
+                           key->default_text);
 }
 
 static const char template_head[] =

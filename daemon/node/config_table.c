@@ -34,6 +34,7 @@ static const ConfigSection sections[] = {
   {"client", "The service for applications and synclogctl. There is no authentication: keep it where\n"
              "only trusted hosts reach it."},
   {"replication", "The service for the other nodes, and the sending of logs to them."},
+  {"http", "Metrics and health over HTTP: /metrics, /healthz, /readyz, /status.json."},
   {"wal", "The logs on disk."},
   {"store", "The store that the logs are applied to."},
   {"threads", "Threads."},
@@ -95,6 +96,9 @@ static const ConfigKey keys[] = {
    AT(request_timeout_ms), "A peer that leaves a request unanswered for so long is taken as gone."},
   {"replication", "mirror_sync_interval", CONFIG_DURATION, "20ms", 0, 10 * SECOND_MS, NULL, RESTART,
    AT(mirror_sync_interval_ms), "Logs of other nodes are synced to disk within this time; 0: at once."},
+
+  {"http", "listen", CONFIG_ADDRESSES, "", 0, 1024, NULL, RESTART, AT(http_listen),
+   "Addresses to listen on, separated by commas; empty: none. There is no authentication."},
 
   {"wal", "wal_segment_size", CONFIG_SIZE, "64MiB", 64 * KIB, GIB, NULL, RESTART,
    AT(wal_segment_size), "Size of one log file."},
@@ -318,6 +322,8 @@ GStrv config_split_addresses(const char *text)
 
 static gboolean check_addresses(const char *text, GError **error)
 {
+  if (text[0] == '\0')
+    return TRUE; /* where nothing may stand there */
   g_auto(GStrv) parts = config_split_addresses(text);
   for (guint i = 0; parts[i] != NULL; i++) {
     if (!config_check_address(parts[i], TRUE, error))

@@ -1,7 +1,10 @@
 #include "node/node.h"
 
 #include "base/limits.h"
+#include "http/http_server.h"
+#include "node/config_table.h"
 #include "node/identity.h"
+#include "node/monitor.h"
 #include "node/service.h"
 #include "rpc/client.h"
 
@@ -30,6 +33,7 @@ typedef struct Node {
   Replica *replica;
   Service *service;
   RpcServer *clients, *peers;
+  HttpServer *http; /* NULL: not configured */
   GMainLoop *main_loop;
   guint reload_source;
   gboolean stopping;
@@ -142,6 +146,12 @@ static gboolean open_node(Node *node, GError **error)
   if (!open_servers(node, error))
     return FALSE;
   service_set_servers(node->service, node->clients, node->peers);
+  g_auto(GStrv) http = config_split_addresses(config->http_listen);
+  if (config->http_listen[0] != '\0') {
+    node->http = http_server_new((const char *const *)http, monitor_paths(), node->service, error);
+    if (node->http == NULL)
+      return FALSE;
+  }
   replica_start(node->replica);
   return TRUE;
 }
@@ -159,6 +169,7 @@ static void wait_for_answers(RpcServer *server)
 
 static void close_node(Node *node)
 {
+  g_clear_pointer(&node->http, http_server_free);
   if (node->clients != NULL)
     rpc_server_drain(node->clients);
   if (node->replica != NULL && node->clients != NULL)

@@ -307,19 +307,26 @@ static void handle_info(gpointer ctx, RpcCall *call)
   node_info_clear(&info);
 }
 
+NodeStatus *service_status(Service *service)
+{
+  NodeStatus *status = replica_status(service->replica);
+  g_mutex_lock(&service->mutex);
+  if (service->clients != NULL)
+    status->connections =
+        rpc_server_connections(service->clients) + rpc_server_connections(service->peers);
+  g_mutex_unlock(&service->mutex);
+  return status;
+}
+
+gboolean service_is_alive(Service *service)
+{
+  return replica_is_alive(service->replica);
+}
+
 static void handle_status(gpointer ctx, RpcCall *call, guint32 group)
 {
-  Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  g_autoptr(NodeStatus) status = NULL;
-  if (check_group(group, &error)) {
-    status = replica_status(service->replica);
-    g_mutex_lock(&service->mutex);
-    if (service->clients != NULL)
-      status->connections =
-          rpc_server_connections(service->clients) + rpc_server_connections(service->peers);
-    g_mutex_unlock(&service->mutex);
-  }
+  g_autoptr(NodeStatus) status = check_group(group, &error) ? service_status(ctx) : NULL;
   rpc_call_reply_status(call, error, status);
 }
 

@@ -20,5 +20,11 @@ void service_adopt(Service *service, const Config *fresh);
 /* The servers whose connections are counted in the status; set once, before clients come. */
 void service_set_servers(Service *service, RpcServer *clients, RpcServer *peers);
 
+/* What handle_status answers, also for HTTP. Transfer full. */
+NodeStatus *service_status(Service *service);
+
+/* Whether the node's threads still turn. */
+gboolean service_is_alive(Service *service);
+
 /* For rpc_server_new, with the service as ctx. */
 const RpcHandlers *service_handlers(void);

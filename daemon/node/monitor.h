@@ -1,0 +1,17 @@
+/*
+ * What the node shows over HTTP: /metrics for Prometheus, /healthz, /readyz, /status.json. All of
+ * it is made from NodeStatus, as synclogctl's status is.
+ */
+#pragma once
+
+#include "http/http_server.h"
+#include "node/service.h"
+
+/* For http_server_new, with the service as ctx. */
+const HttpPath *monitor_paths(void);
+
+/* The text of /metrics, in the format of Prometheus, version 0.0.4. */
+void monitor_put_metrics(const NodeStatus *status, gboolean alive, GString *out);
+
+/* The document of /status.json: the fields of TNodeStatus (thrift/admin.thrift) by their names. */
+void monitor_put_json(const NodeStatus *status, GString *out);
