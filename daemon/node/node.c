@@ -259,7 +259,7 @@ static gboolean on_second(gpointer data)
     return G_SOURCE_CONTINUE;
   fail(&node->failure, SYNCLOG_INTERNAL, "%s", fatal);
   g_main_loop_quit(node->main_loop);
-  return G_SOURCE_REMOVE;
+  return G_SOURCE_CONTINUE; /* run_main_loop removes it */
 }
 
 static gboolean on_watchdog(gpointer data)
