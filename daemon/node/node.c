@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "http/http_server.h"
 #include "node/config_table.h"
+#include "node/file_shares.h"
 #include "node/identity.h"
 #include "node/monitor.h"
 #include "node/service.h"
@@ -28,6 +29,7 @@ enum {
 typedef struct Node {
   const char *config_path;
   Config *config; /* as running; main thread only */
+  FileShares shares;
   Identity *identity;
   RpcLoops *loops;
   Replica *replica;
@@ -99,6 +101,7 @@ static gboolean open_replica(Node *node, GError **error)
                             .check_interval_ms = config->check_interval_ms,
                             .memtable_size = config->memtable_size,
                             .block_cache_size = config->block_cache_size,
+                            .store_files = node->shares.store,
                             .conflict_journal_size = config->conflict_journal_size,
                             .request_timeout_ms = config->request_timeout_ms};
   node->replica = replica_open(node->identity, node->loops, &options, error);
@@ -110,7 +113,7 @@ static gboolean open_servers(Node *node, GError **error)
   const Config *config = node->config;
   RpcServerOptions options = {.listen = config->replication_listen,
                               .services = RPC_PEER_SERVICE,
-                              .max_connections = config->max_connections,
+                              .max_connections = node->shares.peers,
                               .max_requests_in_flight = config->max_requests_in_flight,
                               .max_frame_size = config->max_frame_size,
                               .max_memory_in_flight = config->max_memory_in_flight,
@@ -122,10 +125,22 @@ static gboolean open_servers(Node *node, GError **error)
     return FALSE;
   options.listen = config->client_listen;
   options.services = RPC_CLIENT_SERVICES;
+  options.max_connections = node->shares.clients;
   options.max_requests_in_flight = config->max_requests_in_flight;
   options.idle_timeout_ms = config->idle_timeout_ms;
   node->clients = rpc_server_new(node->loops, &options, service_handlers(), node->service, error);
   return node->clients != NULL;
+}
+
+static void share_files(Node *node)
+{
+  guint wanted = node->config->max_connections;
+  guint64 limit = file_limit_raise(wanted);
+  node->shares = file_shares(limit, wanted);
+  if (node->shares.clients < wanted)
+    g_warning("the process may open %" G_GUINT64_FORMAT " files: %u connections of clients at a "
+              "time instead of max_connections = %u",
+              limit, node->shares.clients, wanted);
 }
 
 static void watch_signals(Node *node);
@@ -137,6 +152,7 @@ static gboolean open_node(Node *node, GError **error)
                                  config_time_precision_name(config), error);
   if (node->identity == NULL)
     return FALSE;
+  share_files(node);
   node->loops =
       rpc_loops_new(by_cores(config->network_threads, 2), by_cores(config->worker_threads, 1));
   if (!open_replica(node, error))
@@ -254,7 +270,7 @@ static gboolean on_second(gpointer data)
     return G_SOURCE_CONTINUE;
   fail(&node->failure, SYNCLOG_INTERNAL, "%s", fatal);
   g_main_loop_quit(node->main_loop);
-  return G_SOURCE_REMOVE;
+  return G_SOURCE_CONTINUE; /* run_main_loop removes it */
 }
 
 static gboolean on_watchdog(gpointer data)

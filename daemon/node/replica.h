@@ -34,6 +34,7 @@ typedef struct ReplicaOptions {
   guint64 throttle_threshold; /* bytes of WAL */
   guint64 partition_interval;
   gsize memtable_size, block_cache_size;
+  guint store_files; /* that the store keeps open */
   gsize conflict_journal_size;
   gint64 check_interval_ms;  /* 0: never */
   gint64 request_timeout_ms; /* of requests to peers */

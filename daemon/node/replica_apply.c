@@ -24,6 +24,7 @@ StoreOptions replica_store_options(Replica *replica, char **out_directory)
                         .partition_interval = replica->options.partition_interval,
                         .memtable_size = replica->options.memtable_size,
                         .block_cache_size = replica->options.block_cache_size,
+                        .max_open_files = replica->options.store_files,
                         .journal_size = replica->options.conflict_journal_size};
 }
 

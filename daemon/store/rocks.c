@@ -75,7 +75,9 @@ static rocksdb_options_t *make_options(RocksStore *store)
   /* A file in which many keys are deleted is compacted soon, so that maintenance frees space. */
   rocksdb_options_add_compact_on_deletion_collector_factory(options, DELETION_WINDOW,
                                                             DELETION_TRIGGER);
-  rocksdb_options_set_max_open_files(options, 512);
+  guint files = store->options.max_open_files;
+  rocksdb_options_set_max_open_files(
+      options, (int)(files > 0 ? MIN(files, STORE_OPEN_FILES) : STORE_OPEN_FILES));
   rocksdb_options_set_bytes_per_sync(options, 1 << 20);
   rocksdb_options_set_keep_log_file_num(options, 4);
   rocksdb_options_set_max_log_file_size(options, 16 << 20);

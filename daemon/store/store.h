@@ -92,7 +92,7 @@ struct Store {
   const StoreOps *ops;
 };
 
-enum { STORE_MIN_JOURNAL_SIZE = 1 << 20 };
+enum { STORE_MIN_JOURNAL_SIZE = 1 << 20, STORE_OPEN_FILES = 512 };
 
 typedef struct StoreOptions {
   const char *directory;      /* created if absent */
@@ -102,6 +102,7 @@ typedef struct StoreOptions {
                                  At 32 times as much the store writes out by itself, synced logs
                                  or not: a guard against a host that does not. */
   gsize block_cache_size;     /* bytes */
+  guint max_open_files;       /* kept open; 0: STORE_OPEN_FILES, which is also the most */
   gsize journal_size;         /* bytes of the journal of conflicts, STORE_MIN_JOURNAL_SIZE at least
                                  (less counts as that) */
 } StoreOptions;

@@ -353,3 +353,26 @@ def a_slow_disk(case):
     expect(ledger.writes > 30, "%d writes in %.1f s: they do not share a sync", ledger.writes, took)
     case.note("%d writes of 16 writers in %.1f s with syncs of 0.1 s" % (ledger.writes, took))
     check_ledger(node, ledger)
+
+
+@test(timeout=60)
+def a_store_that_fails(case):
+    """The store can't open its next file: the node ends with an error instead of going on without
+    it, and nothing that it acknowledged is lost."""
+    cluster = case.cluster(2, SMALL)
+    node = cluster[1]
+    store = os.path.join(node.data_dir, "group-0", "store")
+    node.expect_death()
+    os.rename(store, store + ".away")
+    writer = start_writers([node], "load", payload="x" * 5000)[0]
+    expect_equal(node.wait_exit(), 1, "exit code")
+    writer.stop()
+    writer.join(case.patience(20))
+    said = node.log_text()
+    expect("the process must be restarted" in said and "No such file" in said,
+           "the log does not say why:\n%s", said)
+    expect("Source ID" not in said, "a source was removed twice")
+    os.rename(store + ".away", store)
+    node.start()
+    expect(writer.ledger.writes > 0, "it ended before the first write")
+    check_everywhere(cluster, writer.ledger)

@@ -49,11 +49,15 @@ def a_link_that_flaps(case):
     cluster = case.cluster(2, QUICK, proxied=True)
     writers = start_writers(cluster, "load", payload="x" * 200)
     before = [node.open_files() for node in cluster]
+    at = [0, 0]
     for _ in range(case.scaled(20, least=8)):
         cluster.cut(1)
         pause(case, case.random.uniform(0.01, 0.1))
         cluster.heal()
         pause(case, case.random.uniform(0.01, 0.15))
+        was, at = at, [cluster[1].log_status(2).progress.applied,
+                       cluster[2].log_status(1).progress.applied]
+        expect(at[0] >= was[0] and at[1] >= was[1], "progress went from %s to %s", was, at)
     ledger = stop_writers(writers)
     check_everywhere(cluster, ledger)
     after = [node.open_files() for node in cluster]

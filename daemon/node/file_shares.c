@@ -1,0 +1,28 @@
+#include "node/file_shares.h"
+
+#include "base/limits.h"
+
+#include <sys/resource.h>
+
+FileShares file_shares(guint64 limit, guint max_connections)
+{
+  guint64 own = MIN(limit / 2, LIMIT_OWN_FILES);
+  guint64 rest = limit - own;
+  guint64 peers = CLAMP(rest / 4, 1, max_connections);
+  guint64 clients = CLAMP(rest - MIN(rest, peers), 1, max_connections);
+  return (FileShares){
+      .clients = (guint)clients, .peers = (guint)peers, .store = (guint)MAX(own / 2, 1)};
+}
+
+guint64 file_limit_raise(guint max_connections)
+{
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+    return LIMIT_OWN_FILES;
+  /* A quarter of what is left is for peers: so much gives both servers all that they may have. */
+  rlim_t wanted = MIN(LIMIT_OWN_FILES + (rlim_t)max_connections * 4, files.rlim_max);
+  if (files.rlim_cur >= wanted)
+    return files.rlim_cur;
+  struct rlimit raised = {.rlim_cur = wanted, .rlim_max = files.rlim_max};
+  return setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : files.rlim_cur;
+}
