@@ -25,9 +25,8 @@ struct HttpServer {
   GThread *thread;
   struct event_base *base;
   struct evhttp *http;
-  struct event *stop_event, *accept_event;
+  struct event *stop_event;
   int stop_fd;
-  GPtrArray *listeners; /* struct evconnlistener*, owned by `http` */
 };
 
 static const HttpPath *find_path(const HttpServer *server, const char *wanted)
@@ -70,18 +69,18 @@ static void on_request(struct evhttp_request *request, void *data)
 static void on_accept_again(evutil_socket_t fd, short what, void *data)
 {
   (void)fd, (void)what;
-  const HttpServer *server = data;
-  for (guint i = 0; i < server->listeners->len; i++)
-    evconnlistener_enable(server->listeners->pdata[i]);
+  evconnlistener_enable(data);
 }
 
-/* Without descriptors accepting would fail again and again at once. */
+/* Without descriptors accepting would fail again and again at once. `data` is not ours:
+ * evhttp_bind_listener has put its own there. */
 static void on_accept_error(struct evconnlistener *listener, void *data)
 {
-  HttpServer *server = data;
+  (void)data;
   struct timeval pause = {.tv_usec = ACCEPT_AGAIN_MS * 1000};
   evconnlistener_disable(listener);
-  event_add(server->accept_event, &pause);
+  event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, on_accept_again, listener,
+                  &pause);
 }
 
 /* A listening socket, or -1 with errno set, or an error of the resolver in *out_problem. */
@@ -132,7 +131,6 @@ static gboolean add_listener(HttpServer *server, const char *address, GError **e
   g_assert(listener != NULL);
   evhttp_bind_listener(server->http, listener);
   evconnlistener_set_error_cb(listener, on_accept_error);
-  g_ptr_array_add(server->listeners, listener);
   return TRUE;
 }
 
@@ -158,7 +156,6 @@ HttpServer *http_server_new(const char *const *addresses, const HttpPath *paths,
 {
   HttpServer *server = g_new0(HttpServer, 1);
   *server = (HttpServer){.paths = paths, .ctx = ctx, .base = event_base_new()};
-  server->listeners = g_ptr_array_new();
   server->http = evhttp_new(server->base);
   server->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   g_assert(server->base != NULL && server->http != NULL && server->stop_fd >= 0);
@@ -168,7 +165,6 @@ HttpServer *http_server_new(const char *const *addresses, const HttpPath *paths,
   evhttp_set_allowed_methods(server->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
   evhttp_set_gencb(server->http, on_request, server);
   server->stop_event = event_new(server->base, server->stop_fd, EV_READ, on_stop, server);
-  server->accept_event = event_new(server->base, -1, 0, on_accept_again, server);
   event_add(server->stop_event, NULL);
   for (guint i = 0; addresses[i] != NULL; i++)
     if (!add_listener(server, addresses[i], error)) {
@@ -188,10 +184,8 @@ void http_server_free(HttpServer *server)
     g_thread_join(server->thread);
   }
   event_free(server->stop_event);
-  event_free(server->accept_event);
   evhttp_free(server->http);
   event_base_free(server->base);
   close(server->stop_fd);
-  g_ptr_array_unref(server->listeners);
   g_free(server);
 }

@@ -171,3 +171,23 @@ def slow_and_many_readers(case):
         expect_equal(raw.recv(1000)[:0], b"", "what a reader of half a line gets")
         raw.close()
     case.eventually("all are gone", lambda: node.open_files() <= before + 2)
+
+
+@test(timeout=60)
+def no_files_left(case):
+    """More readers than the process may have files: the page comes back once they are gone."""
+    node = cluster_with_http(case, 1)[1]
+    node.stop()
+    node.nofile = 128
+    node.start()
+    many = []
+    for _ in range(200):
+        raw = socket.socket()
+        raw.setblocking(False)
+        raw.connect_ex(("127.0.0.1", node.http))
+        many.append(raw)
+    case.eventually("there are no files left", lambda: node.open_files() >= 127)
+    for raw in many:
+        raw.close()
+    case.eventually("the page is back", lambda: metrics(case, node)["synclogd_writes_total"] == 0)
+    expect("event_add" not in node.log_text(), "libevent complains:\n%s", node.log_text())
