@@ -1,14 +1,10 @@
 #include "http/http_server.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
-#include <netdb.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -83,55 +79,13 @@ static void on_accept_error(struct evconnlistener *listener, void *data)
                   &pause);
 }
 
-/* A listening socket, or -1 with errno set, or an error of the resolver in *out_problem. */
-static int listen_at(const char *host, const char *port, const char **out_problem)
+static void add_listener(HttpServer *server, int fd)
 {
-  struct addrinfo hints = {
-      .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-  struct addrinfo *found = NULL;
-  int problem = getaddrinfo(host, port, &hints, &found);
-  if (problem != 0) {
-    *out_problem = gai_strerror(problem);
-    return -1;
-  }
-  int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  int one = 1;
-  if (fd >= 0)
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (fd >= 0 && found->ai_family == AF_INET6)
-    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-  if (fd >= 0 && (bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)) {
-    int errno_value = errno;
-    close(fd);
-    errno = errno_value;
-    fd = -1;
-  }
-  freeaddrinfo(found);
-  return fd;
-}
-
-static gboolean add_listener(HttpServer *server, const char *address, GError **error)
-{
-  const char *colon = strrchr(address, ':'), *problem = NULL;
-  if (colon == NULL)
-    return fail(error, SYNCLOG_INVALID, "%s: an address is host:port", address);
-  g_autofree char *host = g_strndup(address, (gsize)(colon - address));
-  gsize size = strlen(host);
-  if (size > 2 && host[0] == '[' && host[size - 1] == ']') {
-    memmove(host, host + 1, size - 2);
-    host[size - 2] = '\0';
-  }
-  int fd = listen_at(host, colon + 1, &problem);
-  if (fd < 0 && problem != NULL)
-    return fail(error, SYNCLOG_INVALID, "cannot listen on %s: %s", address, problem);
-  if (fd < 0)
-    return fail_errno(error, SYNCLOG_INVALID, errno, "cannot listen on %s", address);
   struct evconnlistener *listener = evconnlistener_new(
-      server->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+      server->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
   g_assert(listener != NULL);
   evhttp_bind_listener(server->http, listener);
   evconnlistener_set_error_cb(listener, on_accept_error);
-  return TRUE;
 }
 
 /* --- life ---------------------------------------------------------------------------------------
@@ -151,8 +105,7 @@ static gpointer serve(gpointer data)
   return NULL;
 }
 
-HttpServer *http_server_new(const char *const *addresses, const HttpPath *paths, gpointer ctx,
-                            GError **error)
+HttpServer *http_server_new(const GArray *sockets, const HttpPath *paths, gpointer ctx)
 {
   HttpServer *server = g_new0(HttpServer, 1);
   *server = (HttpServer){.paths = paths, .ctx = ctx, .base = event_base_new()};
@@ -166,11 +119,8 @@ HttpServer *http_server_new(const char *const *addresses, const HttpPath *paths,
   evhttp_set_gencb(server->http, on_request, server);
   server->stop_event = event_new(server->base, server->stop_fd, EV_READ, on_stop, server);
   event_add(server->stop_event, NULL);
-  for (guint i = 0; addresses[i] != NULL; i++)
-    if (!add_listener(server, addresses[i], error)) {
-      http_server_free(server);
-      return NULL;
-    }
+  for (guint i = 0; i < sockets->len; i++)
+    add_listener(server, g_array_index(sockets, int, i));
   server->thread = g_thread_new("http", serve, server);
   return server;
 }
@@ -178,11 +128,9 @@ HttpServer *http_server_new(const char *const *addresses, const HttpPath *paths,
 void http_server_free(HttpServer *server)
 {
   guint64 one = 1;
-  if (server->thread != NULL) {
-    gssize written = write(server->stop_fd, &one, sizeof one);
-    g_assert(written == (gssize)sizeof one);
-    g_thread_join(server->thread);
-  }
+  gssize written = write(server->stop_fd, &one, sizeof one);
+  g_assert(written == (gssize)sizeof one);
+  g_thread_join(server->thread);
   event_free(server->stop_event);
   evhttp_free(server->http);
   event_base_free(server->base);

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "base/error.h"
+#include <glib.h>
 
 typedef struct HttpServer HttpServer;
 
@@ -23,11 +23,10 @@ typedef struct HttpPath {
 } HttpPath;
 
 /*
- * Listens on the addresses ("host:port") and serves. `paths` ends with a NULL path and must outlive
- * the server. NULL with an error that names the address.
+ * Serves on listening sockets (int), which are the server's from now on; the array stays the
+ * caller's. `paths` ends with a NULL path and must outlive the server.
  */
-HttpServer *http_server_new(const char *const *addresses, const HttpPath *paths, gpointer ctx,
-                            GError **error);
+HttpServer *http_server_new(const GArray *sockets, const HttpPath *paths, gpointer ctx);
 
 /* Answers no more, and waits for the thread. */
 void http_server_free(HttpServer *server);

@@ -2,12 +2,12 @@
 
 #include "base/limits.h"
 #include "http/http_server.h"
-#include "node/config_table.h"
 #include "node/file_shares.h"
 #include "node/identity.h"
 #include "node/monitor.h"
 #include "node/service.h"
 #include "rpc/client.h"
+#include "rpc/listen.h"
 
 #include <glib-unix.h>
 #include <signal.h>
@@ -162,11 +162,11 @@ static gboolean open_node(Node *node, GError **error)
   if (!open_servers(node, error))
     return FALSE;
   service_set_servers(node->service, node->clients, node->peers);
-  g_auto(GStrv) http = config_split_addresses(config->http_listen);
   if (config->http_listen[0] != '\0') {
-    node->http = http_server_new((const char *const *)http, monitor_paths(), node->service, error);
-    if (node->http == NULL)
+    g_autoptr(GArray) sockets = rpc_listen(config->http_listen, error);
+    if (sockets == NULL)
       return FALSE;
+    node->http = http_server_new(sockets, monitor_paths(), node->service);
   }
   replica_start(node->replica);
   return TRUE;
