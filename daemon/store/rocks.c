@@ -448,12 +448,6 @@ static void put_overflowed(Batch *batch)
   batch->bytes += rocks_put_counts(batch->writes, &counts);
 }
 
-static void free_block(gpointer block, gpointer data)
-{
-  (void)data;
-  g_free(block);
-}
-
 /* Writes the batch and publishes what belongs to it in one step. */
 static gboolean publish(Batch *batch, GError **error)
 {
@@ -466,7 +460,7 @@ static gboolean publish(Batch *batch, GError **error)
     rocksdb_write(store->db, store->write_options, batch->writes, &message);
   if (message == NULL) {
     for (guint i = 0; i < batch->fresh->len; i++)
-      fresh_add(store->fresh, batch->fresh->pdata[i]);
+      fresh_add(store->fresh, g_steal_pointer(&batch->fresh->pdata[i]));
     rocks_settle_down_to(store, MIN(FRESH_SIZE, store->options.memtable_size / 4), &failure);
     for (guint i = 0; i < batch->tombstones->len; i++)
       tombstones_add(store->tombstones, g_array_index(batch->devices, guint32, i),
@@ -484,7 +478,6 @@ static gboolean publish(Batch *batch, GError **error)
     store->failure = failure;
     return rocks_check_usable(store, error);
   }
-  g_ptr_array_foreach(batch->fresh, free_block, NULL);
   for (guint i = 0; i < batch->tombstones->len; i++)
     g_free(g_array_index(batch->tombstones, Tombstone, i).measurements);
   return rocks_lose(store, message, error);
@@ -497,7 +490,7 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
     return FALSE;
   Batch batch = {.store = store,
                  .writes = rocksdb_writebatch_create(),
-                 .fresh = g_ptr_array_new(),
+                 .fresh = g_ptr_array_new_with_free_func(g_free),
                  .progress = g_array_copy(store->progress),
                  .tombstones = g_array_new(FALSE, FALSE, sizeof(Tombstone)),
                  .devices = g_array_new(FALSE, FALSE, sizeof(guint32))};
@@ -520,20 +513,14 @@ static gboolean rocks_reserve(Store *store, const Decoded *decoded, GError **err
   return schema_reserve(rocks_of(store)->schema, (Decoded *)decoded, error);
 }
 
-/* Writes the records of those logs that moved on since the last time. */
+/* Writes the records of all logs, unless nothing was applied since the last time. */
 static gboolean write_progress(RocksStore *store, GError **error)
 {
-  /* Both are sorted, and all logs of the old one are in the new one. */
-  const GArray *old = store->written_progress, *now = store->progress;
+  if (store->written_progress == store->progress)
+    return TRUE;
   rocksdb_writebatch_t *writes = rocksdb_writebatch_create();
-  for (guint i = 0, k = 0; i < now->len; i++) {
-    const StoreProgress *progress = &g_array_index(now, StoreProgress, i);
-    const StoreProgress *before = k < old->len ? &g_array_index(old, StoreProgress, k) : NULL;
-    if (before != NULL && log_id_equal(before->log, progress->log)) {
-      k++;
-      if (before->applied == progress->applied)
-        continue;
-    }
+  for (guint i = 0; i < store->progress->len; i++) {
+    const StoreProgress *progress = &g_array_index(store->progress, StoreProgress, i);
     guint8 key[APPLIED_KEY_SIZE], value[16];
     key_applied(key, progress->log);
     store_be64(value, progress->applied);
@@ -694,7 +681,7 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->checks = pending_new();
   store->fresh = fresh_new();
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
-  store->written_progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
+  store->written_progress = g_array_ref(store->progress); /* what is loaded */
   g_rw_lock_init(&store->publish_lock);
   char *message = NULL;
   gboolean opened = g_mkdir_with_parents(options->directory, 0755) == 0 ||

@@ -32,7 +32,7 @@ typedef struct RocksStore {
   /* Blocks that were applied and are not in the memtable yet. A progress record is written only
    * when there are none, so that none is ever on disk without what it stands for. */
   Fresh *fresh;
-  GArray *written_progress; /* StoreProgress as in the records last written; persist's */
+  GArray *written_progress; /* `progress` as it was when the records were written; persist's */
   Tombstones *tombstones;
   GArray *progress;       /* StoreProgress, sorted */
   guint64 maintained_hlc; /* the greatest horizon that was worked with */

@@ -130,8 +130,8 @@ gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, g
   return rocks_iterator_ok(iterator, error);
 }
 
-/* Loads the next partition. FALSE at the end (*error not set) or on failure. */
-static gboolean walk_next(Walk *walk, GError **error)
+/* Moves to the next partition. FALSE at the end (*error not set) or on failure. */
+static gboolean walk_move(Walk *walk, GError **error)
 {
   gint64 index;
   if (walk->ended || walk->start_time > walk->end_time)
@@ -143,8 +143,20 @@ static gboolean walk_next(Walk *walk, GError **error)
   }
   walk->begun = TRUE;
   walk->partition_index = index;
+  return TRUE;
+}
+
+/* Loads the partition that the iterator stands before. */
+static gboolean walk_load(Walk *walk, GError **error)
+{
   return rocks_load_partition(walk->iterator, walk->start_time, walk->end_time, G_MAXUINT64,
                               walk->partition, error);
+}
+
+/* Loads the next partition; as walk_move. */
+static gboolean walk_next(Walk *walk, GError **error)
+{
+  return walk_move(walk, error) && walk_load(walk, error);
 }
 
 /* --- query --------------------------------------------------------------------------------------
@@ -239,14 +251,9 @@ static GArray *find_newest(rocksdb_iterator_t *iterator, gint64 *out_reach)
  */
 static gboolean walk_next_newest(Walk *walk, gint64 *out_from, GError **error)
 {
-  gint64 index, reach;
-  if (walk->ended || !seek_next(walk, &index)) {
-    walk->ended = TRUE;
-    rocks_iterator_ok(walk->iterator, error);
+  gint64 reach;
+  if (!walk_move(walk, error))
     return FALSE;
-  }
-  walk->begun = TRUE;
-  walk->partition_index = index;
   g_autoptr(GArray) newest = find_newest(walk->iterator, &reach);
   if (!rocks_iterator_ok(walk->iterator, error))
     return FALSE;
@@ -275,8 +282,7 @@ static gboolean walk_next_newest(Walk *walk, gint64 *out_from, GError **error)
 static gboolean walk_load_all(Walk *walk, GError **error)
 {
   seek_partition(walk, walk->partition_index);
-  return rocks_load_partition(walk->iterator, G_MININT64, G_MAXINT64, G_MAXUINT64, walk->partition,
-                              error);
+  return walk_load(walk, error);
 }
 
 /* The last values as far as they are found. */
