@@ -353,8 +353,7 @@ static gboolean check_distinct(const Scan *scan, const char *section, const char
   g_auto(GStrv) ours = config_split_addresses(listen);
   g_auto(GStrv) theirs = config_split_addresses(other);
   for (guint i = 0; ours[i] != NULL; i++) {
-    if (ours[i][0] != '\0' && !g_str_has_suffix(ours[i], ":0") &&
-        g_strv_contains((const char *const *)theirs, ours[i]))
+    if (!g_str_has_suffix(ours[i], ":0") && g_strv_contains((const char *const *)theirs, ours[i]))
       return fail_at(error, scan, section, "listen", "%s is in [%s] listen as well", ours[i],
                      other_section);
   }

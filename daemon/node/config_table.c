@@ -323,8 +323,6 @@ GStrv config_split_addresses(const char *text)
 
 static gboolean check_addresses(const char *text, GError **error)
 {
-  if (text[0] == '\0')
-    return TRUE; /* where nothing may stand there */
   g_auto(GStrv) parts = config_split_addresses(text);
   for (guint i = 0; parts[i] != NULL; i++) {
     if (!config_check_address(parts[i], TRUE, error))
