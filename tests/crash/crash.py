@@ -77,12 +77,7 @@ def _random_kill(round_):
         time.sleep(round_.random.uniform(0.001, 0.08))
         node.kill()
         round_.figures.faults["kill -9 while starting"] += 1
-    begin = time.monotonic()
-    for node in victims:
-        node.launch()
-    for node in victims:
-        node.wait_ready(60)
-        round_.note_started(node, begin)
+    start_all(round_, victims)
 
 
 # --- kill -9 at failpoints ------------------------------------------------------------------------

@@ -25,22 +25,23 @@ def _random_link(round_):
 
 # --- links ----------------------------------------------------------------------------------------
 
-def cut_a_node(round_, _node):
-    node = round_.random.choice(list(round_.cluster))
-    links = [link for ends, link in round_.cluster.links.items() if node.id in ends]
+def _cut(round_, what, links):
     for link in links:
         link.cut()
-    _told(round_, "node cut off")
+    _told(round_, what)
     return lambda: [link.heal() for link in links]
+
+
+def cut_a_node(round_, _node):
+    node = round_.random.choice(list(round_.cluster))
+    return _cut(round_, "node cut off", [
+        link for ends, link in round_.cluster.links.items() if node.id in ends])
 
 
 def cut_a_pair(round_, _node):
     one, other = round_.random.sample([node.id for node in round_.cluster], 2)
-    links = [round_.cluster.links[one, other], round_.cluster.links[other, one]]
-    for link in links:
-        link.cut()
-    _told(round_, "link cut")
-    return lambda: [link.heal() for link in links]
+    return _cut(round_, "link cut", [
+        round_.cluster.links[one, other], round_.cluster.links[other, one]])
 
 
 def one_way(round_, _node):
