@@ -7,6 +7,7 @@
 #include "base/conflict.h"
 #include "base/error.h"
 #include "base/run.h"
+#include "base/token.h"
 #include "core/progress.h"
 
 enum { PROTOCOL_VERSION = 1 };
@@ -87,12 +88,6 @@ typedef struct HeartbeatReply {
 } HeartbeatReply;
 
 void heartbeat_reply_clear(HeartbeatReply *reply);
-
-/* A point in a log that a client was given. */
-typedef struct Token {
-  LogId log;
-  guint64 index;
-} Token;
 
 typedef enum { ACK_LOCAL = 1, ACK_MAJORITY = 2, ACK_ALL = 3 } AckLevel;
 

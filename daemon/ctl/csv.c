@@ -227,33 +227,3 @@ CsvResult csv_reader_next(CsvReader *reader, CsvRow *out_row, GError **error)
   *out_row = (CsvRow){(const CsvCell *)(void *)reader->cells->data, reader->cells->len, line};
   return CSV_ROW;
 }
-
-static gboolean needs_quotes(const char *text, gsize size, char delimiter)
-{
-  if (size == 0)
-    return FALSE;
-  if (text[0] == ' ' || text[size - 1] == ' ')
-    return TRUE;
-  /* At the start of a file it would be taken for the mark of the file. */
-  if (size >= sizeof utf8_mark && memcmp(text, utf8_mark, sizeof utf8_mark) == 0)
-    return TRUE;
-  for (gsize i = 0; i < size; i++)
-    if (text[i] == delimiter || text[i] == '"' || text[i] == '\n' || text[i] == '\r')
-      return TRUE;
-  return FALSE;
-}
-
-void csv_append(GString *out, char delimiter, const char *text, gsize size, gboolean quote)
-{
-  if (!quote && !needs_quotes(text, size, delimiter)) {
-    g_string_append_len(out, text, (gssize)size);
-    return;
-  }
-  g_string_append_c(out, '"');
-  for (gsize i = 0; i < size; i++) {
-    if (text[i] == '"')
-      g_string_append_c(out, '"');
-    g_string_append_c(out, text[i]);
-  }
-  g_string_append_c(out, '"');
-}

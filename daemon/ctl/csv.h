@@ -7,7 +7,9 @@
  */
 #pragma once
 
+#include "base/text.h"
 #include <glib.h>
+
 #include <stdio.h>
 
 enum { CSV_MAX_CELLS = 4096 + 64 };
@@ -42,6 +44,3 @@ guint64 csv_reader_line(const CsvReader *reader);
 
 /* Goes on at a row's begin, as told by the two functions above. Needs a file that can seek. */
 gboolean csv_reader_seek(CsvReader *reader, guint64 offset, guint64 line, GError **error);
-
-/* Appends a cell, in quotes where it needs them or where `quote` says so. */
-void csv_append(GString *out, char delimiter, const char *text, gsize size, gboolean quote);

@@ -39,23 +39,6 @@ static void break_line(JsonWriter *json)
     fputs("  ", json->out);
 }
 
-static void append_string(GString *out, const char *text, gsize size)
-{
-  g_string_append_c(out, '"');
-  for (gsize i = 0; i < size; i++) {
-    guchar c = (guchar)text[i];
-    if (c == '"' || c == '\\')
-      g_string_append_printf(out, "\\%c", c);
-    else if (c == '\n')
-      g_string_append(out, "\\n");
-    else if (c < 0x20 || c == 0x7f)
-      g_string_append_printf(out, "\\u%04x", c);
-    else
-      g_string_append_c(out, (char)c);
-  }
-  g_string_append_c(out, '"');
-}
-
 /* What stands before a member: comma, line, key. */
 static void begin_member(JsonWriter *json, const char *key)
 {
@@ -69,7 +52,7 @@ static void begin_member(JsonWriter *json, const char *key)
   }
   g_string_truncate(json->text, 0);
   if (key != NULL) {
-    append_string(json->text, key, strlen(key));
+    json_append_string(json->text, key, strlen(key));
     g_string_append(json->text, ": ");
   }
 }
@@ -128,7 +111,7 @@ void json_put_string(JsonWriter *json, const char *key, const char *text)
     return;
   }
   begin_member(json, key);
-  append_string(json->text, text, strlen(text));
+  json_append_string(json->text, text, strlen(text));
   end_member(json);
 }
 
@@ -171,7 +154,7 @@ void json_put_value(JsonWriter *json, const char *key, const Value *value)
   gboolean number = value->type == DATA_FLOAT || value->type == DATA_DOUBLE;
   double x = value->type == DATA_FLOAT ? (double)value->float32 : value->float64;
   if (value->type == DATA_TEXT) {
-    append_string(json->text, value->text.bytes, value->text.size);
+    json_append_string(json->text, value->text.bytes, value->text.size);
   } else if (number && !isfinite(x)) {
     g_string_append_c(json->text, '"');
     value_append_text(json->text, value);

@@ -3,73 +3,8 @@
 #include "base/error.h"
 #include "base/limits.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
-
-static const char *name_of_special(double number)
-{
-  if (isnan(number))
-    return "NaN";
-  if (isinf(number))
-    return number > 0 ? "Infinity" : "-Infinity";
-  return NULL;
-}
-
-/* Prints with growing precision until the text reads back. Up to `sure` digits every decimal of a
- * normal number is the shortest one when it reads back, so the search begins there; subnormal
- * numbers have fewer digits. */
-static char *format_shortest(double number, gboolean single, char text[NUMBER_TEXT_SIZE])
-{
-  const char *special = name_of_special(number);
-  if (special != NULL) {
-    g_strlcpy(text, special, NUMBER_TEXT_SIZE);
-    return text;
-  }
-  gboolean normal = fabs(number) >= (single ? (double)FLT_MIN : DBL_MIN);
-  int last = single ? 9 : 17;
-  for (int digits = normal ? last - 2 - single : 1; digits <= last; digits++) {
-    char format[8];
-    g_snprintf(format, sizeof format, "%%.%dg", digits);
-    g_ascii_formatd(text, NUMBER_TEXT_SIZE - 2, format, number);
-    double back = g_ascii_strtod(text, NULL);
-    if (single ? (float)back == (float)number : back == number)
-      break;
-  }
-  if (strpbrk(text, ".e") == NULL)
-    g_strlcat(text, ".0", NUMBER_TEXT_SIZE);
-  return text;
-}
-
-char *double_format(double number, char text[NUMBER_TEXT_SIZE])
-{
-  return format_shortest(number, FALSE, text);
-}
-
-void value_append_text(GString *out, const Value *value)
-{
-  char number[NUMBER_TEXT_SIZE];
-  switch (value->type) {
-  case DATA_BOOLEAN:
-    g_string_append(out, value->boolean ? "true" : "false");
-    return;
-  case DATA_INT32:
-    g_string_append_printf(out, "%" G_GINT32_FORMAT, value->int32);
-    return;
-  case DATA_INT64:
-    g_string_append_printf(out, "%" G_GINT64_FORMAT, value->int64);
-    return;
-  case DATA_FLOAT:
-    g_string_append(out, format_shortest((double)value->float32, TRUE, number));
-    return;
-  case DATA_DOUBLE:
-    g_string_append(out, format_shortest(value->float64, FALSE, number));
-    return;
-  case DATA_TEXT:
-    g_string_append_len(out, value->text.bytes, (gssize)value->text.size);
-    return;
-  }
-}
 
 static gboolean parse_boolean(const char *text, gboolean *out_boolean)
 {
@@ -224,25 +159,4 @@ char *measurement_join(const char *name, DataType type, gboolean typed)
   if (!typed && split_type == 0)
     return g_strdup(name);
   return g_strdup_printf("%s:%s", name, data_type_name((int)type));
-}
-
-char *token_format(const Token *token, char text[TOKEN_TEXT_SIZE])
-{
-  char log[LOG_ID_TEXT_SIZE];
-  g_snprintf(text, TOKEN_TEXT_SIZE, "%s:%" G_GUINT64_FORMAT, log_id_format(token->log, log),
-             token->index);
-  return text;
-}
-
-gboolean token_parse(const char *text, Token *out_token, GError **error)
-{
-  Token token;
-  const char *colon = strchr(text, ':');
-  g_autofree char *log = g_strndup(text, colon != NULL ? (gsize)(colon - text) : 0);
-  if (colon == NULL || !log_id_parse(log, &token.log) ||
-      !g_ascii_string_to_unsigned(colon + 1, 10, 0, G_MAXINT64, &token.index, NULL))
-    return fail(error, SYNCLOG_INVALID,
-                "\"%s\" is no token (as printed by insert: ORIGIN-INCARNATION:INDEX)", text);
-  *out_token = token;
-  return TRUE;
 }

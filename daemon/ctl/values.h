@@ -8,12 +8,8 @@
  */
 #pragma once
 
-#include "base/table.h"
+#include "base/text.h"
 #include "rpc/client.h"
-
-/* Appends the shortest text that reads back as the same value. FLOAT and DOUBLE always show a
- * point, an exponent or a name, so that they can't be taken for integers. */
-void value_append_text(GString *out, const Value *value);
 
 /* Reads text of `size` bytes, NUL-terminated. INVALID says why it is no value of the type. */
 gboolean value_parse(const char *text, gsize size, DataType type, Value *out_value, GError **error);
@@ -28,10 +24,6 @@ DataType value_infer(const char *text, gsize size);
  * be 0: nothing seen yet. */
 DataType value_infer_both(int a, DataType b);
 
-/* The shortest text of a double that reads back as the same; for JSON too. */
-enum { NUMBER_TEXT_SIZE = 40 };
-char *double_format(double number, char text[NUMBER_TEXT_SIZE]);
-
 /*
  * Splits "name:TYPE" when TYPE is the name of a type (any case), else the type is 0 and the name
  * all of it. `name` transfer full.
@@ -41,8 +33,3 @@ char *measurement_split(const char *text, int *out_type);
 /* The name as a column's head: with its type behind when `typed`, or when the name alone would be
  * split by measurement_split(). Transfer full. */
 char *measurement_join(const char *name, DataType type, gboolean typed);
-
-/* "<origin>-<incarnation>:<index>". */
-enum { TOKEN_TEXT_SIZE = 56 };
-char *token_format(const Token *token, char text[TOKEN_TEXT_SIZE]);
-gboolean token_parse(const char *text, Token *out_token, GError **error);
