@@ -672,6 +672,14 @@ static void mem_close(Store *parent)
   g_free(store);
 }
 
+static gboolean mem_checkpoint(Store *store, const char *directory, GArray **out_progress,
+                               GError **error)
+{
+  (void)store;
+  (void)out_progress;
+  return fail(error, SYNCLOG_INVALID, "%s: a store in memory has no files to copy", directory);
+}
+
 static const StoreOps mem_ops = {.name = "memory",
                                  .close = mem_close,
                                  .reserve = mem_reserve,
@@ -688,6 +696,7 @@ static const StoreOps mem_ops = {.name = "memory",
                                  .maintain = mem_maintain,
                                  .find_conflicts = mem_find_conflicts,
                                  .conflicts = mem_conflicts,
+                                 .checkpoint = mem_checkpoint,
                                  .stats = mem_stats};
 
 Store *store_mem_new(const StoreOptions *options)

@@ -55,7 +55,7 @@ static rocksdb_options_t *make_options(RocksStore *store)
   store->env = rocksdb_create_default_env();
   rocksdb_env_lower_thread_pool_cpu_priority(store->env);
   rocksdb_options_set_env(options, store->env);
-  rocksdb_options_set_create_if_missing(options, 1);
+  rocksdb_options_set_create_if_missing(options, !store->options.read_only);
   rocksdb_options_set_paranoid_checks(options, 1);
   rocksdb_options_set_max_background_jobs(options, 2);
   rocksdb_options_set_write_buffer_size(options, store->options.memtable_size * MEMTABLE_BACKSTOP);
@@ -110,6 +110,8 @@ static gboolean check_meta(RocksStore *store, GError **error)
   rocksdb_readoptions_destroy(options);
   if (message != NULL)
     return rocks_fail(error, message, "reading");
+  if (found == NULL && store->options.read_only)
+    return fail(error, SYNCLOG_CORRUPT, "%s: no store", store->options.directory);
   if (found == NULL) {
     rocksdb_put(store->db, store->write_options, key, sizeof key, (const char *)wanted,
                 sizeof wanted, &message);
@@ -645,6 +647,19 @@ void rocks_view_close(RocksView *view)
   rocksdb_release_snapshot(view->store->db, view->snapshot);
 }
 
+static gboolean open_database(RocksStore *store, GError **error)
+{
+  const char *directory = store->options.directory;
+  char *message = NULL;
+  if (store->options.read_only)
+    store->db = rocksdb_open_for_read_only(store->db_options, directory, 0, &message);
+  else if (g_mkdir_with_parents(directory, 0755) == 0)
+    store->db = rocksdb_open(store->db_options, directory, &message);
+  else
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", directory);
+  return message == NULL || rocks_fail(error, message, "opening");
+}
+
 static const StoreOps rocks_ops = {.name = "rocksdb",
                                    .close = rocks_close,
                                    .reserve = rocks_reserve,
@@ -661,6 +676,7 @@ static const StoreOps rocks_ops = {.name = "rocksdb",
                                    .maintain = rocks_maintain,
                                    .find_conflicts = rocks_find_conflicts,
                                    .conflicts = rocks_conflicts,
+                                   .checkpoint = rocks_checkpoint,
                                    .stats = rocks_stats};
 
 Store *store_rocks_new(const StoreOptions *options, GError **error)
@@ -683,14 +699,7 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
   store->written_progress = g_array_ref(store->progress); /* what is loaded */
   g_rw_lock_init(&store->publish_lock);
-  char *message = NULL;
-  gboolean opened = g_mkdir_with_parents(options->directory, 0755) == 0 ||
-                    fail_errno(error, SYNCLOG_INTERNAL, errno, "%s", options->directory);
-  if (opened) {
-    store->db = rocksdb_open(store->db_options, options->directory, &message);
-    opened = message == NULL || rocks_fail(error, message, "opening");
-  }
-  if (opened && check_meta(store, error) && load(store, error))
+  if (open_database(store, error) && check_meta(store, error) && load(store, error))
     return &store->parent;
   rocks_close(&store->parent);
   return NULL;

@@ -106,6 +106,10 @@ gboolean rocks_find_conflicts(Store *store, guint64 now_ms, gsize budget, gboole
                               GError **error);
 void rocks_look_free(Look *look);
 
+/* rocks_checkpoint.c */
+gboolean rocks_checkpoint(Store *store, const char *directory, GArray **out_progress,
+                          GError **error);
+
 /* rocks_journal.c */
 ConflictPage *rocks_conflicts(Store *store, const ConflictQuery *query, GError **error);
 /* While opening: a waiting check, FALSE when it is damaged; then the counters. */

@@ -84,6 +84,8 @@ typedef struct StoreOps {
   gboolean (*find_conflicts)(Store *store, guint64 now_ms, gsize budget, gboolean *out_more,
                              GError **error);
   ConflictPage *(*conflicts)(Store *store, const ConflictQuery *query, GError **error);
+  gboolean (*checkpoint)(Store *store, const char *directory, GArray **out_progress,
+                         GError **error);
   void (*stats)(Store *store, StoreStats *out_stats);
 } StoreOps;
 
@@ -105,6 +107,8 @@ typedef struct StoreOptions {
   guint max_open_files;       /* kept open; 0: STORE_OPEN_FILES, which is also the most */
   gsize journal_size;         /* bytes of the journal of conflicts, STORE_MIN_JOURNAL_SIZE at least
                                  (less counts as that) */
+  gboolean read_only;         /* the store must exist, and nothing of it is changed: no apply,
+                                 persist, maintain or find_conflicts. For copies. */
 } StoreOptions;
 
 /* Opens or creates. Transfer full; NULL with an error. */
@@ -258,6 +262,31 @@ static inline ConflictPage *store_conflicts(Store *store, const ConflictQuery *q
 {
   return store->ops->conflicts(store, query, error);
 }
+
+/*
+ * Makes a complete copy of all that is applied, durably, in `directory`, which must not exist yet
+ * and be on the same file system: files are shared, so it costs little time and no room until the
+ * store has rewritten its own. *out_progress (StoreProgress, transfer full): what the copy holds,
+ * read from it. The caller has synced the logs, as for store_persist. By the applying thread. A
+ * failure is one of persist, or leaves a part of a directory behind (store_remove). The memory
+ * store has no files: INVALID.
+ */
+static inline gboolean store_checkpoint(Store *store, const char *directory, GArray **out_progress,
+                                        GError **error)
+{
+  return store->ops->checkpoint(store, directory, out_progress, error);
+}
+
+/*
+ * Puts a checkpoint (which was moved or copied to `copy`, beside the store) in the place of the
+ * store in `directory`, if there is one; neither may be open. After a crash at any point there is
+ * the old store or the new one, and the same call ends it: it may be repeated after it has
+ * succeeded.
+ */
+gboolean store_install(const char *copy, const char *directory, GError **error);
+
+/* Removes a store or a copy of one, if there is one. */
+gboolean store_remove(const char *directory, GError **error);
 
 static inline void store_stats(Store *store, StoreStats *out_stats)
 {
