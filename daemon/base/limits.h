@@ -26,6 +26,7 @@ enum {
   LIMIT_QUERY_BYTES = 12 * 1024 * 1024, /* bytes of one page */
   LIMIT_TOKENS = 256,                   /* tokens of one read */
   LIMIT_CONFLICT_TEXT = 256,            /* bytes of a TEXT that the journal of conflicts keeps */
+  LIMIT_HTTP_CONNECTIONS = 256,         /* of the HTTP server */
   LIMIT_OWN_FILES = 1024, /* open files that connections leave to logs, store and channels */
 };
 

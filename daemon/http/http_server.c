@@ -1,139 +1,213 @@
-#include "http/http_server.h"
+#include "http/http_private.h"
 
-#include <event2/buffer.h>
-#include <event2/event.h>
-#include <event2/http.h>
+#include <errno.h>
 #include <event2/listener.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-  HTTP_TIMEOUT_S = 5,
-  HEADERS_SIZE = 8 * 1024,
-  BODY_SIZE = 1024, /* no path takes one */
+  TICK_MS = 1000,
+  DRAIN_TICK_MS = 50,
   ACCEPT_AGAIN_MS = 200,
-  BACKLOG = 64,
+  BACKLOG = 128,
 };
 
-struct HttpServer {
-  const HttpPath *paths;
-  gpointer ctx;
-  GThread *thread;
-  struct event_base *base;
-  struct evhttp *http;
-  struct event *stop_event;
-  int stop_fd;
-};
-
-static const HttpPath *find_path(const HttpServer *server, const char *wanted)
-{
-  for (const HttpPath *path = server->paths; path->path != NULL; path++)
-    if (g_strcmp0(path->path, wanted) == 0)
-      return path;
-  return NULL;
-}
-
-static void on_request(struct evhttp_request *request, void *data)
-{
-  HttpServer *server = data;
-  const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
-  const HttpPath *path = uri != NULL ? find_path(server, evhttp_uri_get_path(uri)) : NULL;
-  HttpAnswer answer = {.status = 200, .type = "text/plain; charset=utf-8"};
-  answer.body = g_string_new(NULL);
-  if (path != NULL) {
-    path->answer(server->ctx, &answer);
-  } else {
-    answer.status = 404;
-    g_string_append(answer.body, "there is nothing here\n");
-  }
-  struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-  evhttp_add_header(headers, "Content-Type", answer.type);
-  evhttp_add_header(headers, "Cache-Control", "no-store");
-  evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
-  /* Each request has a connection of its own: none is kept that nobody needs. */
-  evhttp_add_header(headers, "Connection", "close");
-  struct evbuffer *body = evbuffer_new();
-  evbuffer_add(body, answer.body->str, answer.body->len);
-  g_string_free(answer.body, TRUE);
-  evhttp_send_reply(request, (int)answer.status, NULL, body);
-  evbuffer_free(body);
-}
-
-/* --- listening ----------------------------------------------------------------------------------
+/* --- tasks of other threads ---------------------------------------------------------------------
  */
+
+void http_server_run(HttpServer *server, void (*func)(gpointer data), gpointer data)
+{
+  if (g_thread_self() == server->thread) {
+    func(data);
+    return;
+  }
+  HttpTask task = {func, data};
+  g_mutex_lock(&server->lock);
+  if (server->inbox->len == 0) {
+    /* Under the lock: http_server_free takes it once more before the descriptor goes. */
+    guint64 one = 1;
+    gssize written = write(server->wake_fd, &one, sizeof one);
+    g_assert(written == (gssize)sizeof one);
+  }
+  g_array_append_val(server->inbox, task);
+  g_mutex_unlock(&server->lock);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *data)
+{
+  (void)what;
+  HttpServer *server = data;
+  guint64 count;
+  while (read(fd, &count, sizeof count) < 0 && errno == EINTR)
+    ;
+  g_mutex_lock(&server->lock);
+  g_autoptr(GArray) tasks = server->inbox;
+  server->inbox = g_array_new(FALSE, FALSE, sizeof(HttpTask));
+  g_mutex_unlock(&server->lock);
+  for (guint i = 0; i < tasks->len; i++) {
+    const HttpTask *task = &g_array_index(tasks, HttpTask, i);
+    task->func(task->data);
+  }
+}
+
+/* --- accepting ----------------------------------------------------------------------------------
+ */
+
+static void turn_away(HttpServer *server, int fd)
+{
+  static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+                               "Retry-After: 1\r\nContent-Length: 0\r\n\r\n";
+  (void)!send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  close(fd);
+  g_atomic_pointer_add(&server->refused, 1);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+                      int size, void *data)
+{
+  (void)listener, (void)address, (void)size;
+  HttpServer *server = data;
+  if (server->conns.length >= server->max_connections && !http_conn_evict(server)) {
+    turn_away(server, fd);
+    return;
+  }
+  http_conn_new(server, fd);
+}
 
 static void on_accept_again(evutil_socket_t fd, short what, void *data)
 {
   (void)fd, (void)what;
-  evconnlistener_enable(data);
+  HttpServer *server = data;
+  for (guint i = 0; i < server->listeners->len; i++)
+    evconnlistener_enable(server->listeners->pdata[i]);
 }
 
-/* Without descriptors accepting would fail again and again at once. `data` is not ours:
- * evhttp_bind_listener has put its own there. */
+/* Without descriptors accepting would fail again and again at once. */
 static void on_accept_error(struct evconnlistener *listener, void *data)
 {
-  (void)data;
+  HttpServer *server = data;
   struct timeval pause = {.tv_usec = ACCEPT_AGAIN_MS * 1000};
   evconnlistener_disable(listener);
-  event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, on_accept_again, listener,
-                  &pause);
+  event_add(server->accept_event, &pause);
 }
 
 static void add_listener(HttpServer *server, int fd)
 {
   struct evconnlistener *listener = evconnlistener_new(
-      server->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
+      server->base, on_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
   g_assert(listener != NULL);
-  evhttp_bind_listener(server->http, listener);
   evconnlistener_set_error_cb(listener, on_accept_error);
+  g_ptr_array_add(server->listeners, listener);
 }
 
 /* --- life ---------------------------------------------------------------------------------------
  */
 
-static void on_stop(evutil_socket_t fd, short what, void *data)
+static void on_tick(evutil_socket_t fd, short what, void *data)
 {
   (void)fd, (void)what;
   HttpServer *server = data;
-  event_base_loopbreak(server->base);
+  guint interval_ms = server->draining ? DRAIN_TICK_MS : TICK_MS;
+  struct timeval interval = {interval_ms / 1000, interval_ms % 1000 * 1000};
+  event_add(server->tick_event, &interval);
+  http_conns_check_time(server);
 }
 
 static gpointer serve(gpointer data)
 {
   HttpServer *server = data;
+  g_mutex_lock(&server->lock); /* `thread` is set */
+  g_mutex_unlock(&server->lock);
   event_base_dispatch(server->base);
   return NULL;
 }
 
-HttpServer *http_server_new(const GArray *sockets, const HttpPath *paths, gpointer ctx)
+static void free_listener(gpointer listener)
 {
+  evconnlistener_free(listener);
+}
+
+HttpServer *http_server_new(const GArray *sockets, const HttpRoute *routes, guint max_connections,
+                            gpointer ctx)
+{
+  g_assert(max_connections > 0);
   HttpServer *server = g_new0(HttpServer, 1);
-  *server = (HttpServer){.paths = paths, .ctx = ctx, .base = event_base_new()};
-  server->http = evhttp_new(server->base);
-  server->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  g_assert(server->base != NULL && server->http != NULL && server->stop_fd >= 0);
-  evhttp_set_timeout(server->http, HTTP_TIMEOUT_S);
-  evhttp_set_max_headers_size(server->http, HEADERS_SIZE);
-  evhttp_set_max_body_size(server->http, BODY_SIZE);
-  evhttp_set_allowed_methods(server->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
-  evhttp_set_gencb(server->http, on_request, server);
-  server->stop_event = event_new(server->base, server->stop_fd, EV_READ, on_stop, server);
-  event_add(server->stop_event, NULL);
+  server->routes = routes;
+  server->ctx = ctx;
+  server->max_connections = max_connections;
+  server->base = event_base_new();
+  server->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  g_assert(server->base != NULL && server->wake_fd >= 0);
+  server->listeners = g_ptr_array_new_with_free_func(free_listener);
+  server->inbox = g_array_new(FALSE, FALSE, sizeof(HttpTask));
+  g_mutex_init(&server->lock);
+  server->wake_event =
+      event_new(server->base, server->wake_fd, EV_READ | EV_PERSIST, on_wake, server);
+  server->tick_event = evtimer_new(server->base, on_tick, server);
+  server->accept_event = evtimer_new(server->base, on_accept_again, server);
+  event_add(server->wake_event, NULL);
+  event_add(server->tick_event, &(struct timeval){TICK_MS / 1000, 0});
   for (guint i = 0; i < sockets->len; i++)
     add_listener(server, g_array_index(sockets, int, i));
+  g_mutex_lock(&server->lock);
   server->thread = g_thread_new("http", serve, server);
+  g_mutex_unlock(&server->lock);
   return server;
+}
+
+guint http_server_connections(HttpServer *server)
+{
+  return (guint)g_atomic_int_get(&server->connections);
+}
+
+guint64 http_server_refused(HttpServer *server)
+{
+  return (gsize)g_atomic_pointer_get(&server->refused);
+}
+
+static void drain(gpointer data)
+{
+  HttpServer *server = data;
+  server->draining = TRUE;
+  g_ptr_array_set_size(server->listeners, 0);
+  http_conns_drain(server);
+  event_add(server->tick_event, &(struct timeval){0, DRAIN_TICK_MS * 1000});
+}
+
+void http_server_drain(HttpServer *server)
+{
+  http_server_run(server, drain, server);
+}
+
+void http_server_check_end(HttpServer *server)
+{
+  if (server->ending && server->requests == 0 && server->conns.length == 0)
+    event_base_loopbreak(server->base);
+}
+
+static void end(gpointer data)
+{
+  HttpServer *server = data;
+  drain(server);
+  server->ending = TRUE;
+  http_server_check_end(server);
 }
 
 void http_server_free(HttpServer *server)
 {
-  guint64 one = 1;
-  gssize written = write(server->stop_fd, &one, sizeof one);
-  g_assert(written == (gssize)sizeof one);
+  http_server_run(server, end, server);
   g_thread_join(server->thread);
-  event_free(server->stop_event);
-  evhttp_free(server->http);
+  g_mutex_lock(&server->lock); /* who posted last has let go of it */
+  g_assert(server->inbox->len == 0);
+  g_mutex_unlock(&server->lock);
+  event_free(server->wake_event);
+  event_free(server->tick_event);
+  event_free(server->accept_event);
+  g_ptr_array_unref(server->listeners);
   event_base_free(server->base);
-  close(server->stop_fd);
+  close(server->wake_fd);
+  g_array_unref(server->inbox);
+  g_mutex_clear(&server->lock);
   g_free(server);
 }

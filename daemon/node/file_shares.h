@@ -9,13 +9,15 @@
 
 typedef struct FileShares {
   guint clients, peers; /* connections that each server accepts at a time */
+  guint http;           /* those of the HTTP server; 0 without one */
   guint store;          /* files that the store keeps open */
 } FileShares;
 
 /* The shares of a process that may have `limit` files. Neither server gets more than
- * max_connections, and each gets one at least. Pure. */
-FileShares file_shares(guint64 limit, guint max_connections);
+ * max_connections, that for HTTP (if there is one) LIMIT_HTTP_CONNECTIONS, and each gets one at
+ * least. Pure. */
+FileShares file_shares(guint64 limit, guint max_connections, gboolean with_http);
 
 /* Raises the process's soft limit as far as max_connections wants it and the hard one allows.
  * Returns what it may have now. To be called before there are threads. */
-guint64 file_limit_raise(guint max_connections);
+guint64 file_limit_raise(guint max_connections, gboolean with_http);

@@ -327,42 +327,43 @@ void monitor_put_json(const NodeStatus *status, GString *out)
 /* --- paths --------------------------------------------------------------------------------------
  */
 
-static void answer_metrics(gpointer ctx, HttpAnswer *answer)
+static void answer_metrics(gpointer ctx, HttpRequest *request)
 {
   g_autoptr(NodeStatus) status = service_status(ctx);
-  answer->type = "text/plain; version=0.0.4; charset=utf-8";
-  monitor_put_metrics(status, service_is_alive(ctx), answer->body);
+  GString *text = g_string_new(NULL);
+  monitor_put_metrics(status, service_is_alive(ctx), text);
+  http_reply(request, &(HttpAnswer){200, "text/plain; version=0.0.4; charset=utf-8", .body = text});
 }
 
-static void answer_health(gpointer ctx, HttpAnswer *answer)
+static void answer_health(gpointer ctx, HttpRequest *request)
 {
   gboolean alive = service_is_alive(ctx);
-  answer->status = alive ? 200 : 503;
-  g_string_append(answer->body, alive ? "alive\n" : "a thread of the daemon stands still\n");
+  http_reply_text(request, alive ? 200 : 503, "%s",
+                  alive ? "alive" : "a thread of the daemon stands still");
 }
 
-static void answer_ready(gpointer ctx, HttpAnswer *answer)
+static void answer_ready(gpointer ctx, HttpRequest *request)
 {
   g_autoptr(NodeStatus) status = service_status(ctx);
-  answer->status = is_serving(status) ? 200 : 503;
-  g_string_append_printf(answer->body, "%s%s%s\n", status->state,
-                         status->message != NULL ? ": " : "",
-                         status->message != NULL ? status->message : "");
+  http_reply_text(request, is_serving(status) ? 200 : 503, "%s%s%s", status->state,
+                  status->message != NULL ? ": " : "",
+                  status->message != NULL ? status->message : "");
 }
 
-static void answer_status(gpointer ctx, HttpAnswer *answer)
+static void answer_status(gpointer ctx, HttpRequest *request)
 {
   g_autoptr(NodeStatus) status = service_status(ctx);
-  answer->type = "application/json";
-  monitor_put_json(status, answer->body);
+  GString *text = g_string_new(NULL);
+  monitor_put_json(status, text);
+  http_reply(request, &(HttpAnswer){200, "application/json", .body = text});
 }
 
-const HttpPath *monitor_paths(void)
+const HttpRoute *monitor_routes(void)
 {
-  static const HttpPath paths[] = {{"/metrics", answer_metrics},
-                                   {"/healthz", answer_health},
-                                   {"/readyz", answer_ready},
-                                   {"/status.json", answer_status},
-                                   {NULL, NULL}};
-  return paths;
+  static const HttpRoute routes[] = {{"/metrics", HTTP_GET, 0, answer_metrics},
+                                     {"/healthz", HTTP_GET, 0, answer_health},
+                                     {"/readyz", HTTP_GET, 0, answer_ready},
+                                     {"/status.json", HTTP_GET, 0, answer_status},
+                                     {NULL, 0, 0, NULL}};
+  return routes;
 }

@@ -8,7 +8,7 @@
 #include "node/service.h"
 
 /* For http_server_new, with the service as ctx. */
-const HttpPath *monitor_paths(void);
+const HttpRoute *monitor_routes(void);
 
 /* The text of /metrics, in the format of Prometheus, version 0.0.4. */
 void monitor_put_metrics(const NodeStatus *status, gboolean alive, GString *out);

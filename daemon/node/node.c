@@ -135,8 +135,9 @@ static gboolean open_servers(Node *node, GError **error)
 static void share_files(Node *node)
 {
   guint wanted = node->config->max_connections;
-  guint64 limit = file_limit_raise(wanted);
-  node->shares = file_shares(limit, wanted);
+  gboolean with_http = node->config->http_listen[0] != '\0';
+  guint64 limit = file_limit_raise(wanted, with_http);
+  node->shares = file_shares(limit, wanted, with_http);
   if (node->shares.clients < wanted)
     g_warning("the process may open %" G_GUINT64_FORMAT " files: %u connections of clients at a "
               "time instead of max_connections = %u",
@@ -166,7 +167,7 @@ static gboolean open_node(Node *node, GError **error)
     g_autoptr(GArray) sockets = rpc_listen(config->http_listen, error);
     if (sockets == NULL)
       return FALSE;
-    node->http = http_server_new(sockets, monitor_paths(), node->service);
+    node->http = http_server_new(sockets, monitor_routes(), node->shares.http, node->service);
   }
   replica_start(node->replica);
   return TRUE;
@@ -185,7 +186,8 @@ static void wait_for_answers(RpcServer *server)
 
 static void close_node(Node *node)
 {
-  g_clear_pointer(&node->http, http_server_free);
+  if (node->http != NULL)
+    http_server_drain(node->http);
   if (node->clients != NULL)
     rpc_server_drain(node->clients);
   if (node->replica != NULL && node->clients != NULL)
@@ -194,6 +196,7 @@ static void close_node(Node *node)
     rpc_server_drain(node->peers);
   if (node->replica != NULL)
     replica_stop(node->replica);
+  g_clear_pointer(&node->http, http_server_free); /* all that it waits for is answered now */
   if (node->clients != NULL) {
     wait_for_answers(node->clients);
     rpc_server_free(node->clients);
