@@ -5,9 +5,9 @@ WORKDIR /src
 COPY scripts/install-deps scripts/
 RUN scripts/install-deps build && rm -rf /var/lib/apt/lists/*
 COPY Makefile VERSION ./
-COPY scripts/fixgen scripts/
+COPY scripts/fixgen scripts/make-man scripts/
 COPY thrift thrift
-COPY conf/synclogd.ini conf/synclogd.service conf/
+COPY conf conf
 COPY daemon daemon
 RUN make -j"$(nproc)" all && make install DESTDIR=/out PREFIX=/usr
 

@@ -9,7 +9,7 @@
 #   make bench        the goals of speed beside what this machine gives; make bench-peers for redis too, and a plot
 #   make fuzz         fuzzers, for FUZZ_SECONDS together
 #   make demo         three nodes on this machine, with this machine's metrics
-#   make install      DESTDIR= PREFIX=/usr/local
+#   make install      DESTDIR= PREFIX=/usr/local; make deb for Debian packages
 #
 #   V=1                        show the commands
 #   SAN=address,undefined      build with these sanitizers, in a build folder of its own
@@ -86,7 +86,7 @@ PROGRAMS := $(if $(wildcard daemon/main.c),$(B)/synclogd) \
             $(if $(wildcard daemon/ctl/*.c),$(B)/synclogctl)
 UNIT_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/*/test_*.c)))
 
-.PHONY: all check unit system lint demo install clean generated format
+.PHONY: all check unit system lint demo install man deb clean generated format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -171,14 +171,31 @@ include $(wildcard tests/fuzz/fuzz.mk)
 
 # --- install ------------------------------------------------------------------------------------
 
-install: all
+man: $(B)/man/.stamp
+
+$(B)/man/.stamp: $(PROGRAMS) scripts/make-man $(wildcard conf/man/*.txt)
+	$(Q)scripts/make-man $(B) $(B)/man
+	$(Q)touch $@
+
+DATADIR := $(DESTDIR)$(PREFIX)/share
+
+install: all man
 	install -D -m 755 $(B)/synclogd $(DESTDIR)$(PREFIX)/bin/synclogd
 	install -D -m 755 $(B)/synclogctl $(DESTDIR)$(PREFIX)/bin/synclogctl
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/synclogd/thrift $(IDL)
+	install -D -m 644 -t $(DATADIR)/synclogd/thrift $(IDL)
+	install -D -m 644 -t $(DATADIR)/synclogd $(wildcard conf/synclogd-*)
+	install -D -m 644 -t $(DATADIR)/man/man8 $(B)/man/synclogd.8
+	install -D -m 644 -t $(DATADIR)/man/man1 $(B)/man/*.1
+	install -D -m 644 -t $(DATADIR)/man/man5 $(B)/man/synclogd.ini.5
+	install -D -m 644 conf/synclogctl.bash-completion $(DATADIR)/bash-completion/completions/synclogctl
 	test -e $(DESTDIR)$(SYSCONFDIR)/synclogd/synclogd.ini || \
 	  install -D -m 644 conf/synclogd.ini $(DESTDIR)$(SYSCONFDIR)/synclogd/synclogd.ini
 	sed 's|@bindir@|$(PREFIX)/bin|; s|@sysconfdir@|$(SYSCONFDIR)|' conf/synclogd.service > $(B)/synclogd.service
 	install -D -m 644 $(B)/synclogd.service $(DESTDIR)$(UNITDIR)/synclogd.service
+
+# Debian packages, in build/deb/. Needs scripts/install-deps package.
+deb:
+	$(Q)scripts/make-deb
 
 clean:
 	rm -rf build

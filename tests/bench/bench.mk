@@ -22,6 +22,8 @@ bench: all
 bench-peers: all
 	$(Q)tests/bench/peers --build $(B)
 
+$(B)/man/.stamp: $(BENCH)
+
 install: install-bench
 
 install-bench: all
