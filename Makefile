@@ -150,7 +150,7 @@ unit: $(UNIT_TESTS)
 	$(Q)scripts/run-unit-tests $(UNIT_TESTS)
 
 # Absent where only the program is built, as in the image.
-include $(wildcard tests/sim/sim.mk tests/crash/campaign.mk tests/bench/bench.mk)
+include $(wildcard tests/sim/sim.mk tests/crash/campaign.mk tests/bench/bench.mk tests/system/system.mk)
 
 system: all
 	$(Q)tests/system/run --build $(B)

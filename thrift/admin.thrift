@@ -92,6 +92,8 @@ struct TNodeStatus {
   /** No entry with a clock (hlc) at or below this can still come to the node. */
   17: optional i64 horizon
   18: optional TConflictCounts conflicts
+  /** Buckets that were made like a peer's by `repair` since the node was started. */
+  19: optional i64 bucketsMended
 }
 
 struct TStatusReq {
@@ -230,6 +232,28 @@ struct TForgetReply {
   1: required types.TStatus status
 }
 
+/** Makes a bucket of this node like that of a peer, as of a clock that both have passed. */
+struct TRepairReq {
+  1: required i32 consensusGroupId
+  2: required i32 fromNode
+  3: required string device
+  /** Any time in the bucket. */
+  4: required i64 time
+  /** Only what is at or below this clock (hlc), which must not be above either node's horizon. */
+  5: required i64 atHlc
+  /** Change nothing. */
+  6: optional bool dryRun
+}
+
+struct TRepairReply {
+  1: required types.TStatus status
+  /** Visible cells as of that clock. */
+  2: optional i64 cellsBefore
+  3: optional i64 cellsAfter
+  /** The bucket did not differ, and nothing was changed. */
+  4: optional bool wasEqual
+}
+
 service TAdminService {
   TStatusReply status(1: TStatusReq req)
   TDigestReply digest(1: TDigestReq req)
@@ -242,4 +266,9 @@ service TAdminService {
    * the others hold of its logs spreads among them. Refused (INVALID) while the member is there.
    */
   TForgetReply forget(1: TForgetReq req)
+  /**
+   * Answered when the bucket is mended durably. One at a time (OVERLOADED). NOT_READY: the clock is
+   * above a horizon; INVALID: what was deleted since then is gone already, try a later clock.
+   */
+  TRepairReply repair(1: TRepairReq req)
 }

@@ -88,8 +88,48 @@ struct THeartbeatReply {
   3: optional i64 hlc
 }
 
+/** The version of a cell: of two values the greater one, compared in this order, is seen. */
+struct TCellVersion {
+  1: required i64 hlc
+  2: required i32 origin
+  /** Of the part in its write. */
+  3: required i32 ordinal
+}
+
+/** Asks for the cells of one bucket, to mend a bucket that differs. The peer must be a member. */
+struct TBucketReq {
+  1: required string clusterId
+  /** The sender. */
+  2: required i32 nodeId
+  3: required i32 consensusGroupId
+  4: required string device
+  /** Any time in the bucket. */
+  5: required i64 time
+  /** Only of entries with a clock (hlc) at or below this, which must not be above the horizon. */
+  6: required i64 atHlc
+  /** Parts behind this version. */
+  7: optional TCellVersion after
+}
+
+/** The visible cells of one version, packed as in TTablet; ascending times. */
+struct TBucketPart {
+  1: required TCellVersion version
+  2: required i32 rowCount
+  3: required binary timestamps
+  4: required list<types.TColumn> columns
+}
+
+struct TBucketReply {
+  1: required types.TStatus status
+  2: optional list<TBucketPart> parts
+  /** Whether there are more behind the last part. */
+  3: optional bool more
+}
+
 service TPeerService {
   THandshakeReply handshake(1: THandshakeReq req)
   TSyncLogReply syncLog(1: TSyncLogReq req)
   THeartbeatReply heartbeat(1: THeartbeatReq req)
+  /** Needs no handshake, but the cluster's id and that of a member. */
+  TBucketReply bucket(1: TBucketReq req)
 }

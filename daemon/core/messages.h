@@ -129,6 +129,7 @@ typedef struct NodeStatus {
   guint64 writes, writes_refused, connections, hlc, entries_applied, entries_duplicate, store_bytes;
   guint64 horizon;
   ConflictCounts conflicts;
+  guint64 buckets_mended;
 } NodeStatus;
 
 NodeStatus *node_status_new(void);

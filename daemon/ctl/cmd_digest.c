@@ -156,11 +156,13 @@ static gboolean compare_parts(Ctl *ctl, const GArray *answers, guint64 cut, GErr
     const Answer *other = answer_at(answers, i);
     gboolean more;
     g_autoptr(GPtrArray) differences =
-        digest_diff(ctl, first->client, other->client, cut, MAX_DIFFERENCES, &more, error);
+        digest_diff(ctl, first->client, other->client, NULL, cut, MAX_DIFFERENCES, &more, error);
     if (differences == NULL)
       return FALSE;
     if (differences->len == 0)
       continue;
+    if (!ctl_connect(ctl, error)) /* the precision of times is to be known */
+      return FALSE;
     print_differences(ctl, first, other, differences);
     return fail(error, SYNCLOG_CORRUPT,
                 "%s and %s have applied the same entries and hold different data, in %s%u buckets",

@@ -73,6 +73,7 @@ static void print_nodes(Grid *grid, const GArray *views)
   grid_column(grid, "DUPLICATE", "entriesDuplicate", TRUE);
   grid_column(grid, "CONNECTIONS", "connections", TRUE);
   grid_column(grid, "STORE MB", "storeBytes", TRUE);
+  grid_column(grid, "MENDED", "bucketsMended", TRUE);
   grid_column(grid, "MESSAGE", "message", FALSE);
   for (guint i = 0; i < views->len; i++) {
     const View *view = view_at(views, i);
@@ -82,7 +83,7 @@ static void print_nodes(Grid *grid, const GArray *views)
     if (status == NULL) {
       grid_missing(grid);
       grid_text(grid, ctl_is_unreachable(view->error) ? "unreachable" : "refused");
-      for (guint k = 0; k < 9; k++)
+      for (guint k = 0; k < 10; k++)
         grid_missing(grid);
       grid_text(grid, view->error->message);
       continue;
@@ -99,6 +100,7 @@ static void print_nodes(Grid *grid, const GArray *views)
     grid_uint(grid, status->entries_duplicate);
     grid_uint(grid, status->connections);
     grid_int_as(grid, store, (gint64)status->store_bytes);
+    grid_uint(grid, status->buckets_mended);
     grid_text(grid, status->message);
   }
   grid_flush(grid);

@@ -144,14 +144,16 @@ static gboolean found_device(gpointer ctx, const DigestPart *part, guint64 left_
   return go_on;
 }
 
-GPtrArray *digest_diff(const Ctl *ctl, RpcClient *left_client, RpcClient *right_client, guint64 cut,
-                       guint limit, gboolean *out_more, GError **error)
+GPtrArray *digest_diff(const Ctl *ctl, RpcClient *left_client, RpcClient *right_client,
+                       const char *device, guint64 cut, guint limit, gboolean *out_more,
+                       GError **error)
 {
   g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(difference_free);
   Search search = {left_client, right_client, ctl->group, cut, limit, found, FALSE};
-  Parts left = parts_of(&search, left_client, NULL);
-  Parts right = parts_of(&search, right_client, NULL);
-  gboolean ended = walk(&left, &right, found_device, &search, error);
+  Parts left = parts_of(&search, left_client, device);
+  Parts right = parts_of(&search, right_client, device);
+  gboolean ended =
+      walk(&left, &right, device != NULL ? found_bucket : found_device, &search, error);
   parts_clear(&left);
   parts_clear(&right);
   *out_more = search.more;

@@ -15,7 +15,8 @@ typedef struct Difference {
 
 /*
  * Difference, in the order of device and time, at most `limit` (then *out_more), as of clock `cut`
- * (G_MAXUINT64: as they are now). Transfer full; NULL with an error.
+ * (G_MAXUINT64: as they are now), of one device or of all (NULL). Transfer full; NULL with an
+ * error.
  */
-GPtrArray *digest_diff(const Ctl *ctl, RpcClient *left, RpcClient *right, guint64 cut, guint limit,
-                       gboolean *out_more, GError **error);
+GPtrArray *digest_diff(const Ctl *ctl, RpcClient *left, RpcClient *right, const char *device,
+                       guint64 cut, guint limit, gboolean *out_more, GError **error);

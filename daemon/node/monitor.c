@@ -231,6 +231,8 @@ void monitor_put_metrics(const NodeStatus *status, gboolean alive, GString *out)
   }
   single(out, "conflicts_unchecked_total", "counter",
          "Parts of writes never looked at for conflicts.", (double)status->conflicts.overflowed);
+  single(out, "buckets_mended_total", "counter", "Buckets made like a peer's by repair.",
+         (double)status->buckets_mended);
   put_log_metrics(status, out);
   put_peer_metrics(status, out);
 }

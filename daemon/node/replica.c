@@ -87,6 +87,7 @@ static void free_disk(Replica *replica)
   g_cond_clear(&replica->log_cond);
   g_cond_clear(&replica->progress_cond);
   g_cond_clear(&replica->apply_cond);
+  g_cond_clear(&replica->mend_cond);
   g_free(replica);
 }
 
@@ -118,6 +119,7 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
   g_cond_init(&replica->log_cond);
   g_cond_init(&replica->progress_cond);
   g_cond_init(&replica->apply_cond);
+  g_cond_init(&replica->mend_cond);
   g_rw_lock_init(&replica->store_lock);
   g_queue_init(&replica->apply_queue);
   link_membership(replica);
@@ -273,6 +275,7 @@ NodeStatus *replica_status(Replica *replica)
     status->store_bytes = stats.bytes_on_disk;
     status->conflicts = stats.conflicts;
   }
+  status->buckets_mended = (guint64)g_atomic_int_get(&replica->buckets_mended);
   g_rw_lock_reader_unlock(&replica->store_lock);
   return status;
 }
@@ -345,6 +348,8 @@ void replica_housekeeping(Replica *replica)
   /* The apply thread looks whether there is room again, or whether deletes can be carried out. */
   g_mutex_lock(&replica->apply_mutex);
   replica->persist_wanted = store_full;
+  if (replica->repair_cut != 0)
+    horizon = MIN(horizon, replica->repair_cut);
   replica->maintain_horizon = store_full ? 0 : horizon;
   g_cond_signal(&replica->apply_cond);
   g_mutex_unlock(&replica->apply_mutex);

@@ -90,6 +90,16 @@ gboolean replica_forget(Replica *replica, guint32 node, GError **error);
 /* No entry with a clock at or below this can still come. */
 guint64 replica_horizon(Replica *replica);
 
+/* --- repair -------------------------------------------------------------------------------------
+ */
+
+/* Makes a bucket like that of a peer, on a thread of its own; answers `call` when it is durable.
+ * The query must stay until then. */
+void replica_repair(Replica *replica, RpcCall *call, const RepairQuery *query);
+/* The peer's side: one page of a bucket. */
+void replica_bucket(Replica *replica, RpcCall *call, const BucketAsker *asker,
+                    const BucketQuery *query);
+
 /* Once a second, on any one thread: what the store has durably, throttling. */
 void replica_housekeeping(Replica *replica);
 

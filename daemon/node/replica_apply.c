@@ -53,7 +53,7 @@ static gboolean take_runs(Replica *replica, GPtrArray **out_runs)
   guint entries = 0;
   g_mutex_lock(&replica->apply_mutex);
   while (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop &&
-         !replica->persist_wanted && replica->maintain_horizon == 0)
+         !replica->persist_wanted && replica->maintain_horizon == 0 && replica->mend == NULL)
     g_cond_wait(&replica->apply_cond, &replica->apply_mutex);
   gboolean go_on = !g_queue_is_empty(&replica->apply_queue) || !replica->apply_stop;
   replica->persist_wanted = FALSE;
@@ -409,19 +409,112 @@ static gboolean find_and_maintain(Replica *replica, GError **error)
   return TRUE;
 }
 
+/* --- mending ------------------------------------------------------------------------------------
+ */
+
+/* Until no conflict and no delete up to the cut waits. */
+static gboolean settle_store(Replica *replica, guint64 cut, GError **error)
+{
+  gboolean more = TRUE;
+  while (more)
+    if (!store_find_conflicts(replica->store, clock_wall_ms(replica->clock), CONFLICT_BYTES, &more,
+                              error))
+      return FALSE;
+  for (more = TRUE; more;)
+    if (!store_maintain(replica->store, cut, MAINTAIN_BYTES, &more, error))
+      return FALSE;
+  return TRUE;
+}
+
+static gsize mend_bytes(const BucketMend *mend)
+{
+  gsize bytes = 0;
+  for (guint i = 0; i < mend->parts->len; i++) {
+    const Table *table = ((const BucketPart *)mend->parts->pdata[i])->table;
+    for (guint k = 0; k < table->columns->len; k++)
+      bytes += ((const Column *)table->columns->pdata[k])->values->len;
+  }
+  return bytes;
+}
+
+/* Replaces the bucket and makes that durable, with all that was applied before (P2). */
+static gboolean mend_bucket(Replica *replica, const BucketMend *mend, GError **error)
+{
+  StoreStats stats;
+  store_stats(replica->store, &stats);
+  if (!replica_has_room(replica, stats.unpersisted_bytes + 4 * mend_bytes(mend), error))
+    return FALSE;
+  g_rw_lock_reader_lock(&replica->store_lock);
+  gboolean done =
+      settle_store(replica, mend->cut, error) && store_mend(replica->store, mend, error);
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  if (!done)
+    return FALSE;
+  FAILPOINT("mend_before_persist");
+  if (!sync_logs(replica))
+    return fail(error, SYNCLOG_TIMEOUT,
+                "the bucket is mended, but not durably yet: the logs could not be synced");
+  g_rw_lock_reader_lock(&replica->store_lock);
+  done = store_persist(replica->store, TRUE, error);
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  FAILPOINT("mend_persisted");
+  return done;
+}
+
+static MendRequest *peek_mend(Replica *replica)
+{
+  g_mutex_lock(&replica->apply_mutex);
+  MendRequest *request = replica->mend;
+  g_mutex_unlock(&replica->apply_mutex);
+  return request;
+}
+
+static void end_mend(Replica *replica, gboolean ended)
+{
+  g_mutex_lock(&replica->apply_mutex);
+  replica->apply_ended = ended;
+  if (replica->mend != NULL) {
+    if (ended)
+      fail(&replica->mend->error, SYNCLOG_NOT_READY, "the node stops");
+    replica->mend->done = TRUE;
+    replica->mend = NULL;
+    g_cond_broadcast(&replica->mend_cond);
+  }
+  g_mutex_unlock(&replica->apply_mutex);
+}
+
+/* Serves who waits for it. FALSE only when the store can't be used any more. */
+static gboolean serve_mend(Replica *replica, GError **error)
+{
+  MendRequest *request = peek_mend(replica);
+  if (request == NULL)
+    return TRUE;
+  mend_bucket(replica, &request->mend, &request->error);
+  gboolean full = g_error_matches(request->error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE);
+  end_mend(replica, FALSE);
+  return !full || wait_for_space(replica, error);
+}
+
+static void run_apply(Replica *replica, GError **error)
+{
+  for (;;) {
+    g_autoptr(GPtrArray) runs = NULL;
+    if (!take_runs(replica, &runs) || !apply_runs(replica, runs, error) ||
+        !find_and_maintain(replica, error) || !serve_mend(replica, error))
+      return;
+  }
+}
+
 gpointer replica_apply_thread(gpointer data)
 {
   Replica *replica = data;
-  for (;;) {
-    g_autoptr(GPtrArray) runs = NULL;
-    if (!take_runs(replica, &runs))
-      return NULL;
-    g_autoptr(GError) error = NULL;
-    if (apply_runs(replica, runs, &error) && find_and_maintain(replica, &error))
-      continue;
-    g_mutex_lock(&replica->mutex);
-    replica_set_fatal(replica, error->message);
-    g_mutex_unlock(&replica->mutex);
+  g_autoptr(GError) error = NULL;
+  run_apply(replica, &error);
+  end_mend(replica, TRUE);
+  if (error == NULL)
     return NULL;
-  }
+  g_mutex_lock(&replica->mutex);
+  replica_set_fatal(replica, error->message);
+  g_mutex_unlock(&replica->mutex);
+  return NULL;
 }

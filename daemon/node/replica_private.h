@@ -31,6 +31,13 @@ typedef struct LoopWrites {
   GPtrArray *writes; /* ClientWrite; only that loop's thread touches it */
 } LoopWrites;
 
+/* A bucket that the apply thread is to replace. */
+typedef struct MendRequest {
+  BucketMend mend;
+  gboolean done; /* error: NULL when it is durable */
+  GError *error;
+} MendRequest;
+
 struct Replica {
   ReplicaOptions options;
   Identity *identity;
@@ -62,7 +69,11 @@ struct Replica {
   GCond apply_cond;
   GQueue apply_queue; /* EntryRun */
   gboolean apply_stop;
-  gboolean persist_wanted;  /* although nothing is to be applied */
+  gboolean persist_wanted; /* although nothing is to be applied */
+  gboolean apply_ended;    /* nobody serves `mend` any more */
+  MendRequest *mend;       /* of the repair thread, which waits for mend_cond; or NULL */
+  GCond mend_cond;
+  guint64 repair_cut;       /* not 0: the store is not maintained beyond this */
   guint64 maintain_horizon; /* the store is to be maintained with this horizon; 0: not now */
 
   GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
@@ -70,6 +81,9 @@ struct Replica {
 
   guint64 checked_hlc; /* of the last check that was begun; housekeeping only */
   gint checking;       /* atomic: a check is under way */
+
+  gint repairing;      /* atomic: a bucket is being mended */
+  gint buckets_mended; /* atomic */
 
   GThread *log_thread;
   GThread *apply_thread;

@@ -348,6 +348,23 @@ static void handle_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 no
   rpc_call_reply_forget(call, error);
 }
 
+static void handle_repair(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(group, &error))
+    replica_repair(service->replica, call, query);
+  else
+    rpc_call_reply_repair(call, error, NULL);
+}
+
+static void handle_bucket(gpointer ctx, RpcCall *call, const BucketAsker *asker,
+                          const BucketQuery *query)
+{
+  Service *service = ctx;
+  replica_bucket(service->replica, call, asker, query);
+}
+
 const RpcHandlers *service_handlers(void)
 {
   static const RpcHandlers handlers = {.write = handle_write,
@@ -365,6 +382,8 @@ const RpcHandlers *service_handlers(void)
                                        .conflicts = handle_conflicts,
                                        .config = handle_config,
                                        .forget = handle_forget,
+                                       .repair = handle_repair,
+                                       .bucket = handle_bucket,
                                        .batch_end = handle_batch_end};
   return &handlers;
 }

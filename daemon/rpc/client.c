@@ -588,3 +588,28 @@ ConflictPage *rpc_client_conflicts(RpcClient *client, guint32 group, const Confl
     return NULL;
   return convert_conflicts_from_thrift(SL_T_CONFLICTS_REPLY(reply), error);
 }
+
+gboolean rpc_client_repair(RpcClient *client, guint32 group, const RepairQuery *query,
+                           RepairResult *out_result, GError **error)
+{
+  g_autoptr(GObject) request = g_object_new(SL_TYPE_T_REPAIR_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_REPAIR_REPLY, NULL);
+  convert_repair_to_thrift(query, group, SL_T_REPAIR_REQ(request));
+  if (!call(client, "repair", request, reply, error) ||
+      !convert_check_status(SL_T_REPAIR_REPLY(reply)->status, error))
+    return FALSE;
+  convert_repair_result_from_thrift(SL_T_REPAIR_REPLY(reply), out_result);
+  return TRUE;
+}
+
+BucketPage *rpc_client_bucket(RpcClient *client, const BucketAsker *asker, const BucketQuery *query,
+                              GError **error)
+{
+  g_autoptr(GObject) request = g_object_new(SL_TYPE_T_BUCKET_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_BUCKET_REPLY, NULL);
+  convert_bucket_query_to_thrift(query, asker, SL_T_BUCKET_REQ(request));
+  if (!call(client, "bucket", request, reply, error) ||
+      !convert_check_status(SL_T_BUCKET_REPLY(reply)->status, error))
+    return NULL;
+  return convert_bucket_from_thrift(SL_T_BUCKET_REPLY(reply), error);
+}

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "base/table.h"
+#include "base/bucket.h"
 #include "core/messages.h"
 
 typedef struct RpcClient RpcClient;
@@ -68,3 +68,11 @@ ConflictPage *rpc_client_conflicts(RpcClient *client, guint32 group, const Confl
 
 /* Declares a member lost for good. */
 gboolean rpc_client_forget(RpcClient *client, guint32 group, guint32 node, GError **error);
+
+/* Makes a bucket of that node like a peer's. */
+gboolean rpc_client_repair(RpcClient *client, guint32 group, const RepairQuery *query,
+                           RepairResult *out_result, GError **error);
+
+/* Asks a node's peer service (its replication address) for one page of a bucket. */
+BucketPage *rpc_client_bucket(RpcClient *client, const BucketAsker *asker, const BucketQuery *query,
+                              GError **error);

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "base/table.h"
+#include "base/bucket.h"
 #include "core/messages.h"
 
 #include "sl_admin_types.h"
@@ -39,6 +39,11 @@ void convert_value_to_thrift(const Value *value, SlTValue *out);
 gboolean convert_value_from_thrift(const SlTValue *value, DataType type, Value *out,
                                    GError **error);
 
+/* Borrows the packed bytes. Transfer full. */
+SlTColumn *convert_column_to_thrift(const Column *column);
+/* Checked as column_check() does; shares the packed bytes. */
+Column *convert_column_from_thrift(const SlTColumn *in, guint rows, GError **error);
+
 /* --- peer service -------------------------------------------------------------------------------
  */
 
@@ -54,6 +59,22 @@ void convert_heartbeat_reply_to_thrift(const HeartbeatReply *reply, guint32 grou
                                        SlTHeartbeatReply *out);
 gboolean convert_heartbeat_reply_from_thrift(const SlTHeartbeatReply *reply, HeartbeatReply *out,
                                              GError **error);
+
+/* --- buckets and their repair (convert_bucket.c) ------------------------------------------------
+ */
+
+void convert_bucket_query_to_thrift(const BucketQuery *query, const BucketAsker *asker,
+                                    SlTBucketReq *out);
+/* Strings of the results stay `req`'s. */
+gboolean convert_bucket_query_from_thrift(const SlTBucketReq *req, BucketAsker *out_asker,
+                                          BucketQuery *out, GError **error);
+void convert_bucket_to_thrift(const BucketPage *page, SlTBucketReply *out);
+BucketPage *convert_bucket_from_thrift(const SlTBucketReply *reply, GError **error);
+void convert_repair_to_thrift(const RepairQuery *query, guint32 group, SlTRepairReq *out);
+gboolean convert_repair_from_thrift(const SlTRepairReq *req, guint32 *out_group, RepairQuery *out,
+                                    GError **error);
+void convert_repair_result_to_thrift(const RepairResult *result, SlTRepairReply *out);
+void convert_repair_result_from_thrift(const SlTRepairReply *reply, RepairResult *out);
 
 /* --- client and admin service: the server's side -------------------------------------------------
  */

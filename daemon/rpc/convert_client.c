@@ -56,7 +56,7 @@ void convert_aggregate_query_to_thrift(const AggregateQuery *query, guint32 grou
   out->__isset_tokens = tokens != NULL;
 }
 
-static Column *column_from_thrift(const SlTColumn *in, guint rows, GError **error)
+Column *convert_column_from_thrift(const SlTColumn *in, guint rows, GError **error)
 {
   if (data_type_name((int)in->type) == NULL || in->values == NULL) {
     bad(error, "column");
@@ -87,7 +87,7 @@ Table *convert_table_from_thrift(const SlTQueryReply *reply, GError **error)
     g_array_append_val(table->timestamps, time);
   }
   for (guint i = 0; i < reply->columns->len; i++) {
-    Column *column = column_from_thrift(reply->columns->pdata[i], rows, error);
+    Column *column = convert_column_from_thrift(reply->columns->pdata[i], rows, error);
     if (column == NULL)
       return NULL;
     g_ptr_array_add(table->columns, column);
@@ -274,6 +274,7 @@ NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *in, GError **er
   status->entries_duplicate = (guint64)in->entriesDuplicate;
   status->store_bytes = (guint64)in->storeBytes;
   status->horizon = in->__isset_horizon ? (guint64)in->horizon : 0;
+  status->buckets_mended = in->__isset_bucketsMended ? (guint64)in->bucketsMended : 0;
   if (in->__isset_conflicts)
     status->conflicts = counts_from_thrift(in->conflicts);
   return g_steal_pointer(&status);

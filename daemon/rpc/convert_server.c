@@ -53,7 +53,7 @@ gboolean convert_aggregate_from_thrift(const SlTAggregateReq *req, AggregateQuer
   return TRUE;
 }
 
-static SlTColumn *column_to_thrift(const Column *column)
+SlTColumn *convert_column_to_thrift(const Column *column)
 {
   SlTColumn *out = g_object_new(SL_TYPE_T_COLUMN, NULL);
   out->measurement = g_strdup(column->measurement);
@@ -77,7 +77,7 @@ void convert_table_to_thrift(const Table *table, SlTQueryReply *out)
     store_le64(out->timestamps->data + i * 8, (guint64)g_array_index(table->timestamps, gint64, i));
   out->__isset_timestamps = TRUE;
   for (guint i = 0; i < table->columns->len; i++)
-    g_ptr_array_add(out->columns, column_to_thrift(table->columns->pdata[i]));
+    g_ptr_array_add(out->columns, convert_column_to_thrift(table->columns->pdata[i]));
   out->__isset_columns = TRUE;
   if (table->next_page == NULL)
     return;
@@ -246,6 +246,8 @@ void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
   out->storeBytes = (gint64)status->store_bytes;
   out->horizon = (gint64)status->horizon;
   out->__isset_horizon = status->horizon != 0;
+  out->bucketsMended = (gint64)status->buckets_mended;
+  out->__isset_bucketsMended = TRUE;
   counts_to_thrift(&status->conflicts, out->conflicts);
   out->__isset_conflicts = TRUE;
 }

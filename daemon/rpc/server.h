@@ -18,7 +18,7 @@
  */
 #pragma once
 
-#include "base/table.h"
+#include "base/bucket.h"
 #include "core/messages.h"
 #include "rpc/loops.h"
 
@@ -78,6 +78,9 @@ typedef struct RpcHandlers {
   void (*conflicts)(gpointer ctx, RpcCall *call, guint32 group, const ConflictQuery *query); /* W */
   void (*config)(gpointer ctx, RpcCall *call);                                               /* W */
   void (*forget)(gpointer ctx, RpcCall *call, guint32 group, guint32 node);                  /* W */
+  void (*repair)(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query);      /* W */
+  void (*bucket)(gpointer ctx, RpcCall *call, const BucketAsker *asker,
+                 const BucketQuery *query); /* W */
   /* N: the loop has handed over all requests that it had read; before it sleeps. May be NULL. */
   void (*batch_end)(gpointer ctx, RpcLoop *loop);
 } RpcHandlers;
@@ -154,4 +157,7 @@ void rpc_call_reply_digest_parts(RpcCall *call, const GError *error, const GPtrA
 /* page: NULL with an error. */
 void rpc_call_reply_conflicts(RpcCall *call, const GError *error, const ConflictPage *page);
 void rpc_call_reply_forget(RpcCall *call, const GError *error);
+/* result, page: NULL with an error. */
+void rpc_call_reply_repair(RpcCall *call, const GError *error, const RepairResult *result);
+void rpc_call_reply_bucket(RpcCall *call, const GError *error, const BucketPage *page);
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries);

@@ -46,6 +46,13 @@ struct Decoded {
   guint64 ids_of; /* which opening of a store the ids are of; 0: not resolved */
 };
 
+/* An empty one, with room for about `size` bytes of blocks. */
+Decoded *decoded_new(gsize size);
+
+/* Whether the bytes can be the name of a device or measurement: UTF-8 without control characters,
+ * neither empty nor too long. */
+gboolean decoded_is_name(const guint8 *bytes, gsize size);
+
 /* Whether block i is of the same part of the write as the one before, and so shares its device and
  * its columns. */
 static inline gboolean decoded_block_continues(const Decoded *decoded, guint i)

@@ -76,8 +76,8 @@ static MemColumn *find_column(MemStore *store, const char *device, const char *m
   return g_tree_lookup(store->columns, key);
 }
 
-static MemColumn *put_column(MemStore *store, const char *device, const char *measurement,
-                             DataType type, const Version *version)
+MemColumn *mem_put_column(MemStore *store, const char *device, const char *measurement,
+                          DataType type, const Version *version)
 {
   MemColumn *column = find_column(store, device, measurement, (int)type);
   if (column == NULL) {
@@ -95,7 +95,7 @@ static MemColumn *put_column(MemStore *store, const char *device, const char *me
   return column;
 }
 
-static MemCell *cell_new(gint64 time, const Version *version, const guint8 *value, gsize size)
+MemCell *mem_cell_new(gint64 time, const Version *version, const guint8 *value, gsize size)
 {
   MemCell *cell = g_new0(MemCell, 1);
   *cell = (MemCell){.time = time, .version = *version, .value = g_bytes_new(value, size)};
@@ -105,7 +105,7 @@ static MemCell *cell_new(gint64 time, const Version *version, const guint8 *valu
 static void put_cell(MemStore *store, MemColumn *column, gint64 time, const Version *version,
                      const guint8 *value, gsize size)
 {
-  MemCell *cell = cell_new(time, version, value, size);
+  MemCell *cell = mem_cell_new(time, version, value, size);
   mem_note_cell(store, column, cell);
   const MemCell *old = g_tree_lookup(column->cells, &time);
   if (old != NULL && version_compare(&old->version, version) > 0)
@@ -139,7 +139,7 @@ static void put_block(MemStore *store, const StoreEntry *entry, const DecodedBlo
   for (guint i = 0; block_next_column(&block, &cursor, &data_at, &packed); i++) {
     g_autofree char *measurement = slice_dup(
         g_array_index(decoded->columns, DecodedColumn, from->first_column + i).measurement);
-    MemColumn *column = put_column(store, device, measurement, packed.type, &version);
+    MemColumn *column = mem_put_column(store, device, measurement, packed.type, &version);
     for (guint row = 0; row < block.rows; row++) {
       gsize size;
       if (block_is_null(&packed, row) || is_overwritten(&block, &packed, row))
@@ -693,6 +693,8 @@ static const StoreOps mem_ops = {.name = "memory",
                                  .digest = mem_digest,
                                  .digest_devices = mem_digest_devices,
                                  .digest_buckets = mem_digest_buckets,
+                                 .bucket = mem_bucket,
+                                 .mend = mem_mend,
                                  .maintain = mem_maintain,
                                  .find_conflicts = mem_find_conflicts,
                                  .conflicts = mem_conflicts,

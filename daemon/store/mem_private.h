@@ -44,6 +44,12 @@ GPtrArray *mem_visible_cells(MemStore *store, const MemColumn *column, gint64 st
 /* … the device's columns (MemColumn) as readers see them. */
 GPtrArray *mem_columns_of(MemStore *store, const char *device, const char *const *measurements);
 
+/* … a column, made if it is not there; its oldest version is noted. */
+MemColumn *mem_put_column(MemStore *store, const char *device, const char *measurement,
+                          DataType type, const Version *version);
+/* … a cell of its own. */
+MemCell *mem_cell_new(gint64 time, const Version *version, const guint8 *value, gsize size);
+
 GPtrArray *mem_series(Store *store, const char *prefix, const char *after, guint limit,
                       gboolean *out_more, GError **error);
 
@@ -56,6 +62,10 @@ GPtrArray *mem_digest_buckets(Store *store, const DigestScope *scope, const char
                               gint64 from, guint limit, gboolean *out_more, GError **error);
 gboolean mem_maintain(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                       GError **error);
+
+/* mem_repair.c */
+BucketPage *mem_bucket(Store *store, const BucketQuery *query, gsize max_bytes, GError **error);
+gboolean mem_mend(Store *store, const BucketMend *mend, GError **error);
 
 /* Under the mutex: the version of the newest delete that covers a cell; NULL: none does. */
 const Version *mem_newest_delete(MemStore *store, const MemColumn *column, gint64 time);

@@ -326,6 +326,16 @@ Noted pending_note_block(Pending *pending, guint32 device, gint64 partition, con
   return noted;
 }
 
+Noted pending_note_mended(Pending *pending, guint32 device, gint64 partition, guint32 origin,
+                          gint64 min_time, gint64 max_time)
+{
+  Writers *writers = writers_of(pending, device);
+  Noted noted = {.new_origin = note_origin(writers, origin)};
+  if (writers->several)
+    extend(ranges_of(pending, device, partition), origin, min_time, max_time);
+  return noted;
+}
+
 Noted pending_note_delete(Pending *pending, guint32 device, gint64 first_partition,
                           const Version *version, gint64 start_time, gint64 end_time)
 {

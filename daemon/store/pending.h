@@ -63,6 +63,9 @@ typedef struct Noted {
 
 Noted pending_note_block(Pending *pending, guint32 device, gint64 partition, const Version *version,
                          gint64 min_time, gint64 max_time);
+/* A block that a mend put there: what others meet, it is not looked at itself. */
+Noted pending_note_mended(Pending *pending, guint32 device, gint64 partition, guint32 origin,
+                          gint64 min_time, gint64 max_time);
 Noted pending_note_delete(Pending *pending, guint32 device, gint64 first_partition,
                           const Version *version, gint64 start_time, gint64 end_time);
 /* A measurement got a further type. */

@@ -96,6 +96,10 @@ GPtrArray *rocks_digest_devices(Store *store, const DigestScope *scope, const ch
 GPtrArray *rocks_digest_buckets(Store *store, const DigestScope *scope, const char *device,
                                 gint64 from, guint limit, gboolean *out_more, GError **error);
 
+/* rocks_repair.c */
+BucketPage *rocks_bucket(Store *store, const BucketQuery *query, gsize max_bytes, GError **error);
+gboolean rocks_mend(Store *store, const BucketMend *mend, GError **error);
+
 /* rocks_maintain.c */
 gboolean rocks_maintain(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                         GError **error);

@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include "base/bucket.h"
 #include "base/clock.h"
 #include "base/conflict.h"
 #include "base/error.h"
@@ -60,6 +61,14 @@ typedef struct DigestScope {
   guint64 cut;
 } DigestScope;
 
+/* A bucket that is to be made like that of another store. */
+typedef struct BucketMend {
+  const char *device;
+  gint64 start_time;      /* any time in the bucket */
+  guint64 cut;            /* only what is at or below this clock is replaced */
+  const GPtrArray *parts; /* BucketPart: all that store_bucket gives there at that cut */
+} BucketMend;
+
 typedef struct StoreOps {
   const char *name;
   void (*close)(Store *store);
@@ -79,6 +88,8 @@ typedef struct StoreOps {
                                guint limit, gboolean *out_more, GError **error);
   GPtrArray *(*digest_buckets)(Store *store, const DigestScope *scope, const char *device,
                                gint64 from, guint limit, gboolean *out_more, GError **error);
+  BucketPage *(*bucket)(Store *store, const BucketQuery *query, gsize max_bytes, GError **error);
+  gboolean (*mend)(Store *store, const BucketMend *mend, GError **error);
   gboolean (*maintain)(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                        GError **error);
   gboolean (*find_conflicts)(Store *store, guint64 now_ms, gsize budget, gboolean *out_more,
@@ -224,6 +235,37 @@ static inline GPtrArray *store_digest_buckets(Store *store, const DigestScope *s
                                               gboolean *out_more, GError **error)
 {
   return store->ops->digest_buckets(store, scope, device, from, limit, out_more, error);
+}
+
+/*
+ * One page of the visible cells of a bucket as of a cut, with their versions: about max_bytes, at
+ * least one part. The same at every page as long as nothing beyond the cut is maintained (INVALID
+ * then, as for digests). A bucket that is not there has no parts.
+ */
+static inline BucketPage *store_bucket(Store *store, const BucketQuery *query, gsize max_bytes,
+                                       GError **error)
+{
+  return store->ops->bucket(store, query, max_bytes, error);
+}
+
+/* The digest of one bucket, as store_digest_buckets() has it; cells are 0 when it is not there. */
+gboolean store_bucket_digest(Store *store, const DigestScope *scope, const char *device,
+                             gint64 time, StateDigest *out_digest, GError **error);
+
+/* Adds what a store that shows these parts (BucketPart, checked columns) would tell. */
+void store_parts_digest(const char *device, const GPtrArray *parts, StateDigest *digest);
+
+/*
+ * Replaces what a bucket holds of entries at or below the cut by those parts, under their own
+ * versions, in one step; what is newer stays. Only when no such entry can still come (the cut is
+ * not above the horizon), so that all stores show the same afterwards (P3). The deletes up to the
+ * cut must have been carried out and all conflicts found (NOT_READY otherwise), nothing beyond the
+ * cut (INVALID). Counts as maintained up to the cut. Not durable before store_persist. By the
+ * applying thread.
+ */
+static inline gboolean store_mend(Store *store, const BucketMend *mend, GError **error)
+{
+  return store->ops->mend(store, mend, error);
 }
 
 /*

@@ -98,6 +98,13 @@ static gboolean is_printable_ascii(const guint8 *bytes, gsize size)
   return TRUE;
 }
 
+gboolean decoded_is_name(const guint8 *bytes, gsize size)
+{
+  return size > 0 && size <= LIMIT_NAME_SIZE &&
+         (is_printable_ascii(bytes, size) ||
+          (g_utf8_validate_len((const char *)bytes, size, NULL) && !has_control(bytes, size)));
+}
+
 static gboolean read_name(Parser *p, const char *what, Slice *out, GError **error)
 {
   const guint8 *bytes;
@@ -109,8 +116,7 @@ static gboolean read_name(Parser *p, const char *what, Slice *out, GError **erro
   if (size > LIMIT_NAME_SIZE)
     return fail(error, SYNCLOG_TOO_LARGE, "%s: the name has %zu bytes, at most %d are taken", what,
                 size, LIMIT_NAME_SIZE);
-  if (!is_printable_ascii(bytes, size) &&
-      (!g_utf8_validate_len((const char *)bytes, size, NULL) || has_control(bytes, size)))
+  if (!decoded_is_name(bytes, size))
     return fail(error, SYNCLOG_INVALID, "%s: the name is no UTF-8 or has control characters in it",
                 what);
   *out = (Slice){(const char *)bytes, (guint)size};
@@ -499,6 +505,17 @@ static gboolean read_write(Parser *p, GError **error)
   return FALSE;
 }
 
+Decoded *decoded_new(gsize size)
+{
+  Decoded *decoded = g_new0(Decoded, 1);
+  decoded->values = g_byte_array_sized_new((guint)size);
+  decoded->columns = g_array_sized_new(FALSE, FALSE, sizeof(DecodedColumn), FEW_COLUMNS);
+  decoded->blocks = g_array_sized_new(FALSE, FALSE, sizeof(DecodedBlock), 1);
+  decoded->deletes = g_array_new(FALSE, FALSE, sizeof(DecodedDelete));
+  decoded->names = g_array_new(FALSE, FALSE, sizeof(Slice));
+  return decoded;
+}
+
 Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval, GError **error)
 {
   if (size > LIMIT_ENTRY_SIZE) {
@@ -506,13 +523,8 @@ Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval
          LIMIT_ENTRY_SIZE);
     return NULL;
   }
-  g_autoptr(Decoded) decoded = g_new0(Decoded, 1);
+  g_autoptr(Decoded) decoded = decoded_new(size);
   decoded->copy = g_memdup2(data, size);
-  decoded->values = g_byte_array_sized_new((guint)size);
-  decoded->columns = g_array_sized_new(FALSE, FALSE, sizeof(DecodedColumn), FEW_COLUMNS);
-  decoded->blocks = g_array_sized_new(FALSE, FALSE, sizeof(DecodedBlock), 1);
-  decoded->deletes = g_array_new(FALSE, FALSE, sizeof(DecodedDelete));
-  decoded->names = g_array_new(FALSE, FALSE, sizeof(Slice));
   g_autoptr(GArray) row_values = g_array_sized_new(FALSE, TRUE, sizeof(BuilderColumn), FEW_COLUMNS);
   Parser parser = {.in = byte_reader(decoded->copy, size),
                    .decoded = decoded,

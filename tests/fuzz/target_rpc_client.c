@@ -3,6 +3,7 @@
  * never both or none, and what comes out can be printed: columns are packed as they must be.
  */
 #include "fuzz/rpc_messages.h"
+#include "store/bucket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -178,9 +179,36 @@ static gboolean run_forget(RpcClient *client, GError **error)
   return rpc_client_forget(client, 0, 3, error);
 }
 
+static gboolean run_repair(RpcClient *client, GError **error)
+{
+  RepairQuery query = {3, "device", 5, 77, FALSE};
+  RepairResult result;
+  return rpc_client_repair(client, 0, &query, &result, error);
+}
+
+/* Whatever a peer says is a checked page: each column as long as its part, each time in place. */
+static gboolean run_bucket(RpcClient *client, GError **error)
+{
+  BucketAsker asker = {"cluster", 0, 1};
+  BucketQuery query = {.device = "device", .cut = 77};
+  g_autoptr(BucketPage) page = rpc_client_bucket(client, &asker, &query, error);
+  if (page == NULL)
+    return FALSE;
+  g_assert(!page->more || page->parts->len > 0);
+  StateDigest digest = {0};
+  store_parts_digest("device", page->parts, &digest);
+  for (guint i = 0; i < page->parts->len; i++) {
+    const BucketPart *part = page->parts->pdata[i];
+    g_assert(part->version.hlc != 0 && part->version.origin >= 1);
+    g_assert(part->table->timestamps->len >= 1);
+    g_autoptr(Decoded) decoded = bucket_part_decode(part, "device", 0, 100, NULL);
+  }
+  return TRUE;
+}
+
 static gboolean (*const methods[])(RpcClient *, GError **) = {
-    run_query,  run_last,   run_aggregate, run_series, run_info,
-    run_status, run_digest, run_config,    run_write,  run_forget,
+    run_query,  run_last,   run_aggregate, run_series, run_info,   run_status,
+    run_digest, run_config, run_write,     run_forget, run_repair, run_bucket,
 };
 
 void fuzz_one(const guint8 *bytes, gsize size)
@@ -234,6 +262,23 @@ static void seed_reads(void)
   give_seed(3, "series", series);
 }
 
+static SlTBucketReply *some_bucket(void)
+{
+  g_autoptr(BucketPage) page = bucket_page_new();
+  CellVersion version = {77, 2, 1};
+  Table *table = table_new();
+  gint64 time = 5;
+  g_array_append_val(table->timestamps, time);
+  Column *column = column_new("m", DATA_TEXT);
+  column_append(column, "abc", 3);
+  column_finish(column);
+  g_ptr_array_add(table->columns, column);
+  g_ptr_array_add(page->parts, bucket_part_new(&version, table));
+  SlTBucketReply *reply = g_object_new(SL_TYPE_T_BUCKET_REPLY, NULL);
+  convert_bucket_to_thrift(page, reply);
+  return reply;
+}
+
 void fuzz_seeds(void)
 {
   flat_register_types();
@@ -264,4 +309,9 @@ void fuzz_seeds(void)
   write->__isset_token = TRUE;
   give_seed(8, "write", write);
   give_seed(9, "forget", g_object_new(SL_TYPE_T_FORGET_REPLY, NULL));
+  RepairResult result = {1, 2, FALSE};
+  SlTRepairReply *repair = g_object_new(SL_TYPE_T_REPAIR_REPLY, NULL);
+  convert_repair_result_to_thrift(&result, repair);
+  give_seed(10, "repair", repair);
+  give_seed(11, "bucket", some_bucket());
 }

@@ -327,6 +327,28 @@ static void on_conflicts(gpointer ctx, RpcCall *call, guint32 group, const Confl
   rpc_call_reply_conflicts(call, error, page);
 }
 
+static void on_repair(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query)
+{
+  (void)ctx;
+  g_assert(group <= G_MAXINT32 && query->device != NULL);
+  g_assert(query->from_node >= 1 && query->from_node <= LIMIT_NODE_ID);
+  g_autoptr(GError) error = error_to_answer();
+  RepairResult result = {1, 2, query->dry_run};
+  rpc_call_reply_repair(call, error, &result);
+}
+
+static void on_bucket(gpointer ctx, RpcCall *call, const BucketAsker *asker,
+                      const BucketQuery *query)
+{
+  (void)ctx;
+  g_assert(asker->group <= G_MAXINT32 && asker->cluster_id != NULL && query->device != NULL);
+  g_assert(asker->node_id >= 1 && asker->node_id <= LIMIT_NODE_ID);
+  g_assert(query->after.hlc == 0 || query->after.origin >= 1);
+  g_autoptr(BucketPage) page = bucket_page_new();
+  g_autoptr(GError) error = error_to_answer();
+  rpc_call_reply_bucket(call, error, page);
+}
+
 static void on_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
 {
   (void)ctx;
@@ -351,6 +373,8 @@ static const RpcHandlers handlers = {
     .config = on_config,
     .conflicts = on_conflicts,
     .forget = on_forget,
+    .repair = on_repair,
+    .bucket = on_bucket,
 };
 
 /* --- the stream ---------------------------------------------------------------------------------
@@ -580,11 +604,23 @@ void fuzz_seeds(void)
   SlTForgetReq *forget = g_object_new(SL_TYPE_T_FORGET_REQ, NULL);
   forget->nodeId = 3;
   add_request(admin, "forget", 4, forget);
+  SlTRepairReq *repair = g_object_new(SL_TYPE_T_REPAIR_REQ, NULL);
+  repair->fromNode = 3;
+  repair->device = g_strdup("device");
+  add_request(admin, "repair", 5, repair);
   seed_end("admin", admin);
   GByteArray *peer = g_byte_array_new();
   seed_number(peer, 9, 1);
   add_peers(peer);
   add_request(peer, "syncLog", 3, some_sync());
+  SlTBucketReq *bucket = g_object_new(SL_TYPE_T_BUCKET_REQ, NULL);
+  bucket->clusterId = g_strdup("cluster");
+  bucket->nodeId = 2;
+  bucket->device = g_strdup("device");
+  bucket->after->hlc = 7;
+  bucket->after->origin = 2;
+  bucket->__isset_after = TRUE;
+  add_request(peer, "bucket", 4, bucket);
   seed_end("peer", peer);
   GByteArray *pieces = g_byte_array_new();
   seed_number(pieces, 2, 1);

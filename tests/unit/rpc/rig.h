@@ -225,6 +225,41 @@ static inline void rig_forget(gpointer ctx, RpcCall *call, guint32 group, guint3
   rpc_call_reply_forget(call, error);
 }
 
+/* Node 13 has nothing to give. */
+static inline void rig_repair(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query)
+{
+  rig_saw(ctx, "repair %u %u %s %" G_GINT64_FORMAT " %" G_GUINT64_FORMAT "%s", group,
+          query->from_node, query->device, query->start_time, query->cut,
+          query->dry_run ? " dry" : "");
+  g_autoptr(GError) error = NULL;
+  if (query->from_node == 13)
+    error = g_error_new_literal(SYNCLOG_ERROR, SYNCLOG_NOT_READY, "nothing");
+  RepairResult result = {3, 5, query->dry_run};
+  rpc_call_reply_repair(call, error, &result);
+}
+
+/* One part with one row. */
+static inline void rig_bucket(gpointer ctx, RpcCall *call, const BucketAsker *asker,
+                              const BucketQuery *query)
+{
+  rig_saw(ctx,
+          "bucket %s %u %u %s %" G_GINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT
+          "/%u/%u",
+          asker->cluster_id, asker->group, asker->node_id, query->device, query->start_time,
+          query->cut, query->after.hlc, query->after.origin, query->after.ordinal);
+  g_autoptr(BucketPage) page = bucket_page_new();
+  CellVersion version = {77, 2, 1};
+  Table *table = table_new();
+  Column *column = column_new("m", DATA_TEXT);
+  column_append(column, "abc", 3);
+  column_finish(column);
+  g_array_append_val(table->timestamps, query->start_time);
+  g_ptr_array_add(table->columns, column);
+  g_ptr_array_add(page->parts, bucket_part_new(&version, table));
+  page->more = query->after.hlc == 0;
+  rpc_call_reply_bucket(call, NULL, page);
+}
+
 static inline void rig_config(gpointer ctx, RpcCall *call)
 {
   rig_saw(ctx, "config");
@@ -274,6 +309,8 @@ static inline Rig *rig_new(const RpcServerOptions *options, guint loops)
                                        .config = rig_config,
                                        .conflicts = rig_conflicts,
                                        .forget = rig_forget,
+                                       .repair = rig_repair,
+                                       .bucket = rig_bucket,
                                        .batch_end = rig_batch_end};
   Rig *rig = g_new0(Rig, 1);
   g_mutex_init(&rig->lock);
