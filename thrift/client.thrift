@@ -167,11 +167,46 @@ struct TInfoReply {
   6: optional list<i32> groups
 }
 
+/**
+ * Follows one log: its entries from an index on, once this node has applied them. Other systems are
+ * fed so: read what is there, then ask again from `nextIndex`. Every entry comes once, in order.
+ */
+struct TTailReq {
+  1: required i32 consensusGroupId
+  2: required types.TLogId log
+  /** 1 or more. */
+  3: required i64 fromIndex
+  /** Entries per reply; default and limit are the server's. */
+  4: optional i32 limit
+  /** How long to wait when there is none yet; default 0, the limit is the server's read_timeout. */
+  5: optional i32 waitMs
+}
+
+struct TTailEntry {
+  1: required i64 index
+  /** Hybrid logical clock: milliseconds since 1970 in the upper 48 bits, a counter below. */
+  2: required i64 hlc
+  /** A types.TWrite, encoded by the strict binary protocol, as it was accepted. */
+  3: required binary data
+}
+
+/** OUT_OF_WINDOW: entries from `fromIndex` on were deleted; the log begins at `firstAvailable`. */
+struct TTailReply {
+  1: required types.TStatus status
+  /** Empty when none came in time. */
+  2: optional list<TTailEntry> entries
+  /** Where to go on. */
+  3: optional i64 nextIndex
+  /** The first index that this node still holds. */
+  4: optional i64 firstAvailable
+}
+
 service TClientService {
   TWriteReply write(1: TWriteReq req)
   TQueryReply query(1: TQueryReq req)
   TLastReply last(1: TLastReq req)
   TAggregateReply aggregate(1: TAggregateReq req)
   TSeriesReply series(1: TSeriesReq req)
+  TTailReply tail(1: TTailReq req)
   TInfoReply info()
 }

@@ -59,7 +59,7 @@ enum TStatusCode {
   DUPLICATE_NODE = 15,
   /** The peer is not a member according to this node's configuration. */
   NOT_MEMBER = 16,
-  /** syncLog: the batch is beyond the window; send from `expectedIndex`. */
+  /** syncLog: the batch is beyond the window; send from `expectedIndex`. tail: deleted; see there. */
   OUT_OF_WINDOW = 17,
   /** Stored or received bytes fail their checksum or do not decode. */
   CORRUPT = 18,

@@ -152,3 +152,20 @@ typedef struct ConfigEntry {
 } ConfigEntry;
 
 void config_entry_free(ConfigEntry *entry);
+
+/* --- following a log ----------------------------------------------------------------------------
+ */
+
+/* Which entries of a log to tell. */
+typedef struct TailQuery {
+  LogId log;
+  guint64 from; /* index, at least 1 */
+  guint limit;  /* entries; 0: not given */
+  gint wait_ms; /* for the first of them */
+} TailQuery;
+
+/* An entry of a log, as it was accepted. */
+typedef struct TailEntry {
+  guint64 index, hlc;
+  GBytes *data; /* an encoded TWrite */
+} TailEntry;

@@ -21,6 +21,8 @@ typedef struct Dump {
   ByteReader in;
   JsonWriter *json; /* NULL: only count */
   WriteSummary summary;
+  const char *wanted; /* a device to look for, NULL: none */
+  gboolean touched;   /* it was found */
 } Dump;
 
 typedef struct Bytes {
@@ -81,6 +83,15 @@ static void put_text(Dump *dump, const char *key, Bytes bytes)
   json_put_string(dump->json, key, text);
 }
 
+static void take_device(Dump *dump)
+{
+  Bytes name = take_bytes(dump);
+  put_text(dump, "device", name);
+  if (dump->wanted != NULL && strlen(dump->wanted) == name.size &&
+      memcmp(dump->wanted, name.at, name.size) == 0)
+    dump->touched = TRUE;
+}
+
 static void put_time(Dump *dump, const char *key, guint64 time)
 {
   if (dump->json != NULL)
@@ -128,7 +139,7 @@ static void dump_delete(Dump *dump)
   begin_object(dump, NULL, TRUE);
   while (next_field(dump, &type, &id)) {
     if (is_field(type, id, T_STRING, 1))
-      put_text(dump, "device", take_bytes(dump));
+      take_device(dump);
     else if (is_field(type, id, T_LIST, 2))
       dump_names(dump);
     else if (is_field(type, id, T_I64, 3))
@@ -187,7 +198,7 @@ static void dump_row(Dump *dump)
   begin_object(dump, NULL, TRUE);
   while (next_field(dump, &type, &id)) {
     if (is_field(type, id, T_STRING, 1)) {
-      put_text(dump, "device", take_bytes(dump));
+      take_device(dump);
     } else if (is_field(type, id, T_I64, 2)) {
       put_time(dump, "time", byte_reader_be64(&dump->in));
     } else if (is_field(type, id, T_LIST, 3)) {
@@ -286,7 +297,7 @@ static void dump_tablet(Dump *dump)
   begin_object(dump, NULL, TRUE);
   while (next_field(dump, &type, &id)) {
     if (is_field(type, id, T_STRING, 1)) {
-      put_text(dump, "device", take_bytes(dump));
+      take_device(dump);
     } else if (is_field(type, id, T_I32, 2)) {
       rows = byte_reader_be32(&dump->in);
       dump->summary.tablet_rows += rows;
@@ -307,29 +318,41 @@ static void dump_tablet(Dump *dump)
   end_object(dump);
 }
 
-gboolean write_dump(const guint8 *data, gsize size, JsonWriter *json, const char *key,
-                    WriteSummary *out_summary)
+static gboolean dump_write(Dump *dump, const char *key)
 {
   static const struct {
     const char *name;
     void (*dump)(Dump *dump);
   } parts[] = {{"deletes", dump_delete}, {"rows", dump_row}, {"tablets", dump_tablet}};
-  Dump dump = {.in = byte_reader(data, size), .json = json};
   guint8 type;
   guint16 id;
-  begin_object(&dump, key, TRUE);
-  while (next_field(&dump, &type, &id)) {
+  begin_object(dump, key, TRUE);
+  while (next_field(dump, &type, &id)) {
     if (type != T_LIST || id < 1 || id > G_N_ELEMENTS(parts)) {
-      set_failed(&dump);
+      set_failed(dump);
       break;
     }
-    begin_array(&dump, parts[id - 1].name);
-    guint32 count = take_list(&dump, T_STRUCT);
-    for (guint32 i = 0; i < count && !dump.in.failed; i++)
-      parts[id - 1].dump(&dump);
-    end_array(&dump);
+    begin_array(dump, parts[id - 1].name);
+    guint32 count = take_list(dump, T_STRUCT);
+    for (guint32 i = 0; i < count && !dump->in.failed; i++)
+      parts[id - 1].dump(dump);
+    end_array(dump);
   }
-  end_object(&dump);
+  end_object(dump);
+  return !dump->in.failed && dump->in.at == dump->in.size;
+}
+
+gboolean write_dump(const guint8 *data, gsize size, JsonWriter *json, const char *key,
+                    WriteSummary *out_summary)
+{
+  Dump dump = {.in = byte_reader(data, size), .json = json};
+  gboolean good = dump_write(&dump, key);
   *out_summary = dump.summary;
-  return !dump.in.failed && dump.in.at == dump.in.size;
+  return good;
+}
+
+gboolean write_touches(const guint8 *data, gsize size, const char *device)
+{
+  Dump dump = {.in = byte_reader(data, size), .wanted = device};
+  return dump_write(&dump, NULL) && dump.touched;
 }

@@ -19,3 +19,7 @@ typedef struct WriteSummary {
  */
 gboolean write_dump(const guint8 *data, gsize size, JsonWriter *json, const char *key,
                     WriteSummary *out_summary);
+
+/* Whether the write has a delete, row or tablet of this device. FALSE when the bytes are no TWrite.
+ */
+gboolean write_touches(const guint8 *data, gsize size, const char *device);

@@ -295,3 +295,25 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
   if (ready)
     run_read(pending);
 }
+
+EntryRun *replica_read_log(Replica *replica, LogId log, guint64 from, guint max_count,
+                           gsize max_bytes, guint64 *out_first, GError **error)
+{
+  Wal *wal = log_set_find(replica->logs, log);
+  g_autoptr(Progress) progress = replica_progress(replica);
+  const LogProgress *known = progress_find(progress, log);
+  guint64 first = wal != NULL ? wal_first_index(wal) : 0;
+  *out_first = first;
+  if (wal == NULL || from < first) {
+    fail(error, SYNCLOG_OUT_OF_WINDOW,
+         "the entries from %" G_GUINT64_FORMAT " on are not held here any more", from);
+    return NULL;
+  }
+  /* What is applied is in the WAL, but may have been cut there since as damaged. */
+  guint64 last = MIN(known != NULL ? known->applied : 0, wal_last_index(wal));
+  if (from > last) {
+    fail(error, SYNCLOG_NOT_READY, "entry %" G_GUINT64_FORMAT " is not in the log", from);
+    return NULL;
+  }
+  return wal_read(wal, from, (guint)MIN((guint64)max_count, last - from + 1), max_bytes, error);
+}

@@ -3,7 +3,14 @@
 #include "base/limits.h"
 
 /* The only group so far; ids stand in every request from the start. */
-enum { GROUP = 0, SERIES_LIMIT = 1000, WINDOW_LIMIT = 100000, CONFLICTS_LIMIT = 5000 };
+enum {
+  GROUP = 0,
+  SERIES_LIMIT = 1000,
+  WINDOW_LIMIT = 100000,
+  CONFLICTS_LIMIT = 5000,
+  TAIL_LIMIT = 10000,
+  TAIL_BYTES = 4 * 1024 * 1024, /* of the entries of one reply, unless the first alone is larger */
+};
 
 struct Service {
   Replica *replica;
@@ -120,6 +127,8 @@ typedef struct ReadJob {
   guint limit;
   DigestQuery digest;
   ConflictQuery conflicts;
+  TailQuery tail;
+  Replica *replica;
 } ReadJob;
 
 /* Runs `read` once what must be seen is applied; answers by it too when it can't be. */
@@ -208,6 +217,33 @@ static void handle_series(gpointer ctx, RpcCall *call, guint32 group, const char
   ReadJob job = {.call = call, .prefix = prefix, .after = after};
   job.limit = limit == 0 ? SERIES_LIMIT : MIN(limit, SERIES_LIMIT);
   start_read(ctx, &options, read_series, &job);
+}
+
+static void read_tail(gpointer data, Store *store, const GError *error)
+{
+  g_autofree ReadJob *job = data;
+  const TailQuery *query = &job->tail;
+  g_autoptr(GError) local = NULL;
+  g_autoptr(EntryRun) run = NULL;
+  guint64 first = 0;
+  /* That nothing came in time is an answer. */
+  gboolean waited = g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TIMEOUT);
+  if (store != NULL)
+    run = replica_read_log(job->replica, query->log, query->from, query->limit, TAIL_BYTES, &first,
+                           &local);
+  rpc_call_reply_tail(job->call, error != NULL && !waited ? error : local, run, query->from, first);
+}
+
+static void handle_tail(gpointer ctx, RpcCall *call, guint32 group, const TailQuery *query)
+{
+  Service *service = ctx;
+  Token token = {query->log, query->from};
+  g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof token);
+  g_array_append_val(tokens, token);
+  ReadOptions options = {.group = group, .tokens = tokens, .timeout_ms = query->wait_ms};
+  ReadJob job = {.call = call, .tail = *query, .replica = service->replica};
+  job.tail.limit = query->limit == 0 ? TAIL_LIMIT : MIN(query->limit, TAIL_LIMIT);
+  start_read(service, &options, read_tail, &job);
 }
 
 /* --- status -------------------------------------------------------------------------------------
@@ -375,6 +411,7 @@ const RpcHandlers *service_handlers(void)
                                        .last = handle_last,
                                        .aggregate = handle_aggregate,
                                        .series = handle_series,
+                                       .tail = handle_tail,
                                        .info = handle_info,
                                        .status = handle_status,
                                        .digest = handle_digest,

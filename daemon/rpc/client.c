@@ -487,6 +487,30 @@ GPtrArray *rpc_client_series(RpcClient *client, guint32 group, const char *prefi
   return devices;
 }
 
+GArray *rpc_client_tail(RpcClient *client, guint32 group, LogId log, guint64 from, guint limit,
+                        gint wait_ms, guint64 *out_first_available, GError **error)
+{
+  g_autoptr(GObject) request = g_object_new(SL_TYPE_T_TAIL_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_TAIL_REPLY, NULL);
+  SlTTailReq *req = SL_T_TAIL_REQ(request);
+  req->consensusGroupId = (gint32)group;
+  req->log->origin = (gint32)log.origin;
+  req->log->incarnation = (gint64)log.incarnation;
+  req->fromIndex = (gint64)from;
+  req->limit = (gint32)limit;
+  req->__isset_limit = limit > 0;
+  req->waitMs = wait_ms;
+  req->__isset_waitMs = TRUE;
+  *out_first_available = 0;
+  if (!call(client, "tail", request, reply, error))
+    return NULL;
+  const SlTTailReply *tail = SL_T_TAIL_REPLY(reply);
+  if (tail->__isset_firstAvailable && tail->firstAvailable > 0)
+    *out_first_available = (guint64)tail->firstAvailable;
+  return convert_check_status(tail->status, error) ? convert_tail_from_thrift(tail, from, error)
+                                                   : NULL;
+}
+
 gboolean rpc_client_info(RpcClient *client, NodeInfo *out_info, GError **error)
 {
   g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_INFO_REPLY, NULL);

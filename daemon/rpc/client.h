@@ -51,6 +51,13 @@ Aggregate *rpc_client_aggregate(RpcClient *client, guint32 group, const Aggregat
 /* *out_next: name to pass as `after` for the next page, or NULL. */
 GPtrArray *rpc_client_series(RpcClient *client, guint32 group, const char *prefix,
                              const char *after, guint limit, char **out_next, GError **error);
+/*
+ * Entries of a log from `from` on that the server has applied, TailEntry, at most `limit` (0: the
+ * server's); none when none came within wait_ms. OUT_OF_WINDOW when they were deleted:
+ * *out_first_available tells where the log begins now (0 when the server does not say).
+ */
+GArray *rpc_client_tail(RpcClient *client, guint32 group, LogId log, guint64 from, guint limit,
+                        gint wait_ms, guint64 *out_first_available, GError **error);
 gboolean rpc_client_info(RpcClient *client, NodeInfo *out_info, GError **error);
 NodeStatus *rpc_client_status(RpcClient *client, guint32 group, GError **error);
 gboolean rpc_client_digest(RpcClient *client, guint32 group, const GArray *tokens,

@@ -8,6 +8,8 @@
 #pragma once
 
 #include "base/bucket.h"
+#include "base/run.h"
+#include "base/table.h"
 #include "core/messages.h"
 
 #include "sl_admin_types.h"
@@ -89,6 +91,8 @@ gboolean convert_aggregate_from_thrift(const SlTAggregateReq *req, AggregateQuer
 void convert_table_to_thrift(const Table *table, SlTQueryReply *out);
 void convert_last_to_thrift(const GPtrArray *values, SlTLastReply *out);
 void convert_aggregate_to_thrift(const Aggregate *aggregate, SlTAggregateReply *out);
+gboolean convert_tail_query_from_thrift(const SlTTailReq *req, TailQuery *out, GError **error);
+void convert_tail_to_thrift(const EntryRun *run, guint64 from, SlTTailReply *out);
 void convert_series_to_thrift(const GPtrArray *devices, gboolean more, SlTSeriesReply *out);
 void convert_info_to_thrift(const NodeInfo *info, SlTInfoReply *out);
 void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out);
@@ -110,6 +114,8 @@ Table *convert_table_from_thrift(const SlTQueryReply *reply, GError **error);
 GPtrArray *convert_last_from_thrift(const SlTLastReply *reply, GError **error);
 Aggregate *convert_aggregate_from_reply(const SlTAggregateReply *reply, GError **error);
 GPtrArray *convert_series_from_thrift(const SlTSeriesReply *reply, GError **error);
+/* TailEntry; the rest of the page is the caller's. */
+GArray *convert_tail_from_thrift(const SlTTailReply *reply, guint64 from, GError **error);
 gboolean convert_info_from_thrift(const SlTInfoReply *reply, NodeInfo *out, GError **error);
 NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *status, GError **error);
 gboolean convert_digest_from_thrift(const SlTDigestReply *reply, StateDigest *out_digest,

@@ -149,6 +149,30 @@ Aggregate *convert_aggregate_from_reply(const SlTAggregateReply *reply, GError *
   return g_steal_pointer(&aggregate);
 }
 
+static void tail_entry_clear(gpointer data)
+{
+  g_bytes_unref(((TailEntry *)data)->data);
+}
+
+GArray *convert_tail_from_thrift(const SlTTailReply *reply, guint64 from, GError **error)
+{
+  g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(TailEntry));
+  g_array_set_clear_func(entries, tail_entry_clear);
+  for (guint i = 0; reply->__isset_entries && i < reply->entries->len; i++) {
+    const SlTTailEntry *in = reply->entries->pdata[i];
+    if (in->index < 0 || (guint64)in->index != from + i) {
+      fail(error, SYNCLOG_CORRUPT,
+           "entry %" G_GINT64_FORMAT " was told where %" G_GUINT64_FORMAT " was asked for",
+           in->index, from + i);
+      return NULL;
+    }
+    TailEntry entry = {(guint64)in->index, (guint64)in->hlc,
+                       g_bytes_new(in->data->data, in->data->len)};
+    g_array_append_val(entries, entry);
+  }
+  return g_steal_pointer(&entries);
+}
+
 GPtrArray *convert_series_from_thrift(const SlTSeriesReply *reply, GError **error)
 {
   g_autoptr(GPtrArray) devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_free);

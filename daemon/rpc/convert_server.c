@@ -152,6 +152,39 @@ void convert_series_to_thrift(const GPtrArray *devices, gboolean more, SlTSeries
   out->__isset_nextAfter = TRUE;
 }
 
+gboolean convert_tail_query_from_thrift(const SlTTailReq *req, TailQuery *out, GError **error)
+{
+  *out = (TailQuery){.from = (guint64)req->fromIndex};
+  if (!convert_log_id_from_thrift(req->log, &out->log, error))
+    return FALSE;
+  if (req->fromIndex < 1)
+    return fail(error, SYNCLOG_INVALID, "fromIndex must be 1 or more");
+  if (req->__isset_limit && req->limit < 1)
+    return fail(error, SYNCLOG_INVALID, "limit must be 1 or more");
+  if (req->__isset_waitMs && req->waitMs < 0)
+    return fail(error, SYNCLOG_INVALID, "waitMs is out of range");
+  out->limit = req->__isset_limit ? (guint)req->limit : 0;
+  out->wait_ms = req->__isset_waitMs ? req->waitMs : 0;
+  return TRUE;
+}
+
+void convert_tail_to_thrift(const EntryRun *run, guint64 from, SlTTailReply *out)
+{
+  guint count = run != NULL ? entry_run_count(run) : 0;
+  for (guint i = 0; i < count; i++) {
+    Record record = entry_run_record(run, i);
+    SlTTailEntry *entry = g_object_new(SL_TYPE_T_TAIL_ENTRY, NULL);
+    entry->index = (gint64)record.index;
+    entry->hlc = (gint64)record.hlc;
+    entry->data = g_byte_array_sized_new((guint)record.data_size);
+    g_byte_array_append(entry->data, record.data, (guint)record.data_size);
+    g_ptr_array_add(out->entries, entry);
+  }
+  out->__isset_entries = TRUE;
+  out->nextIndex = (gint64)(from + count);
+  out->__isset_nextIndex = TRUE;
+}
+
 void convert_info_to_thrift(const NodeInfo *info, SlTInfoReply *out)
 {
   out->nodeId = (gint32)info->node_id;

@@ -179,6 +179,7 @@ typedef struct ReadArgs {
     ConflictQuery conflicts;
     RepairQuery repair;
     BucketQuery bucket;
+    TailQuery tail;
   };
   GBytes *page;
 } ReadArgs;
@@ -332,6 +333,34 @@ static void run_series(RpcCall *call)
   call->server->handlers.series(
       call->server->ctx, call, group, req->__isset_prefix ? req->prefix : NULL,
       req->__isset_after ? req->after : NULL, req->__isset_limit ? (guint)req->limit : 0);
+}
+
+void rpc_call_reply_tail(RpcCall *call, const GError *error, const EntryRun *run, guint64 from,
+                         guint64 first_available)
+{
+  SlTTailReply *out = g_object_new(SL_TYPE_T_TAIL_REPLY, NULL);
+  convert_error_to_thrift(error, out->status);
+  if (error == NULL)
+    convert_tail_to_thrift(run, from, out);
+  out->firstAvailable = (gint64)first_available;
+  out->__isset_firstAvailable = first_available > 0;
+  finish_with(call, out);
+}
+
+static void run_tail(RpcCall *call)
+{
+  ReadArgs *args = decode_read(call, SL_TYPE_T_TAIL_REQ);
+  if (args == NULL)
+    return;
+  const SlTTailReq *req = (const SlTTailReq *)args->req;
+  g_autoptr(GError) error = NULL;
+  guint32 group = 0;
+  if (!set_group(req->consensusGroupId, &group, &error) ||
+      !convert_tail_query_from_thrift(req, &args->tail, &error)) {
+    rpc_call_reply_tail(call, error, NULL, 0, 0);
+    return;
+  }
+  call->server->handlers.tail(call->server->ctx, call, group, &args->tail);
 }
 
 void rpc_call_reply_info(RpcCall *call, const NodeInfo *info)
@@ -603,6 +632,7 @@ static const Method methods[] = {
     {"last", RPC_CLIENT_SERVICES, TRUE, run_last},
     {"aggregate", RPC_CLIENT_SERVICES, TRUE, run_aggregate},
     {"series", RPC_CLIENT_SERVICES, TRUE, run_series},
+    {"tail", RPC_CLIENT_SERVICES, TRUE, run_tail},
     {"info", RPC_CLIENT_SERVICES, FALSE, run_info},
     {"status", RPC_CLIENT_SERVICES, TRUE, run_status},
     {"digest", RPC_CLIENT_SERVICES, TRUE, run_digest},

@@ -19,6 +19,8 @@
 #pragma once
 
 #include "base/bucket.h"
+#include "base/run.h"
+#include "base/table.h"
 #include "core/messages.h"
 #include "rpc/loops.h"
 
@@ -69,10 +71,11 @@ typedef struct RpcHandlers {
   void (*aggregate)(gpointer ctx, RpcCall *call, const ReadOptions *options,
                     const AggregateQuery *query); /* W */
   void (*series)(gpointer ctx, RpcCall *call, guint32 group, const char *prefix, const char *after,
-                 guint limit);                                             /* W */
-  void (*info)(gpointer ctx, RpcCall *call);                               /* N */
-  void (*status)(gpointer ctx, RpcCall *call, guint32 group);              /* W */
-  void (*digest)(gpointer ctx, RpcCall *call, const ReadOptions *options); /* W */
+                 guint limit);                                                      /* W */
+  void (*tail)(gpointer ctx, RpcCall *call, guint32 group, const TailQuery *query); /* W */
+  void (*info)(gpointer ctx, RpcCall *call);                                        /* N */
+  void (*status)(gpointer ctx, RpcCall *call, guint32 group);                       /* W */
+  void (*digest)(gpointer ctx, RpcCall *call, const ReadOptions *options);          /* W */
   void (*digest_parts)(gpointer ctx, RpcCall *call, guint32 group,
                        const DigestQuery *query);                                            /* W */
   void (*conflicts)(gpointer ctx, RpcCall *call, guint32 group, const ConflictQuery *query); /* W */
@@ -147,6 +150,10 @@ void rpc_call_reply_last(RpcCall *call, const GError *error, const GPtrArray *va
 void rpc_call_reply_aggregate(RpcCall *call, const GError *error, const Aggregate *aggregate);
 void rpc_call_reply_series(RpcCall *call, const GError *error, const GPtrArray *devices,
                            gboolean more);
+/* run: consecutive entries from `from` on, NULL for none. first_available: what the node still
+ * holds, told with an error too; 0: not known. */
+void rpc_call_reply_tail(RpcCall *call, const GError *error, const EntryRun *run, guint64 from,
+                         guint64 first_available);
 void rpc_call_reply_info(RpcCall *call, const NodeInfo *info);
 void rpc_call_reply_status(RpcCall *call, const GError *error, const NodeStatus *status);
 void rpc_call_reply_digest(RpcCall *call, const GError *error, const StateDigest *digest,

@@ -43,13 +43,13 @@ from synclog.admin import TAdminService
 from synclog.admin.ttypes import TDigestReq, TForgetReq, TStatusReq
 from synclog.client import TClientService
 from synclog.client.ttypes import (TAck, TAggregateReq, TLastReq, TQueryReq, TSeriesReq,
-                                   TWriteReq)
+                                   TTailReq, TWriteReq)
 from synclog.types.ttypes import (TColumn, TDataType, TDelete, TLogId, TRow, TStatusCode, TTablet,
                                   TToken, TValue, TWrite)
 from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
 from thrift.Thrift import TApplicationException, TException
 from thrift.transport.TSocket import TSocket
-from thrift.transport.TTransport import TFramedTransport, TTransportException
+from thrift.transport.TTransport import TFramedTransport, TMemoryBuffer, TTransportException
 
 # Both enumerations as the IDL has them.
 Status = IntEnum("Status", TStatusCode._NAMES_TO_VALUES)
@@ -64,6 +64,7 @@ Device = namedtuple("Device", "name measurements")
 Info = namedtuple("Info", "node_id cluster_id version time_precision groups")
 Token = namedtuple("Token", "origin incarnation index")
 WriteResult = namedtuple("WriteResult", "token pending message")
+Entry = namedtuple("Entry", "token hlc write")
 Digest = namedtuple("Digest", "digest cells devices progress")
 
 
@@ -477,6 +478,24 @@ class Client:
             if reply.nextAfter is None:
                 return devices
             request.after = reply.nextAfter
+
+    def tail(self, origin, incarnation, index, wait_ms=0, limit=None):
+        """Entries of a log from `index` on that the node has applied, as Entry(token, hlc, write); none when
+        none came within wait_ms. To follow a log, ask again for the index behind the last one. OutOfWindow:
+        they were deleted; its .first_available tells where the log begins now."""
+        reply = self._call_once("_client", "tail", TTailReq(self.group, TLogId(origin, incarnation), index, limit,
+                                                            wait_ms))
+        try:
+            check_status(reply.status)
+        except SynclogError as error:
+            error.first_available = reply.firstAvailable
+            raise
+        entries = []
+        for each in reply.entries:
+            write = TWrite()
+            write.read(TBinaryProtocolAccelerated(TMemoryBuffer(each.data), strictRead=True))
+            entries.append(Entry(Token(origin, incarnation, each.index), each.hlc, write))
+        return entries
 
     # --- about the node ---
 

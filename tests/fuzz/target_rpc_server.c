@@ -349,6 +349,15 @@ static void on_bucket(gpointer ctx, RpcCall *call, const BucketAsker *asker,
   rpc_call_reply_bucket(call, error, page);
 }
 
+static void on_tail(gpointer ctx, RpcCall *call, guint32 group, const TailQuery *query)
+{
+  (void)ctx;
+  g_assert(group <= G_MAXINT32 && query->limit <= G_MAXINT32 && query->wait_ms >= 0);
+  g_assert(query->from >= 1 && query->from <= G_MAXINT64 && query->log.origin >= 1);
+  g_autoptr(GError) error = error_to_answer();
+  rpc_call_reply_tail(call, error, NULL, query->from, 1);
+}
+
 static void on_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
 {
   (void)ctx;
@@ -372,6 +381,7 @@ static const RpcHandlers handlers = {
     .digest_parts = on_digest_parts,
     .config = on_config,
     .conflicts = on_conflicts,
+    .tail = on_tail,
     .forget = on_forget,
     .repair = on_repair,
     .bucket = on_bucket,

@@ -83,7 +83,7 @@ def completions(case, line, servers=""):
 def completion_knows_commands_options_and_devices(case):
     if not os.path.exists(COMPLETION_LIBRARY):
         case.skip("no bash-completion")
-    node = case.cluster(1)[0]
+    node = case.cluster(1)[1]
     with node.client() as client:
         client.insert("plant1.boiler", 1000, {"t": 1.5})
         client.insert("plant1.pump", 1000, {"t": 1.5})
