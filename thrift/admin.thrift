@@ -29,7 +29,7 @@ struct TLogStatus {
 struct TPeerStatus {
   1: required i32 nodeId
   2: required string address
-  /** "connected", "connecting", "backoff", "refused" or "forgotten" (declared lost for good). */
+  /** "connected", "connecting", "backoff", "refused", "removed" or "forgotten" (declared lost). */
   3: required string state
   /** Why the last try failed. */
   4: optional string message
@@ -76,7 +76,7 @@ struct TNodeStatus {
   3: required string version
   4: required i64 incarnation
   5: required i64 uptimeMs
-  /** "serving", "read-only" or "stopping". */
+  /** "serving", "read-only", "stopping", "joining" or "removing". */
   6: required string state
   7: optional string message
   8: required list<TLogStatus> logs
@@ -94,6 +94,10 @@ struct TNodeStatus {
   18: optional TConflictCounts conflicts
   /** Buckets that were made like a peer's by `repair` since the node was started. */
   19: optional i64 bucketsMended
+  /** The record of members; absent: the members are those of the configuration. */
+  20: optional list<types.TMember> members
+  /** Grows with every change of it. */
+  21: optional i64 membersVersion
 }
 
 struct TStatusReq {
@@ -254,6 +258,26 @@ struct TRepairReply {
   4: optional bool wasEqual
 }
 
+struct TAddMemberReq {
+  1: required i32 consensusGroupId
+  2: required i32 nodeId
+  /** Where the new node listens for replication, "host:port", as the members reach it. */
+  3: required string address
+}
+
+struct TAddMemberReply {
+  1: required types.TStatus status
+}
+
+struct TRemoveMemberReq {
+  1: required i32 consensusGroupId
+  2: required i32 nodeId
+}
+
+struct TRemoveMemberReply {
+  1: required types.TStatus status
+}
+
 service TAdminService {
   TStatusReply status(1: TStatusReq req)
   TDigestReply digest(1: TDigestReq req)
@@ -271,4 +295,14 @@ service TAdminService {
    * above a horizon; INVALID: what was deleted since then is gone already, try a later clock.
    */
   TRepairReply repair(1: TRepairReq req)
+  /**
+   * A new node joins. It answers when the word is on disk at the node that was asked; the others
+   * learn it, and TNodeStatus.members tells how far it is.
+   */
+  TAddMemberReply addMember(1: TAddMemberReq req)
+  /**
+   * A member leaves: it takes no more writes, and is removed once the others have what it holds.
+   * One that is still joining is removed at once.
+   */
+  TRemoveMemberReply removeMember(1: TRemoveMemberReq req)
 }

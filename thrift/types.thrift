@@ -115,6 +115,28 @@ struct TLogProgress {
   8: optional i64 digestIndex
 }
 
+/** What a member of a group is; it only ever goes forward. */
+enum TMemberState {
+  /** Added: it is sent all logs, and what it needs is kept. It takes no writes. */
+  JOINING = 1
+  /** It holds the data and counts; it takes no writes until all others know it. */
+  ENTERING = 2
+  ACTIVE = 3
+  /** It takes no writes any more; the others fetch what it has. */
+  REMOVING = 4
+  /** Nothing waits for it; its id is never used again. */
+  REMOVED = 5
+  /** The same, by an operator's word that it will not come back. */
+  LOST = 6
+}
+
+struct TMember {
+  1: required i32 nodeId
+  2: required TMemberState state
+  /** "host:port" for replication; absent when not known, or gone. */
+  3: optional string address
+}
+
 /** What one node tells of one group: how far it is with all logs that it knows, and its clock. */
 struct TGroupProgress {
   1: required i32 consensusGroupId
@@ -125,13 +147,18 @@ struct TGroupProgress {
   4: optional i64 wallMs
   /** Logs which the receiver of this message is asked to hand on to the sender. */
   5: optional list<TLogId> wanted
-  /** Members that an operator declared lost for good. */
+  /** Members that are gone, and whose logs are closed at the node. */
   6: optional list<i32> forgotten
   /** No entry with a clock (hlc) at or below this can still come to the node. */
   7: optional i64 horizon
   /** The low 8 bytes of the digest of the node's data as of this clock (hlc), to be compared. */
   8: optional i64 checkedHlc
   9: optional i64 checkedDigest
+  /**
+   * The record of members, sorted by id, as the node keeps it; absent as long as the members are
+   * those of the configuration. The receiver takes the later state of each.
+   */
+  10: optional list<TMember> members
 }
 
 /**

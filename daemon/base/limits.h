@@ -11,6 +11,8 @@ enum {
   LIMIT_CLUSTER_ID_SIZE = 64,           /* bytes of a cluster id */
   LIMIT_NODE_ID = 65535,                /* node ids are 1 .. this; 16 bits in store keys */
   LIMIT_MEMBERS = 64,                   /* nodes in a group */
+  LIMIT_KNOWN_MEMBERS = 1024,           /* … with those that were removed */
+  LIMIT_ADDRESS_SIZE = 261,             /* bytes of "host:port" */
   LIMIT_LOGS = 4096,                    /* logs known to one group */
   LIMIT_TABLET_ROWS = 1000000,          /* rows of one tablet */
   LIMIT_TABLET_COLUMNS = 4096,          /* columns of one tablet, values of one row */

@@ -174,6 +174,43 @@ gpointer acks_take_any(Acks *acks)
   return acks->heap->len > 0 ? take(acks, acks->heap->pdata[0]) : NULL;
 }
 
+/* Puts a write into the line in order of its index. */
+static void put_in_line(Line *line, Waiting *waiting)
+{
+  Waiting *newer = line->oldest;
+  while (newer != NULL && newer->index < waiting->index)
+    newer = newer->newer;
+  waiting->newer = newer;
+  waiting->older = newer != NULL ? newer->older : line->newest;
+  if (waiting->older != NULL)
+    waiting->older->newer = waiting;
+  else
+    line->oldest = waiting;
+  if (newer != NULL)
+    newer->older = waiting;
+  else
+    line->newest = waiting;
+}
+
+void acks_cap(Acks *acks, guint nodes)
+{
+  g_assert(nodes >= 1);
+  put_line(acks, nodes); /* from here on the array does not move */
+  for (guint i = 0; i < acks->lines->len; i++) {
+    Line *line = &g_array_index(acks->lines, Line, i);
+    if (line->nodes <= nodes)
+      continue;
+    Waiting *waiting = line->oldest;
+    line->oldest = line->newest = NULL;
+    while (waiting != NULL) {
+      Waiting *next = waiting->newer;
+      waiting->nodes = nodes;
+      put_in_line(put_line(acks, nodes), waiting);
+      waiting = next;
+    }
+  }
+}
+
 gint64 acks_deadline_us(const Acks *acks)
 {
   return acks->heap->len > 0 ? ((const Waiting *)acks->heap->pdata[0])->deadline_us : G_MAXINT64;

@@ -30,6 +30,9 @@ gpointer acks_take_late(Acks *acks, gint64 now_us);
 /* Takes out any one, for shutting down. */
 gpointer acks_take_any(Acks *acks);
 
+/* There are only so many nodes now: writes that wait for more wait for these (at least 1). */
+void acks_cap(Acks *acks, guint nodes);
+
 /* Earliest deadline, G_MAXINT64 when nothing waits. */
 gint64 acks_deadline_us(const Acks *acks);
 

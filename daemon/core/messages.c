@@ -96,6 +96,7 @@ void node_status_free(NodeStatus *status)
   g_free(status->message);
   g_array_unref(status->logs);
   g_array_unref(status->peers);
+  g_clear_pointer(&status->members, g_ptr_array_unref);
   g_free(status);
 }
 

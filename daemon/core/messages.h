@@ -130,6 +130,8 @@ typedef struct NodeStatus {
   guint64 horizon;
   ConflictCounts conflicts;
   guint64 buckets_mended;
+  GPtrArray *members; /* Member: the record; NULL: the members are those of the configuration */
+  guint64 members_version; /* grows with every change; 0: no record */
 } NodeStatus;
 
 NodeStatus *node_status_new(void);

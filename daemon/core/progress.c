@@ -12,6 +12,7 @@ void progress_free(Progress *progress)
   g_array_unref(progress->logs);
   g_clear_pointer(&progress->wanted, g_array_unref);
   g_clear_pointer(&progress->forgotten, g_array_unref);
+  g_clear_pointer(&progress->members, g_ptr_array_unref);
   g_free(progress);
 }
 
@@ -31,6 +32,11 @@ static void take_general(Progress *progress, const Progress *news)
   progress->checked_digest = news->checked_digest;
   replace_array(&progress->wanted, news->wanted);
   replace_array(&progress->forgotten, news->forgotten);
+  if (progress->members == news->members)
+    return;
+  g_clear_pointer(&progress->members, g_ptr_array_unref);
+  if (news->members != NULL)
+    progress->members = g_ptr_array_ref(news->members);
 }
 
 Progress *progress_copy(const Progress *progress)

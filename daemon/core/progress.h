@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/log_id.h"
+#include "core/member.h"
 
 typedef struct LogProgress {
   LogId log;
@@ -24,8 +25,9 @@ typedef struct Progress {
   guint64 horizon;      /* nothing at or below this clock can still come to the node */
   guint64 checked_hlc;  /* the node's data was digested as of this clock; 0: never */
   guint64 checked_digest;
-  GArray *wanted;    /* LogId: what the receiver is to hand on to the node; NULL: nothing */
-  GArray *forgotten; /* guint32: members that are lost for good; NULL: none */
+  GArray *wanted;     /* LogId: what the receiver is to hand on to the node; NULL: nothing */
+  GArray *forgotten;  /* guint32: members that are gone, their logs closed; NULL: none */
+  GPtrArray *members; /* Member: the record that the node has kept; NULL: none */
 } Progress;
 
 Progress *progress_new(void);

@@ -5,8 +5,8 @@ guint64 retention_safe_index(const Membership *membership, LogId log, guint64 st
 {
   guint64 safe = store_durable;
   for (guint i = 0; i < membership->members->len; i++) {
-    guint32 node = g_array_index(membership->members, guint32, i);
-    if (node == membership->self || membership_is_lost(membership, node))
+    guint32 node = ((const Member *)membership->members->pdata[i])->id;
+    if (node == membership->self || !membership_retains(membership, node))
       continue;
     const LogProgress *theirs =
         peer_progress[i] != NULL ? progress_find(peer_progress[i], log) : NULL;

@@ -8,9 +8,9 @@
 
 /*
  * The highest index of `log` that nobody needs from this node any more: this node's store has it
- * durably, and every other member that is not lost has it durably in its WAL. peer_progress[i]
- * belongs to the i-th member of `membership` (NULL: nothing known of it yet; the entry of self is
- * ignored): nothing known means nothing may go.
+ * durably, and every other member for which something is kept has it durably in its WAL.
+ * peer_progress[i] belongs to the i-th member of `membership` (NULL: nothing known of it yet; the
+ * entry of self is ignored): nothing known means nothing may go.
  */
 guint64 retention_safe_index(const Membership *membership, LogId log, guint64 store_durable,
                              const Progress *const *peer_progress);

@@ -15,10 +15,17 @@ static guint known_offsets(const Group *group, gint64 *offsets_ms)
   guint count = 0;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
-    if (peer->has_clock_offset && !peer->forgotten)
+    if (peer->has_clock_offset && membership_counts(group->options.membership, peer->id) &&
+        count < LIMIT_MEMBERS - 1)
       offsets_ms[count++] = peer->clock_offset_ms;
   }
   return count;
+}
+
+static guint other_members(const Group *group)
+{
+  const Membership *membership = group->options.membership;
+  return membership_count(membership) - membership_counts(membership, group->self);
 }
 
 static guint64 own_wall_ms(const Group *group, gint64 now_us)
@@ -41,8 +48,8 @@ static void judge(Group *group)
 {
   gint64 offsets_ms[LIMIT_MEMBERS];
   guint count = known_offsets(group, offsets_ms);
-  gboolean wrong = skew_is_ahead(offsets_ms, count, membership_count(group->options.membership) - 1,
-                                 group->options.max_clock_skew_ms);
+  gboolean wrong =
+      skew_is_ahead(offsets_ms, count, other_members(group), group->options.max_clock_skew_ms);
   if (wrong == group->clock_wrong)
     return;
   group->clock_wrong = wrong;

@@ -109,8 +109,8 @@ static void start_connecting(Group *group, Peer *peer, gint64 now_us)
 
 void dispatcher_wake(Group *group, Peer *peer, gint64 now_us)
 {
-  if (peer->state != PEER_BACKOFF || peer->closing || peer->forgotten || !group->started ||
-      group->stopped)
+  if (peer->state != PEER_BACKOFF || peer->closing || peer->forgotten || peer->unreachable ||
+      !group->started || group->stopped)
     return;
   peer->retry_at_us = now_us;
   peer->hailed = FALSE;
@@ -186,6 +186,15 @@ static void close_channel(Group *group, Peer *peer, const char *why)
   group->ports.disconnect(group->ports.ctx, peer->id);
 }
 
+/* A peer says that this node belongs to the cluster no more. */
+static void evict(Group *group, const Peer *peer, SynclogStatus status, const char *why)
+{
+  if (status != SYNCLOG_FORGOTTEN || group->evicted)
+    return;
+  group->evicted = TRUE;
+  group_note(group, G_LOG_LEVEL_CRITICAL, "peer %u: %s; writes are refused", peer->id, why);
+}
+
 void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *reply, gint64 now_us)
 {
   Peer *peer = group_find_peer(group, id);
@@ -197,10 +206,7 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
     g_autofree char *why =
         g_strdup_printf("handshake refused: %s: %s", synclog_status_text(reply->status),
                         reply->message != NULL ? reply->message : "no reason given");
-    if (reply->status == SYNCLOG_FORGOTTEN && !group->evicted) {
-      group->evicted = TRUE;
-      group_note(group, G_LOG_LEVEL_CRITICAL, "peer %u: %s; writes are refused", id, why);
-    }
+    evict(group, peer, reply->status, why);
     close_channel(group, peer, why);
     return;
   }
@@ -249,7 +255,7 @@ static void check_own_log(Group *group, const Peer *peer)
 void dispatcher_learn(Group *group, Peer *peer, const Progress *progress)
 {
   group_observe(group, progress->promised_hlc);
-  members_learn(group, progress);
+  members_learn(group, peer, progress);
   if (peer->forgotten)
     return;
   progress_merge(peer->progress, progress);
@@ -516,6 +522,7 @@ void group_on_heartbeat_reply(Group *group, guint32 id, const HeartbeatReply *re
   if (reply->status != SYNCLOG_OK) {
     g_autofree char *why =
         g_strdup_printf("heartbeat refused: %s", synclog_status_text(reply->status));
+    evict(group, peer, reply->status, why);
     close_channel(group, peer, why);
     return;
   }
@@ -540,7 +547,7 @@ void dispatcher_tick(Group *group, gint64 now_us)
   for (guint i = 0; i < group->peers->len; i++) {
     Peer *peer = group->peers->pdata[i];
     if (peer->state == PEER_BACKOFF && peer->retry_at_us <= now_us && group->started &&
-        !peer->forgotten)
+        !peer->forgotten && !peer->unreachable)
       start_connecting(group, peer, now_us);
     if (peer->state != PEER_READY)
       continue;
@@ -555,7 +562,7 @@ gint64 dispatcher_deadline_us(const Group *group)
   gint64 deadline_us = G_MAXINT64;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
-    if (peer->state == PEER_BACKOFF && group->started && !peer->forgotten)
+    if (peer->state == PEER_BACKOFF && group->started && !peer->forgotten && !peer->unreachable)
       deadline_us = MIN(deadline_us, peer->retry_at_us);
     if (peer->state != PEER_READY)
       continue;
@@ -581,10 +588,13 @@ void dispatcher_reconnect(Group *group, const char *why)
 
 void dispatcher_drop(Group *group, Peer *peer)
 {
+  const char *why = membership_state(group->options.membership, peer->id) == MEMBER_LOST
+                        ? "declared lost for good"
+                        : "removed from the cluster";
   if (peer->state != PEER_BACKOFF)
-    close_channel(group, peer, "declared lost for good");
+    close_channel(group, peer, why);
   else
-    set_message(peer, "declared lost for good");
+    set_message(peer, why);
 }
 
 void dispatcher_stop(Group *group)

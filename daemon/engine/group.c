@@ -37,16 +37,38 @@ void group_work_clear(GroupWork *work)
   g_clear_pointer(&work->trims, g_array_unref);
 }
 
-static void add_peer(Group *group, guint32 id)
+Peer *group_add_peer(Group *group, guint32 id)
 {
+  guint at = 0;
+  while (at < group->peers->len && ((const Peer *)group->peers->pdata[at])->id < id)
+    at++;
   Peer *peer = g_new0(Peer, 1);
   peer->id = id;
   peer->state = PEER_BACKOFF;
+  peer->unreachable = TRUE;
   peer->answered_at_us = G_MININT64;
   backoff_init(&peer->backoff, group->options.basic_retry_wait_ms, group->options.max_retry_wait_ms,
                group->options.random_seed + id);
   dispatcher_init_peer(peer);
-  g_ptr_array_add(group->peers, peer);
+  g_ptr_array_insert(group->peers, (gint)at, peer);
+  return peer;
+}
+
+static void add_members(Group *group)
+{
+  const Membership *membership = group->options.membership;
+  group->self_state = membership_state(membership, group->self);
+  group->evicted = group->self_state >= MEMBER_REMOVED;
+  group->told = membership_record(membership);
+  group->told_changes = membership->changes;
+  for (guint i = 0; i < membership->members->len; i++) {
+    guint32 node = ((const Member *)membership->members->pdata[i])->id;
+    if (node == group->self)
+      continue;
+    Peer *peer = group_add_peer(group, node);
+    peer->member_state = membership_state(membership, node);
+    peer->forgotten = peer->member_state >= MEMBER_REMOVED;
+  }
 }
 
 Log *group_insert_log(Group *group, LogId id)
@@ -82,15 +104,10 @@ Group *group_new(const GroupOptions *options, const GroupPorts *ports)
   group->next_index = 1;
   group->next_cookie = 1;
   group->refusal_noted_us = G_MININT64 / 2;
-  group->feed_at_us = group->supply_at_us = G_MAXINT64;
+  group->feed_at_us = group->supply_at_us = group->members_at_us = G_MAXINT64;
   group->clock_bound = group->clock = options->clock_bound;
-  const GArray *members = options->membership->members;
-  for (guint i = 0; i < members->len; i++)
-    if (g_array_index(members, guint32, i) != group->self)
-      add_peer(group, g_array_index(members, guint32, i));
-  for (guint i = 0; options->forgotten != NULL && i < options->forgotten->len; i++)
-    if (membership_has(options->membership, g_array_index(options->forgotten, guint32, i)))
-      members_forget(group, g_array_index(options->forgotten, guint32, i));
+  group->join_hlc = MAX(group->clock, hlc_from_ms(group->wall_ms));
+  add_members(group);
   group->own = group_insert_log(group, options->own);
   group->own->tail = tail_new(options->max_pending_requests, options->max_pending_bytes);
   return group;
@@ -106,6 +123,9 @@ void group_free(Group *group)
   g_ptr_array_unref(group->logs);
   g_free((char *)group->options.cluster_id);
   g_free((char *)group->options.time_precision);
+  g_clear_pointer(&group->told, g_ptr_array_unref);
+  g_clear_pointer(&group->keeping, g_ptr_array_unref);
+  g_free(group->members_message);
   g_free(group->refuse_message);
   g_free(group);
 }
@@ -174,9 +194,13 @@ void group_start(Group *group, gint64 now_us)
   group->started = TRUE;
   group->wall_at_us = now_us;
   group->retention_at_us = now_us + group->options.retention_interval_ms * 1000;
-  for (guint i = 0; i < group->peers->len; i++)
-    ((Peer *)group->peers->pdata[i])->retry_at_us = now_us;
+  for (guint i = 0; i < group->peers->len; i++) {
+    Peer *peer = group->peers->pdata[i];
+    peer->retry_at_us = now_us;
+    members_meet(group, peer);
+  }
   handover_start(group, now_us);
+  group->members_at_us = now_us;
   group->feed_at_us = now_us;
   feeder_tick(group, now_us);
   dispatcher_tick(group, now_us);
@@ -303,9 +327,9 @@ static void take_trims(Group *group, gint64 now_us, GArray *trims)
     return;
   group->retention_at_us = now_us + group->options.retention_interval_ms * 1000;
   const Membership *membership = group->options.membership;
-  const Progress *known[LIMIT_MEMBERS];
+  const Progress *known[LIMIT_KNOWN_MEMBERS];
   for (guint i = 0; i < membership->members->len; i++) {
-    const Peer *peer = group_find_peer(group, g_array_index(membership->members, guint32, i));
+    const Peer *peer = group_find_peer(group, ((const Member *)membership->members->pdata[i])->id);
     known[i] = peer != NULL && peer->answered_at_us != G_MININT64 ? peer->progress : NULL;
   }
   for (guint i = 0; i < group->logs->len; i++) {
@@ -344,7 +368,8 @@ gint64 group_deadline_us(const Group *group)
   deadline_us = MIN(deadline_us, dispatcher_deadline_us(group));
   deadline_us = MIN(deadline_us, feeder_deadline_us(group));
   if (group->started)
-    deadline_us = MIN(deadline_us, MIN(group->retention_at_us, group->supply_at_us));
+    deadline_us = MIN(deadline_us,
+                      MIN(MIN(group->retention_at_us, group->supply_at_us), group->members_at_us));
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
     if (log->state != LOG_READ_ONLY)
@@ -360,13 +385,22 @@ void group_tick(Group *group, gint64 now_us)
     return;
   leader_tick(group, now_us);
   feeder_tick(group, now_us);
-  if (group->started)
+  if (group->started) {
     handover_tick(group, now_us);
+    members_tick(group, now_us);
+  }
   dispatcher_tick(group, now_us);
 }
 
 /* --- what peers say ----------------------------------------------------------------------------
  */
+
+static char *gone_text(const Group *group, guint32 node)
+{
+  gboolean lost = membership_state(group->options.membership, node) == MEMBER_LOST;
+  return g_strdup_printf("node %u was %s: start it with a new node id and an empty directory", node,
+                         lost ? "declared lost for good" : "removed");
+}
 
 static SynclogStatus judge(const Group *group, const Handshake *handshake, char **out_why)
 {
@@ -400,13 +434,13 @@ static SynclogStatus judge(const Group *group, const Handshake *handshake, char 
     return SYNCLOG_NOT_MEMBER;
   }
   if (!membership_has(options->membership, handshake->node_id)) {
-    *out_why = g_strdup_printf("node %u is not a member here: no [peer.%u] in the configuration",
+    *out_why = g_strdup_printf("node %u is not a member here: no [peer.%u] in the configuration, "
+                               "and it was not added",
                                handshake->node_id, handshake->node_id);
     return SYNCLOG_NOT_MEMBER;
   }
-  if (membership_is_lost(options->membership, handshake->node_id)) {
-    *out_why = g_strdup_printf("node %u was declared lost for good: start it with a new node id",
-                               handshake->node_id);
+  if (membership_is_gone(options->membership, handshake->node_id)) {
+    *out_why = gone_text(group, handshake->node_id);
     return SYNCLOG_FORGOTTEN;
   }
   if (handshake->max_pending_batch > LIMIT_PENDING_BATCHES) {
@@ -456,6 +490,11 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
     out_reply->message = g_strdup_printf("node %u is not a member here", heartbeat->node_id);
     return;
   }
+  if (peer->forgotten) {
+    out_reply->status = SYNCLOG_FORGOTTEN;
+    out_reply->message = gone_text(group, peer->id);
+    return;
+  }
   peer->heard_at_us = now_us;
   group_observe(group, heartbeat->hlc);
   follower_realign(group, peer, heartbeat->progress);
@@ -493,7 +532,7 @@ Progress *group_progress(const Group *group)
 static const char *peer_state_name(const Peer *peer)
 {
   if (peer->forgotten)
-    return "forgotten";
+    return peer->member_state == MEMBER_REMOVED ? "removed" : "forgotten";
   switch (peer->state) {
   case PEER_READY:
     return "connected";
@@ -508,7 +547,7 @@ static const char *peer_state_name(const Peer *peer)
 
 static void add_log_status(const Group *group, const Log *log, GArray *logs)
 {
-  gboolean closed = membership_is_lost(group->options.membership, log->id.origin);
+  gboolean closed = membership_is_gone(group->options.membership, log->id.origin);
   static const char *const names[] = {"ok", "read-only", "stopped", "forked", "held"};
   LogStatus status = {.progress = progress_of(log),
                       .own = log->own,
@@ -544,9 +583,18 @@ void group_status(const Group *group, NodeStatus *status, gint64 now_us)
   status->cluster_id = g_strdup(group->options.cluster_id);
   status->incarnation = group->own->id.incarnation;
   status->state = group->stopped ? "stopping" : "serving";
-  if (group->evicted || group->clock_wrong) {
+  status->members = membership_record(group->options.membership);
+  status->members_version = membership_version(group->options.membership);
+  SynclogStatus refusal;
+  const char *why = NULL;
+  if (!members_take_writes(group, &refusal, &why)) {
+    status->state = group->evicted                         ? "read-only"
+                    : group->self_state == MEMBER_REMOVING ? "removing"
+                                                           : "joining";
+    status->message = g_strdup(group->members_message != NULL ? group->members_message : why);
+  } else if (group->clock_wrong) {
     status->state = "read-only";
-    status->message = g_strdup(group->evicted ? EVICTED_TEXT : CLOCK_WRONG_TEXT);
+    status->message = g_strdup(CLOCK_WRONG_TEXT);
   } else if (group->own->state == LOG_READ_ONLY || group->refuse != SYNCLOG_OK) {
     status->state = group->refuse == SYNCLOG_NOT_READY ? "stopping" : "read-only";
     status->message =

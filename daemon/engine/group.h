@@ -25,8 +25,9 @@ typedef struct GroupOptions {
   guint32 group;
   const char *cluster_id;
   const char *time_precision;
-  LogId own;              /* node id and incarnation */
-  Membership *membership; /* must live as long as the group, which alone uses it */
+  LogId own; /* node id and incarnation */
+  /* Must live as long as the group, which alone uses it; with what keep_members kept. */
+  Membership *membership;
   guint max_pending_batch;
   guint max_requests_per_batch;
   gsize max_size_per_batch;
@@ -42,9 +43,8 @@ typedef struct GroupOptions {
   gint64 retention_interval_ms; /* how often it is looked what can be deleted */
   gsize max_frame_size;         /* told to peers */
   guint64 random_seed;
-  guint64 wall_ms;         /* now; later values come with group_take_work */
-  guint64 clock_bound;     /* hlc: what was kept by keep_clock_bound last, in any incarnation */
-  const GArray *forgotten; /* guint32: what was kept by keep_forgotten; NULL: none */
+  guint64 wall_ms;     /* now; later values come with group_take_work */
+  guint64 clock_bound; /* hlc: what was kept by keep_clock_bound last, in any incarnation */
 } GroupOptions;
 
 /* One write of a client. The caller owns it; data must stay until write_done. */
@@ -162,6 +162,22 @@ void group_begin_incarnation(Group *group, LogId own);
 /* The clock's bound that keep_clock_bound gave is durable now (ok), or could not be written. */
 void group_on_clock_bound(Group *group, guint64 hlc, gboolean ok);
 
+/* The members that keep_members gave are durable now (ok), or could not be written. */
+void group_on_members_kept(Group *group, gboolean ok);
+
+/*
+ * An operator's word: a node, reached at `address`, joins the group. INVALID when the id is or was
+ * a member's, or the address is one's; NOT_READY when this node is no active member. From now on
+ * this node keeps what the newcomer needs; the others learn it by themselves.
+ */
+gboolean group_add_member(Group *group, guint32 node, const char *address, GError **error);
+
+/*
+ * An operator's word: a member is to leave. It takes no more writes as soon as it knows, and is
+ * removed once the others have what it holds. One that was only joining is removed at once.
+ */
+gboolean group_remove_member(Group *group, guint32 node, GError **error);
+
 /*
  * An operator's word: a member is lost for good, nothing waits for it any more, what survivors hold
  * of its logs spreads among them, and it may not come back. INVALID when it is no other member, or
@@ -177,6 +193,12 @@ void group_set_check(Group *group, guint64 hlc, guint64 digest);
 
 /* No entry with a clock at or below this can still come to this node. 0: not known. */
 guint64 group_horizon(Group *group);
+
+/*
+ * The clock up to which the data can be compared. TRUE: a node is joining, and waits for being
+ * compared as of a clock that is as late as possible.
+ */
+gboolean group_comparable(Group *group, guint64 *out_hlc);
 
 /* --- the follower ------------------------------------------------------------------------------
  */

@@ -110,16 +110,19 @@ typedef struct Peer {
   gint64 heartbeat_sent_us; /* of the one that is not answered; 0: none, less: more than one */
   gint64 clock_offset_ms;   /* its wall clock minus ours */
   gboolean has_clock_offset;
-  gboolean forgotten;    /* lost for good: nothing waits for it */
-  guint64 compared_hlc;  /* the clock at which its data was compared with ours; 0: never */
-  gboolean data_differs; /* … and the outcome */
-  LogId promise_log;     /* it stamps nothing in this log behind promise_index … */
-  guint64 promise_index; /* … */
-  guint64 promise_hlc;   /* … at or below this clock */
-  gint64 heard_at_us;    /* its last handshake or heartbeat on its channel to us, or our start */
-  Progress *progress;    /* as last told by the peer */
-  GPtrArray *senders;    /* Sender, sorted by log */
-  GArray *in_flight;     /* InFlight, by cookie */
+  MemberState member_state; /* as was acted upon */
+  MemberState knows_self;   /* what it told of this node */
+  gboolean unreachable;     /* its address is not known */
+  gboolean forgotten;       /* removed or lost for good: nothing waits for it */
+  guint64 compared_hlc;     /* the clock at which its data was compared with ours; 0: never */
+  gboolean data_differs;    /* … and the outcome */
+  LogId promise_log;        /* it stamps nothing in this log behind promise_index … */
+  guint64 promise_index;    /* … */
+  guint64 promise_hlc;      /* … at or below this clock */
+  gint64 heard_at_us;       /* its last handshake or heartbeat on its channel to us, or our start */
+  Progress *progress;       /* as last told by the peer */
+  GPtrArray *senders;       /* Sender, sorted by log */
+  GArray *in_flight;        /* InFlight, by cookie */
   guint64 batches_sent, batches_retried, entries_from_tail, entries_from_wal;
 } Peer;
 
@@ -129,6 +132,8 @@ typedef struct ReadWait {
   GArray *tokens; /* Token, may be NULL */
   gint64 deadline_us;
 } ReadWait;
+
+enum { CHECKS_KEPT = 32 };
 
 struct Group {
   GroupOptions options;
@@ -140,14 +145,28 @@ struct Group {
   guint64 clock_at_commit; /* … before the commit that is under way */
   guint64 checked_hlc;     /* this node's data was digested as of this clock; 0: never */
   guint64 checked_digest;
+  struct {
+    guint64 hlc, digest;
+  } checks[CHECKS_KEPT]; /* the latest ones, in any order */
+  guint next_check;
   guint64 horizon;       /* the greatest that was told */
   guint64 clock_bound;   /* durable: no promise goes beyond it, and a later start begins above it */
   gboolean bound_wanted; /* the host is about to raise it */
   guint64 wall_ms;       /* as last told */
   gint64 wall_at_us;     /* when; 0: never */
-  gboolean evicted;      /* the peers declared this node lost */
+  gboolean evicted;      /* this node was removed, or the peers declared it lost */
   gboolean clock_wrong;  /* too far ahead of the other members' clocks to stamp with */
   guint window;          /* batches that peers said to keep in flight, the greatest */
+
+  MemberState self_state;                /* as was acted upon */
+  gboolean unkept_step;                  /* … and became active, which is not kept yet */
+  GPtrArray *told;                       /* Member: the record that is kept, and told; NULL: none */
+  GPtrArray *keeping;                    /* … that is being kept; NULL: none */
+  guint64 told_changes, keeping_changes; /* `changes` of the membership then */
+  guint64 join_hlc;                      /* the clock when this node learned who the members are */
+  gint64 members_at_us;                  /* when it is next looked whether a step can be taken */
+  char *members_message;                 /* what the next step waits for, or NULL */
+
   Log *own;
   GPtrArray *logs;  /* Log, sorted by id */
   GPtrArray *peers; /* Peer, sorted by id */
@@ -186,6 +205,7 @@ void group_apply(Group *group, Log *log, EntryRun *run); /* transfer full */
 /* Moves the clock by one that was seen elsewhere, unless it is too far ahead to be true. */
 void group_observe(Group *group, guint64 hlc);
 Peer *group_find_peer(const Group *group, guint32 id);
+Peer *group_add_peer(Group *group, guint32 id);
 gboolean group_is_congested(const Group *group);
 
 /* leader.c */
@@ -253,14 +273,23 @@ gint64 feeder_deadline_us(const Group *group);
 void check_compare(Group *group, Peer *peer);
 
 /* members.c */
-#define EVICTED_TEXT "this node was declared lost for good by its peers"
-/* Members that others declared lost. */
-void members_learn(Group *group, const Progress *news);
-void members_forget(Group *group, guint32 node);
+#define EVICTED_TEXT "this node was removed from the cluster, or declared lost for good"
+/* What a peer tells of the members. */
+void members_learn(Group *group, Peer *peer, const Progress *news);
+/* The host is to know where the peer is, as soon as that is known. */
+void members_meet(Group *group, Peer *peer);
+/* Takes the steps that this node takes itself. */
+void members_tick(Group *group, gint64 now_us);
+/* Whether somebody is just joining. */
+gboolean members_join_is_on(const Group *group);
+/* Whether this node may write by what it is; FALSE with the reason. */
+gboolean members_take_writes(const Group *group, SynclogStatus *out_status, const char **out_why);
 
 /* horizon.c */
 /* What this node may promise now: it stamps nothing behind its durable index at or below. */
 guint64 horizon_promise(Group *group);
+/* What is told as the horizon; of a node that joins, as far as it can be compared. */
+guint64 horizon_told(Group *group);
 /* Takes a peer's promise from its news. */
 void horizon_learn(Peer *peer, const Progress *news);
 

@@ -34,7 +34,7 @@ gboolean handover_is_wanted(const Peer *peer, LogId log)
 static gboolean is_newest(const Group *group, guint position)
 {
   const Log *log = group->logs->pdata[position];
-  if (membership_is_lost(group->options.membership, log->id.origin))
+  if (membership_is_gone(group->options.membership, log->id.origin))
     return FALSE;
   const Log *next = position + 1 < group->logs->len ? group->logs->pdata[position + 1] : NULL;
   return next == NULL || next->id.origin != log->id.origin;
@@ -47,7 +47,7 @@ static guint32 choose(const Group *group, guint position, gint64 now_us)
   guint count = 0;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
-    if (peer->forgotten)
+    if (peer->forgotten || count == LIMIT_MEMBERS)
       continue;
     const LogProgress *theirs = progress_find(peer->progress, log->id);
     offers[count++] =
@@ -91,15 +91,15 @@ void handover_tick(Group *group, gint64 now_us)
   }
 }
 
-/* The lost members whose logs are closed here: not those of which something is just being written,
- * which the progress does not have yet. */
+/* The members that are gone and whose logs are closed here: not those of which something is just
+ * being written, which the progress does not have yet. */
 static GArray *closed_members(const Group *group)
 {
-  const GArray *lost = group->options.membership->lost;
+  const GPtrArray *members = group->options.membership->members;
   GArray *closed = NULL;
-  for (guint i = 0; i < lost->len; i++) {
-    guint32 node = g_array_index(lost, guint32, i);
-    gboolean writing = FALSE;
+  for (guint i = 0; i < members->len; i++) {
+    guint32 node = ((const Member *)members->pdata[i])->id;
+    gboolean writing = !membership_is_gone(group->options.membership, node);
     for (guint k = 0; k < group->logs->len; k++) {
       const Log *log = group->logs->pdata[k];
       writing |= log->id.origin == node && follower_is_writing(log);
@@ -118,10 +118,11 @@ Progress *handover_news(Group *group, guint32 peer)
   Progress *progress = group_progress(group);
   progress->promised_hlc = horizon_promise(group);
   progress->wall_ms = group->wall_ms;
-  progress->horizon = group_horizon(group);
+  progress->horizon = horizon_told(group);
   progress->checked_hlc = group->checked_hlc;
   progress->checked_digest = group->checked_digest;
   progress->forgotten = closed_members(group);
+  progress->members = group->told != NULL ? g_ptr_array_ref(group->told) : NULL;
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
     if (log->supplier != peer)

@@ -11,14 +11,18 @@
 
 #include "core/hlc.h"
 
-enum { BOUND_INTERVAL_MS = 10 * 1000 }; /* how often the clock is kept beside the logs */
+enum {
+  BOUND_INTERVAL_MS = 10 * 1000, /* how often the clock is kept beside the logs */
+  JOIN_INTERVAL_MS = 1000,       /* … while a node that joins waits for the horizon */
+};
 
 /* A node that writes little promises little, unless it keeps its clock now and then. It is never
  * kept ahead of itself: a node that starts often would run away. */
 static void keep_clock(Group *group, guint64 clock)
 {
+  guint64 interval_ms = members_join_is_on(group) ? JOIN_INTERVAL_MS : BOUND_INTERVAL_MS;
   if (group->bound_wanted || group->peers->len == 0 ||
-      hlc_ms(clock) < hlc_ms(group->clock_bound) + BOUND_INTERVAL_MS)
+      hlc_ms(clock) < hlc_ms(group->clock_bound) + interval_ms)
     return;
   group->bound_wanted = TRUE;
   group->ports.keep_clock_bound(group->ports.ctx, clock);
@@ -89,12 +93,19 @@ static gboolean knows_closed(const Peer *peer, LogId log)
   return FALSE;
 }
 
+/* Who is joining and was never heard has nothing. */
+static gboolean holds_anything(const Group *group, const Peer *peer)
+{
+  return membership_state(group->options.membership, peer->id) != MEMBER_JOINING ||
+         peer->progress->logs->len > 0;
+}
+
 /* Whether no member can have more of a closed log than is applied here. */
 static gboolean is_complete(const Group *group, const Log *log)
 {
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
-    if (peer->forgotten)
+    if (peer->forgotten || !holds_anything(group, peer))
       continue;
     const LogProgress *theirs = progress_find(peer->progress, log->id);
     if (!knows_closed(peer, log->id) || (theirs != NULL && theirs->received > log->applied))
@@ -109,6 +120,8 @@ static guint64 allowed_by(const Group *group, const Log *log)
     return log->applied == log->durable ? settled_clock(group) : log->applied_hlc;
   if (!membership_has(group->options.membership, log->id.origin))
     return G_MAXUINT64; /* nothing of it is taken any more */
+  if (membership_state(group->options.membership, log->id.origin) == MEMBER_JOINING)
+    return G_MAXUINT64; /* it stamps nothing before this node counts it */
   const Peer *peer = group_find_peer(group, log->id.origin);
   if (peer != NULL && !peer->forgotten && log_id_equal(peer->promise_log, log->id))
     return log->applied >= peer->promise_index ? MAX(log->applied_hlc, peer->promise_hlc)
@@ -116,7 +129,7 @@ static guint64 allowed_by(const Group *group, const Log *log)
   return is_complete(group, log) ? G_MAXUINT64 : log->applied_hlc;
 }
 
-guint64 group_horizon(Group *group)
+static guint64 find_horizon(Group *group)
 {
   advance_clock(group);
   guint64 horizon = G_MAXUINT64;
@@ -125,9 +138,42 @@ guint64 group_horizon(Group *group)
   /* A member of which nothing was heard yet can have stamped anything. */
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
-    if (!peer->forgotten && group_find_log(group, peer->promise_log) == NULL)
+    if (membership_stamps(group->options.membership, peer->id) &&
+        group_find_log(group, peer->promise_log) == NULL)
       horizon = 0;
   }
-  group->horizon = MAX(group->horizon, horizon);
+  return horizon;
+}
+
+guint64 group_horizon(Group *group)
+{
+  /* A node that enters may not know of another one that does so too: it learns of all that count
+   * before it is active. */
+  if (group->self_state >= MEMBER_ACTIVE)
+    group->horizon = MAX(group->horizon, find_horizon(group));
   return group->horizon;
+}
+
+guint64 horizon_told(Group *group)
+{
+  if (group->self_state >= MEMBER_ACTIVE)
+    return group_horizon(group);
+  return group->options.membership->begun ? find_horizon(group) : 0;
+}
+
+gboolean group_comparable(Group *group, guint64 *out_hlc)
+{
+  *out_hlc = horizon_told(group);
+  if (!members_join_is_on(group))
+    return FALSE;
+  /* The others compare as far as the newcomer can. */
+  guint64 limit = 0;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    if (membership_state(group->options.membership, peer->id) == MEMBER_JOINING)
+      limit = MAX(limit, peer->progress->horizon);
+  }
+  if (group->self_state != MEMBER_JOINING)
+    *out_hlc = MIN(*out_hlc, limit);
+  return *out_hlc > 0;
 }

@@ -19,9 +19,11 @@ gboolean group_write(Group *group, GroupWrite *write, GError **error)
     group->writes_refused++;
     return fail(error, group->refuse, "%s", group->refuse_message);
   }
-  if (group->evicted) {
+  SynclogStatus refusal;
+  const char *why;
+  if (!members_take_writes(group, &refusal, &why)) {
     group->writes_refused++;
-    return fail(error, SYNCLOG_FORGOTTEN, EVICTED_TEXT);
+    return fail(error, refusal, "%s", why);
   }
   if (group->clock_wrong) {
     group->writes_refused++;
@@ -154,7 +156,7 @@ void leader_check_acks(Group *group)
   durable[count++] = group->own->durable;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
-    if (peer->forgotten)
+    if (count == LIMIT_MEMBERS || !membership_counts(group->options.membership, peer->id))
       continue;
     const LogProgress *p = progress_find(peer->progress, group->own->id);
     /* What was not compared yet may be a fork (P4), and durable entries of that are not these. */

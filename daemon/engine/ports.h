@@ -30,10 +30,15 @@ typedef struct GroupPorts {
    * Transfer full. */
   void (*apply)(gpointer ctx, EntryRun *run);
 
-  /* Keep beside the logs, durably, what the next start gives back in GroupOptions; the former is
-   * answered by group_on_clock_bound. */
+  /* Keep beside the logs, durably, what the next start gives back in GroupOptions; answered by
+   * group_on_clock_bound and group_on_members_kept. members: Member, shared; `changes` is larger
+   * for later ones. */
   void (*keep_clock_bound)(gpointer ctx, guint64 hlc);
-  void (*keep_forgotten)(gpointer ctx, guint32 node);
+  void (*keep_members)(gpointer ctx, GPtrArray *members, guint64 changes);
+
+  /* The group has this peer: connect and the like may come for it from now on. address: as it was
+   * told, NULL: it was not. FALSE: it is not known where the peer is. */
+  gboolean (*meet)(gpointer ctx, guint32 peer, const char *address);
 
   /* The channel to a peer. connect is answered by group_on_connected or group_on_closed; each
    * closing, also one asked for by disconnect, by one group_on_closed. */

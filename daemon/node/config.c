@@ -374,6 +374,9 @@ static gboolean check_all(const Config *config, const Scan *scan, GError **error
 {
   if (config->node_id == 0)
     return fail_at(error, scan, "node", "id", "is missing; give every node a number of its own");
+  if (config->join == CONFIG_JOIN_YES && config->peers->len == 0)
+    return fail_at(error, scan, "cluster", "join",
+                   "there is no [peer.N]: at least one node of the cluster must be named");
   return check_peers(config, scan, error) && check_listen(config, scan, error) &&
          check_order(scan, "client", "max_page_rows", config->max_page_rows, "page_rows",
                      config->page_rows, error) &&

@@ -20,6 +20,8 @@ typedef enum {
   CONFIG_WAL_SYNC_NONE,     /* when the system does */
 } ConfigWalSync;
 
+typedef enum { CONFIG_JOIN_NO, CONFIG_JOIN_YES } ConfigJoin;
+
 typedef struct ConfigPeer {
   guint node_id;
   char *address; /* "host:port" or "[v6]:port" */
@@ -32,6 +34,7 @@ typedef struct Config {
 
   char *cluster_id;
   int time_precision; /* ConfigTimePrecision */
+  int join;           /* ConfigJoin */
 
   GArray *peers; /* ConfigPeer, by node id; the own node is not among them */
 

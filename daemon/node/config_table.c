@@ -19,6 +19,7 @@ G_STATIC_ASSERT(LIMIT_ENTRY_SIZE + 64 * 1024 <= LEAST_FRAME_SIZE);
 
 /* In the order of the enumerations of config.h and base/logging.h. */
 static const char *const time_precisions[] = {"ms", "us", "ns", NULL};
+static const char *const joins[] = {"no", "yes", NULL};
 static const char *const wal_syncs[] = {"group", "interval", "none", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"auto", "text", "json", "journal", NULL};
@@ -52,6 +53,9 @@ static const ConfigKey keys[] = {
    "Name of the cluster. Nodes of another cluster are refused."},
   {"cluster", "time_precision", CONFIG_CHOICE, "ms", 0, 0, time_precisions, RESTART,
    AT(time_precision), "Unit of all timestamps. Fixed once there is data."},
+  {"cluster", "join", CONFIG_CHOICE, "no", 0, 0, joins, RESTART, AT(join),
+   "yes: this new node joins a running cluster, of which some nodes stand in [peer.N]; it is let in\n"
+   "by synclogctl node add. Means nothing once it has joined."},
 
   {"client", "listen", CONFIG_ADDRESSES, "127.0.0.1:7670", 1, 1024, NULL, RESTART,
    AT(client_listen), "Addresses to listen on, separated by commas."},

@@ -2,6 +2,7 @@
 
 #include "base/crc32c.h"
 #include "base/failpoint.h"
+#include "base/limits.h"
 #include "wal/file.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 #define GROUP "node"
 #define CHECKSUM "checksum="
 
-enum { FILE_SIZE_MAX = 64 * 1024 };
+enum { FILE_SIZE_MAX = 512 * 1024 };
 
 static gboolean lock_directory(Identity *identity, GError **error)
 {
@@ -54,6 +55,49 @@ static void parse_forgotten(Identity *identity, GKeyFile *file, GError **error)
   }
 }
 
+/* "ID STATE [ADDRESS]" */
+static gboolean parse_member(GPtrArray *members, const char *text, GError **error)
+{
+  g_auto(GStrv) words = g_strsplit(text, " ", 3);
+  guint count = g_strv_length(words);
+  guint64 id = 0;
+  MemberState state;
+  const Member *last = members->len > 0 ? members->pdata[members->len - 1] : NULL;
+  if (count < 2 || !g_ascii_string_to_unsigned(words[0], 10, 1, LIMIT_NODE_ID, &id, NULL) ||
+      !member_state_parse(words[1], &state) || (last != NULL && last->id >= id) ||
+      members->len >= LIMIT_KNOWN_MEMBERS)
+    return fail(error, SYNCLOG_CORRUPT, "\"%s\" is no member", text);
+  member_list_add(members, (guint32)id, state, words[2]);
+  return TRUE;
+}
+
+static void parse_members(Identity *identity, GKeyFile *file, GError **error)
+{
+  g_clear_pointer(&identity->members, g_ptr_array_unref);
+  if (!g_key_file_has_key(file, GROUP, "members", NULL))
+    return;
+  g_auto(GStrv) texts = g_key_file_get_string_list(file, GROUP, "members", NULL, error);
+  g_autoptr(GPtrArray) members = member_list_new();
+  for (guint i = 0; texts != NULL && texts[i] != NULL; i++)
+    if (!parse_member(members, texts[i], error))
+      return;
+  if (texts != NULL)
+    identity->members = g_steal_pointer(&members);
+}
+
+static void save_members(const GPtrArray *members, GKeyFile *file)
+{
+  g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+  for (guint i = 0; i < members->len; i++) {
+    const Member *member = members->pdata[i];
+    g_ptr_array_add(texts,
+                    g_strdup_printf("%u %s%s%s", member->id, member_state_name(member->state),
+                                    member->address != NULL ? " " : "",
+                                    member->address != NULL ? member->address : ""));
+  }
+  g_key_file_set_string_list(file, GROUP, "members", (const char *const *)texts->pdata, texts->len);
+}
+
 /* Fills what changes; `local` is checked once at the end. */
 static gboolean parse_state(Identity *identity, const char *path, GKeyFile *file, GError **error)
 {
@@ -70,6 +114,8 @@ static gboolean parse_state(Identity *identity, const char *path, GKeyFile *file
     identity->copied = g_key_file_get_uint64(file, GROUP, "inode", &local) != identity->inode;
   if (local == NULL)
     parse_forgotten(identity, file, &local);
+  if (local == NULL)
+    parse_members(identity, file, &local);
   if (local != NULL)
     return fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
   if (identity->incarnation == 0 || identity->incarnation > G_MAXINT64)
@@ -178,6 +224,8 @@ static gboolean save(Identity *identity, GError **error)
   if (identity->forgotten->len > 0)
     g_key_file_set_integer_list(file, GROUP, "forgotten", (gint *)(void *)identity->forgotten->data,
                                 identity->forgotten->len);
+  if (identity->members != NULL)
+    save_members(identity->members, file);
   /* That it was copied is known until an incarnation began because of it. */
   g_key_file_set_uint64(file, GROUP, "inode", identity->copied ? 0 : identity->inode);
   g_key_file_set_uint64(file, GROUP, "sequence", identity->sequence + 1);
@@ -275,6 +323,7 @@ void identity_free(Identity *identity)
     close(identity->lock_fd);
   g_mutex_clear(&identity->mutex);
   g_array_unref(identity->forgotten);
+  g_clear_pointer(&identity->members, g_ptr_array_unref);
   g_free(identity->directory);
   g_free(identity->cluster_id);
   g_free(identity->time_precision);
@@ -319,17 +368,21 @@ gboolean identity_set_clock_bound(Identity *identity, guint64 hlc, GError **erro
   return FALSE;
 }
 
-gboolean identity_forget(Identity *identity, guint32 node, GError **error)
+gboolean identity_set_members(Identity *identity, GPtrArray *members, guint64 changes,
+                              GError **error)
 {
   g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&identity->mutex);
-  guint at = 0;
-  while (at < identity->forgotten->len && g_array_index(identity->forgotten, guint32, at) < node)
-    at++;
-  if (at < identity->forgotten->len && g_array_index(identity->forgotten, guint32, at) == node)
+  if (changes <= identity->members_changes)
     return TRUE;
-  g_array_insert_val(identity->forgotten, at, node);
-  if (save(identity, error))
-    return TRUE;
-  g_array_remove_index(identity->forgotten, at);
-  return FALSE;
+  g_autoptr(GPtrArray) before = identity->members;
+  identity->members = g_ptr_array_ref(members);
+  FAILPOINT("members_before_save");
+  if (!save(identity, error)) {
+    g_ptr_array_unref(identity->members);
+    identity->members = g_steal_pointer(&before);
+    return FALSE;
+  }
+  identity->members_changes = changes;
+  FAILPOINT("members_saved");
+  return TRUE;
 }

@@ -1,8 +1,8 @@
 /*
  * Who this node is: the data directory's lock, and what must survive beside the logs: node id,
- * cluster id, time precision, incarnation, the bound of the clock, and the members that were
- * declared lost. It stands twice, in node.ini and node.ini.copy, each with a checksum; one good one
- * of the two is enough, and none is no reason to guess.
+ * cluster id, time precision, incarnation, the bound of the clock, and the record of members. It
+ * stands twice, in node.ini and node.ini.copy, each with a checksum; one good one of the two is
+ * enough, and none is no reason to guess.
  *
  * Functions that write are thread-safe. The fields may be read without a lock: those of the first
  * part never change, incarnation is changed by one thread only, the others are read at the start.
@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/log_id.h"
+#include "core/member.h"
 #include "wal/io.h"
 
 typedef struct Identity {
@@ -27,10 +28,12 @@ typedef struct Identity {
   guint64 incarnation; /* 0: none was ever begun */
   gboolean clean;      /* the last stop was clean, or syncs every write */
   guint64 clock_bound; /* hlc: the clock begins above it; what was promised is not */
-  GArray *forgotten;   /* guint32, sorted: members that are lost for good */
+  GArray *forgotten;   /* guint32: members that are lost, as versions without a record kept them */
+  GPtrArray *members;  /* Member: the record of members; NULL: none */
 
   GMutex mutex; /* guards writing */
   guint64 sequence;
+  guint64 members_changes; /* of the record that was kept last, since the start */
 } Identity;
 
 /*
@@ -63,5 +66,6 @@ gboolean identity_set_clean(Identity *identity, gboolean clean, GError **error);
 /* Raises the bound of the clock, durably. */
 gboolean identity_set_clock_bound(Identity *identity, guint64 hlc, GError **error);
 
-/* Adds a member to those that are lost for good, durably. */
-gboolean identity_forget(Identity *identity, guint32 node, GError **error);
+/* Keeps the record of members, durably, unless a later one (of more changes) is kept already. */
+gboolean identity_set_members(Identity *identity, GPtrArray *members, guint64 changes,
+                              GError **error);

@@ -93,6 +93,7 @@ static gboolean open_replica(Node *node, GError **error)
   ReplicaOptions options = {.directory = directory,
                             .group = group_options(config),
                             .peers = peers,
+                            .join = config->join == CONFIG_JOIN_YES,
                             .wal_sync = wal_sync[config->wal_sync],
                             .wal_sync_interval_ms = config->wal_sync_interval_ms,
                             .wal_segment_size = config->wal_segment_size,

@@ -9,14 +9,6 @@ enum {
   ALIVE_LIMIT_US = 60 * G_USEC_PER_SEC,
 };
 
-static void link_membership(Replica *replica)
-{
-  g_autoptr(GArray) peers = g_array_new(FALSE, FALSE, sizeof(guint32));
-  for (guint i = 0; i < replica->options.peers->len; i++)
-    g_array_append_val(peers, g_array_index(replica->options.peers, ReplicaPeer, i).id);
-  replica->membership = membership_new(replica->identity->node_id, peers);
-}
-
 /* With a weaker wal_sync than group a crash may lose acknowledged writes: it must be known
  * afterwards. */
 static gboolean mark_unclean(Replica *replica, GError **error)
@@ -61,7 +53,6 @@ static void make_group(Replica *replica, const GArray *logs, LogId own)
   options.membership = replica->membership;
   options.wall_ms = clock_wall_ms(replica->clock);
   options.clock_bound = replica->identity->clock_bound;
-  options.forgotten = replica->identity->forgotten;
   GroupPorts ports = replica_ports(replica);
   replica->group = group_new(&options, &ports);
   for (guint i = 0; i < logs->len; i++)
@@ -122,15 +113,14 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
   g_cond_init(&replica->mend_cond);
   g_rw_lock_init(&replica->store_lock);
   g_queue_init(&replica->apply_queue);
-  link_membership(replica);
+  replica_link_members(replica);
   g_autoptr(GArray) logs = NULL;
   LogId own;
-  if (!open_disk(replica, &logs, &own, error)) {
+  if (!open_disk(replica, &logs, &own, error) || !replica_check_join(replica, logs, error)) {
     free_disk(replica);
     return NULL;
   }
   make_group(replica, logs, own);
-  replica_open_links(replica);
   replica->log_thread = g_thread_new("log", replica_log_thread, replica);
   replica->apply_thread = g_thread_new("apply", replica_apply_thread, replica);
   return replica;
@@ -236,14 +226,6 @@ void replica_close(Replica *replica)
   free_disk(replica);
 }
 
-static const char *address_of(Replica *replica, guint32 peer)
-{
-  for (guint i = 0; i < replica->links->len; i++)
-    if (((Link *)replica->links->pdata[i])->peer == peer)
-      return ((Link *)replica->links->pdata[i])->address;
-  return "";
-}
-
 NodeStatus *replica_status(Replica *replica)
 {
   NodeStatus *status = node_status_new();
@@ -251,13 +233,10 @@ NodeStatus *replica_status(Replica *replica)
   g_mutex_lock(&replica->mutex);
   group_horizon(replica->group); /* the newest is told */
   group_status(replica->group, status, now_us);
+  replica_fill_addresses(replica, status);
   g_mutex_unlock(&replica->mutex);
   status->version = g_strdup(SYNCLOG_VERSION);
   status->uptime_ms = (now_us - replica->started_us) / 1000;
-  for (guint i = 0; i < status->peers->len; i++) {
-    PeerStatus *peer = &g_array_index(status->peers, PeerStatus, i);
-    peer->address = g_strdup(address_of(replica, peer->node_id));
-  }
   for (guint i = 0; i < status->logs->len; i++) {
     LogStatus *log = &g_array_index(status->logs, LogStatus, i);
     Wal *wal = log_set_find(replica->logs, log->progress.log);
@@ -286,15 +265,6 @@ Progress *replica_progress(Replica *replica)
   Progress *progress = group_progress(replica->group);
   g_mutex_unlock(&replica->mutex);
   return progress;
-}
-
-gboolean replica_forget(Replica *replica, guint32 node, GError **error)
-{
-  g_mutex_lock(&replica->mutex);
-  gboolean forgotten = group_forget(replica->group, node, clock_mono_us(replica->clock), error);
-  g_mutex_unlock(&replica->mutex);
-  /* The port keeps it too; the answer waits until it is kept. */
-  return forgotten && identity_forget(replica->identity, node, error);
 }
 
 guint64 replica_horizon(Replica *replica)
@@ -342,9 +312,10 @@ void replica_housekeeping(Replica *replica)
   }
   update_throttle(replica, bytes);
   gboolean store_full = replica->store_full;
-  guint64 horizon = group_horizon(replica->group);
+  guint64 horizon = group_horizon(replica->group), comparable;
+  gboolean join_is_on = group_comparable(replica->group, &comparable);
   g_mutex_unlock(&replica->mutex);
-  horizon = replica_check(replica, horizon);
+  horizon = MIN(horizon, replica_check(replica, horizon, comparable, join_is_on));
   /* The apply thread looks whether there is room again, or whether deletes can be carried out. */
   g_mutex_lock(&replica->apply_mutex);
   replica->persist_wanted = store_full;

@@ -27,7 +27,8 @@ typedef struct ReplicaOptions {
   const char *directory; /* of the group: wal/ and store/ below it */
   GroupOptions
       group;     /* own, cluster_id, time_precision and membership are filled in by the replica */
-  GArray *peers; /* ReplicaPeer */
+  GArray *peers; /* ReplicaPeer: the members, as long as there is no record of them */
+  gboolean join; /* without a record: they are nodes of a cluster that this one is to join */
   WalSync wal_sync;
   gint64 wal_sync_interval_ms;
   gsize wal_segment_size;
@@ -92,8 +93,11 @@ EntryRun *replica_read_log(Replica *replica, LogId log, guint64 from, guint max_
 NodeStatus *replica_status(Replica *replica);
 Progress *replica_progress(Replica *replica);
 
-/* Declares a member lost for good, durably here; the others learn it. May wait for the disk. */
+/* Changes of the members, see engine/group.h; durable here when they return, the others learn
+ * them. Wait for the disk. */
 gboolean replica_forget(Replica *replica, guint32 node, GError **error);
+gboolean replica_add_member(Replica *replica, guint32 node, const char *address, GError **error);
+gboolean replica_remove_member(Replica *replica, guint32 node, GError **error);
 
 /* No entry with a clock at or below this can still come. */
 guint64 replica_horizon(Replica *replica);

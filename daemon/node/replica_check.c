@@ -6,7 +6,14 @@
 typedef struct CheckJob {
   Replica *replica;
   guint64 cut;
+  gint64 begun_us;
 } CheckJob;
+
+enum {
+  JOIN_UNIT_MS = 1000,
+  JOIN_SPAN = 64,       /* units back from what is comparable: an older clock says little */
+  JOIN_REST_FACTOR = 3, /* a check is followed by a rest so much longer than itself */
+};
 
 static gboolean digest_at(Replica *replica, guint64 cut, StateDigest *digest, GError **error)
 {
@@ -27,6 +34,8 @@ static void check_job(gpointer data)
   if (digest_at(replica, job->cut, &digest, &error)) {
     g_mutex_lock(&replica->mutex);
     group_set_check(replica->group, job->cut, digest.low);
+    gint64 now_us = clock_mono_us(replica->clock);
+    replica->check_ready_us = now_us + JOIN_REST_FACTOR * (now_us - job->begun_us);
     g_mutex_unlock(&replica->mutex);
   } else if (error != NULL) {
     g_info("comparing data: %s", error->message);
@@ -35,20 +44,44 @@ static void check_job(gpointer data)
   replica_job_end(replica);
 }
 
-guint64 replica_check(Replica *replica, guint64 horizon)
+/*
+ * The clock to compare at, in (after, until]: the one that is a multiple of the greatest power of
+ * two of the unit. So nodes that look at different moments choose the same, mostly.
+ */
+static guint64 common_cut(guint64 after, guint64 until)
+{
+  guint64 low = hlc_ms(after) / JOIN_UNIT_MS, high = hlc_ms(until) / JOIN_UNIT_MS;
+  low = MAX(low, high > JOIN_SPAN ? high - JOIN_SPAN : 0);
+  if (high <= low)
+    return 0;
+  guint shift = 0;
+  while (high >> (shift + 1) > low >> (shift + 1))
+    shift++;
+  return hlc_from_ms((high >> shift << shift) * JOIN_UNIT_MS);
+}
+
+guint64 replica_check(Replica *replica, guint64 horizon, guint64 comparable, gboolean join_is_on)
 {
   guint64 interval_ms = (guint64)replica->options.check_interval_ms;
-  if (interval_ms == 0 || replica->options.peers->len == 0)
+  if (interval_ms == 0 && !join_is_on)
     return horizon;
-  guint64 cut = hlc_from_ms(hlc_ms(horizon) / interval_ms * interval_ms);
   if (g_atomic_int_get(&replica->checking))
     return MIN(horizon, replica->checked_hlc);
+  guint64 cut;
+  if (join_is_on) {
+    g_mutex_lock(&replica->mutex);
+    gboolean rests = clock_mono_us(replica->clock) < replica->check_ready_us;
+    g_mutex_unlock(&replica->mutex);
+    cut = rests ? 0 : common_cut(replica->checked_hlc, comparable);
+  } else {
+    cut = hlc_from_ms(hlc_ms(comparable) / interval_ms * interval_ms);
+  }
   if (cut <= replica->checked_hlc)
     return horizon;
   replica->checked_hlc = cut;
   g_atomic_int_set(&replica->checking, TRUE);
   CheckJob *job = g_new(CheckJob, 1);
-  *job = (CheckJob){replica, cut};
+  *job = (CheckJob){replica, cut, clock_mono_us(replica->clock)};
   replica_job_begin(replica);
   rpc_loops_work(replica->loops, check_job, job);
   return cut;

@@ -115,8 +115,9 @@ static void port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 ind
 
 typedef struct KeepJob {
   Replica *replica;
-  guint64 clock_bound; /* 0: a member is forgotten */
-  guint32 forgotten;
+  guint64 clock_bound; /* 0: the members */
+  GPtrArray *members;
+  guint64 changes;
 } KeepJob;
 
 static void keep_job(gpointer data)
@@ -127,36 +128,53 @@ static void keep_job(gpointer data)
   FAILPOINT("keep_clock_bound");
   gboolean kept = job->clock_bound != 0
                       ? identity_set_clock_bound(replica->identity, job->clock_bound, &error)
-                      : identity_forget(replica->identity, job->forgotten, &error);
+                      : identity_set_members(replica->identity, job->members, job->changes, &error);
   /* The clock is tried again with each heartbeat; once a minute is enough to say so. */
   static LogLimit limit = {.interval_us = 60 * G_USEC_PER_SEC};
   guint64 left_out;
   if (!kept && log_limit_pass(&limit, clock_mono_us(replica->clock), &left_out))
     g_warning("%s", error->message);
-  if (job->clock_bound != 0) {
-    g_mutex_lock(&replica->mutex);
+  g_mutex_lock(&replica->mutex);
+  if (job->clock_bound != 0)
     group_on_clock_bound(replica->group, job->clock_bound, kept);
-    g_mutex_unlock(&replica->mutex);
-  }
+  else
+    group_on_members_kept(replica->group, kept);
+  g_cond_broadcast(&replica->progress_cond);
+  g_mutex_unlock(&replica->mutex);
+  g_clear_pointer(&job->members, g_ptr_array_unref);
   replica_job_end(replica);
 }
 
-static void keep(Replica *replica, guint64 clock_bound, guint32 forgotten)
+static void keep(Replica *replica, guint64 clock_bound, GPtrArray *members, guint64 changes)
 {
   KeepJob *job = g_new(KeepJob, 1);
-  *job = (KeepJob){replica, clock_bound, forgotten};
+  *job =
+      (KeepJob){replica, clock_bound, members != NULL ? g_ptr_array_ref(members) : NULL, changes};
   replica_job_begin(replica);
   rpc_loops_work(replica->loops, keep_job, job);
 }
 
 static void port_keep_clock_bound(gpointer ctx, guint64 hlc)
 {
-  keep(ctx, hlc, 0);
+  keep(ctx, hlc, NULL, 0);
 }
 
-static void port_keep_forgotten(gpointer ctx, guint32 node)
+static void port_keep_members(gpointer ctx, GPtrArray *members, guint64 changes)
 {
-  keep(ctx, 0, node);
+  keep(ctx, 0, members, changes);
+}
+
+static gboolean port_meet(gpointer ctx, guint32 peer, const char *address)
+{
+  Replica *replica = ctx;
+  const char *known = replica_address_of(replica, peer, address);
+  if (known == NULL)
+    return FALSE;
+  for (guint i = 0; i < replica->links->len; i++)
+    if (((Link *)replica->links->pdata[i])->peer == peer)
+      return TRUE;
+  replica_open_link(replica, peer, known);
+  return TRUE;
 }
 
 /* --- channels -----------------------------------------------------------------------------------
@@ -248,28 +266,27 @@ static void on_heartbeat(gpointer ctx, const HeartbeatReply *reply)
   g_mutex_unlock(&replica->mutex);
 }
 
-void replica_open_links(Replica *replica)
+void replica_open_link(Replica *replica, guint32 peer, const char *address)
 {
   static const RpcChannelCallbacks callbacks = {on_connected, on_closed, on_handshake, on_sync,
                                                 on_heartbeat};
-  for (guint i = 0; i < replica->options.peers->len; i++) {
-    const ReplicaPeer *peer = &g_array_index(replica->options.peers, ReplicaPeer, i);
-    Link *link = g_new0(Link, 1);
-    link->replica = replica;
-    link->peer = peer->id;
-    link->address = g_strdup(peer->address);
-    RpcChannelOptions options = {.address = link->address,
-                                 .max_frame_size = replica->options.group.max_frame_size,
-                                 .connect_timeout_ms = replica->options.request_timeout_ms,
-                                 .request_timeout_ms = replica->options.request_timeout_ms};
-    RpcLoop *loop = rpc_loops_get(replica->loops, i % rpc_loops_count(replica->loops));
-    link->channel = rpc_channel_new(loop, &options, &callbacks, link);
-    g_ptr_array_add(replica->links, link);
-  }
+  guint at = replica->links->len;
+  Link *link = g_new0(Link, 1);
+  link->replica = replica;
+  link->peer = peer;
+  link->address = g_strdup(address);
+  RpcChannelOptions options = {.address = link->address,
+                               .max_frame_size = replica->options.group.max_frame_size,
+                               .connect_timeout_ms = replica->options.request_timeout_ms,
+                               .request_timeout_ms = replica->options.request_timeout_ms};
+  RpcLoop *loop = rpc_loops_get(replica->loops, at % rpc_loops_count(replica->loops));
+  link->channel = rpc_channel_new(loop, &options, &callbacks, link);
+  g_ptr_array_add(replica->links, link);
 }
 
 void replica_free_links(Replica *replica)
 {
+  /* The group is stopped: no link is added any more. */
   for (guint i = 0; i < replica->links->len; i++) {
     Link *link = replica->links->pdata[i];
     rpc_channel_free(link->channel);
@@ -320,7 +337,8 @@ GroupPorts replica_ports(Replica *replica)
                       .check_digest = port_check_digest,
                       .apply = port_apply,
                       .keep_clock_bound = port_keep_clock_bound,
-                      .keep_forgotten = port_keep_forgotten,
+                      .keep_members = port_keep_members,
+                      .meet = port_meet,
                       .connect = port_connect,
                       .disconnect = port_disconnect,
                       .send_handshake = port_send_handshake,

@@ -45,7 +45,7 @@ struct Replica {
   Membership *membership;
   LogSet *logs;
   Wal *own_wal;
-  GPtrArray *links;    /* Link */
+  GPtrArray *links;    /* Link; guarded by mutex, only ever added to */
   GArray *loop_writes; /* LoopWrites, one per loop */
   const Clock *clock;
   gint64 started_us;
@@ -79,8 +79,9 @@ struct Replica {
   GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
   Store *store;
 
-  guint64 checked_hlc; /* of the last check that was begun; housekeeping only */
-  gint checking;       /* atomic: a check is under way */
+  guint64 checked_hlc;   /* of the last check that was begun; housekeeping only */
+  gint64 check_ready_us; /* with `mutex`: before, no further one is begun for a node that joins */
+  gint checking;         /* atomic: a check is under way */
 
   gint repairing;      /* atomic: a bucket is being mended */
   gint buckets_mended; /* atomic */
@@ -97,7 +98,8 @@ void replica_job_end(Replica *replica);
 
 /* replica_ports.c */
 GroupPorts replica_ports(Replica *replica);
-void replica_open_links(Replica *replica);
+/* Caller holds `mutex`. */
+void replica_open_link(Replica *replica, guint32 peer, const char *address);
 void replica_free_links(Replica *replica);
 
 /* replica_requests.c */
@@ -109,9 +111,20 @@ gpointer replica_log_thread(gpointer data);
 /* replica_check.c */
 /*
  * Digests the data on a worker whenever the horizon passes a multiple of check_interval: at the
- * same clocks on all nodes. Returns the clock up to which the store may be maintained meanwhile.
+ * same clocks on all nodes. While a node joins, more often, as of clocks up to `comparable`.
+ * Returns the clock up to which the store may be maintained meanwhile.
  */
-guint64 replica_check(Replica *replica, guint64 horizon);
+guint64 replica_check(Replica *replica, guint64 horizon, guint64 comparable, gboolean join_is_on);
+
+/* replica_members.c */
+/* Before the logs are opened: who the members are, by what was kept or else configured. */
+void replica_link_members(Replica *replica);
+/* A node that joins has no data from elsewhere. logs: GroupLog. */
+gboolean replica_check_join(Replica *replica, const GArray *logs, GError **error);
+/* Where a member is reached: by the configuration, or as was told (may be NULL). */
+const char *replica_address_of(const Replica *replica, guint32 node, const char *told);
+/* Caller holds `mutex`. */
+void replica_fill_addresses(Replica *replica, NodeStatus *status);
 
 /* replica_apply.c */
 gpointer replica_apply_thread(gpointer data);

@@ -179,19 +179,24 @@ static gpointer repair_thread(gpointer data)
   return NULL;
 }
 
-static const char *peer_address(Replica *replica, guint32 node)
+/* NULL: it is no peer, or the node stops. Transfer full. */
+static char *peer_address(Replica *replica, guint32 node)
 {
-  for (guint i = 0; i < replica->links->len; i++) {
+  char *address = NULL;
+  g_mutex_lock(&replica->mutex);
+  for (guint i = 0; !replica->stopped && i < replica->links->len; i++) {
     const Link *link = replica->links->pdata[i];
     if (link->peer == node)
-      return link->address;
+      address = g_strdup(link->address);
   }
-  return NULL;
+  g_mutex_unlock(&replica->mutex);
+  return address;
 }
 
-static gboolean check_query(Replica *replica, const RepairQuery *query, GError **error)
+static gboolean check_query(Replica *replica, const RepairQuery *query, const char *address,
+                            GError **error)
 {
-  if (peer_address(replica, query->from_node) == NULL)
+  if (address == NULL)
     return fail(error, SYNCLOG_NOT_MEMBER, "node %u is no peer of this node", query->from_node);
   guint64 horizon = replica_horizon(replica);
   if (query->cut == 0 || query->cut > horizon)
@@ -205,13 +210,14 @@ static gboolean check_query(Replica *replica, const RepairQuery *query, GError *
 void replica_repair(Replica *replica, RpcCall *call, const RepairQuery *query)
 {
   g_autoptr(GError) error = NULL;
+  g_autofree char *address = peer_address(replica, query->from_node);
   replica_job_begin(replica);
   g_mutex_lock(&replica->mutex);
   gboolean stopped = replica->stopped;
   g_mutex_unlock(&replica->mutex);
   if (stopped)
     fail(&error, SYNCLOG_NOT_READY, "the node stops");
-  else if (check_query(replica, query, &error) &&
+  else if (check_query(replica, query, address, &error) &&
            !g_atomic_int_compare_and_exchange(&replica->repairing, FALSE, TRUE))
     fail(&error, SYNCLOG_OVERLOADED, "another bucket is just being mended");
   if (error != NULL) {
@@ -220,7 +226,7 @@ void replica_repair(Replica *replica, RpcCall *call, const RepairQuery *query)
     return;
   }
   RepairJob *job = g_new(RepairJob, 1);
-  *job = (RepairJob){replica, call, query, g_strdup(peer_address(replica, query->from_node))};
+  *job = (RepairJob){replica, call, query, g_steal_pointer(&address)};
   g_thread_unref(g_thread_new("repair", repair_thread, job));
 }
 
@@ -247,7 +253,7 @@ void replica_bucket(Replica *replica, RpcCall *call, const BucketAsker *asker,
   g_autoptr(GError) error = NULL;
   g_mutex_lock(&replica->mutex);
   gboolean member = membership_has(replica->membership, asker->node_id) &&
-                    !membership_is_lost(replica->membership, asker->node_id);
+                    !membership_is_gone(replica->membership, asker->node_id);
   guint64 horizon = group_horizon(replica->group);
   g_mutex_unlock(&replica->mutex);
   if (asker->group != replica->options.group.group)

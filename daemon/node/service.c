@@ -1,6 +1,8 @@
 #include "node/service.h"
 
+#include "base/failpoint.h"
 #include "base/limits.h"
+#include "node/config_table.h"
 
 /* The only group so far; ids stand in every request from the start. */
 enum {
@@ -384,6 +386,27 @@ static void handle_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 no
   rpc_call_reply_forget(call, error);
 }
 
+static void handle_add_member(gpointer ctx, RpcCall *call, guint32 group, guint32 node,
+                              const char *address)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(group, &error) && config_check_address(address, FALSE, &error))
+    replica_add_member(service->replica, node, address, &error);
+  FAILPOINT("member_add_reply");
+  rpc_call_reply_add_member(call, error);
+}
+
+static void handle_remove_member(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(group, &error))
+    replica_remove_member(service->replica, node, &error);
+  FAILPOINT("member_remove_reply");
+  rpc_call_reply_remove_member(call, error);
+}
+
 static void handle_repair(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query)
 {
   Service *service = ctx;
@@ -421,6 +444,8 @@ const RpcHandlers *service_handlers(void)
                                        .forget = handle_forget,
                                        .repair = handle_repair,
                                        .bucket = handle_bucket,
+                                       .add_member = handle_add_member,
+                                       .remove_member = handle_remove_member,
                                        .batch_end = handle_batch_end};
   return &handlers;
 }

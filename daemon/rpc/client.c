@@ -570,6 +570,28 @@ gboolean rpc_client_forget(RpcClient *client, guint32 group, guint32 node, GErro
          convert_check_status(SL_T_FORGET_REPLY(reply)->status, error);
 }
 
+gboolean rpc_client_add_member(RpcClient *client, guint32 group, guint32 node, const char *address,
+                               GError **error)
+{
+  g_autoptr(GObject) request = g_object_new(SL_TYPE_T_ADD_MEMBER_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_ADD_MEMBER_REPLY, NULL);
+  SL_T_ADD_MEMBER_REQ(request)->consensusGroupId = (gint32)group;
+  SL_T_ADD_MEMBER_REQ(request)->nodeId = (gint32)node;
+  SL_T_ADD_MEMBER_REQ(request)->address = g_strdup(address);
+  return call(client, "addMember", request, reply, error) &&
+         convert_check_status(SL_T_ADD_MEMBER_REPLY(reply)->status, error);
+}
+
+gboolean rpc_client_remove_member(RpcClient *client, guint32 group, guint32 node, GError **error)
+{
+  g_autoptr(GObject) request = g_object_new(SL_TYPE_T_REMOVE_MEMBER_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_REMOVE_MEMBER_REPLY, NULL);
+  SL_T_REMOVE_MEMBER_REQ(request)->consensusGroupId = (gint32)group;
+  SL_T_REMOVE_MEMBER_REQ(request)->nodeId = (gint32)node;
+  return call(client, "removeMember", request, reply, error) &&
+         convert_check_status(SL_T_REMOVE_MEMBER_REPLY(reply)->status, error);
+}
+
 GPtrArray *rpc_client_digest_parts(RpcClient *client, guint32 group, const DigestQuery *query,
                                    gboolean *out_more, GError **error)
 {

@@ -75,6 +75,9 @@ ConflictPage *rpc_client_conflicts(RpcClient *client, guint32 group, const Confl
 
 /* Declares a member lost for good. */
 gboolean rpc_client_forget(RpcClient *client, guint32 group, guint32 node, GError **error);
+gboolean rpc_client_add_member(RpcClient *client, guint32 group, guint32 node, const char *address,
+                               GError **error);
+gboolean rpc_client_remove_member(RpcClient *client, guint32 group, guint32 node, GError **error);
 
 /* Makes a bucket of that node like a peer's. */
 gboolean rpc_client_repair(RpcClient *client, guint32 group, const RepairQuery *query,

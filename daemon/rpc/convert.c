@@ -128,6 +128,58 @@ void convert_progress_to_thrift(const Progress *progress, guint32 group, SlTGrou
   out->__isset_forgotten = progress->forgotten != NULL;
   if (progress->forgotten != NULL)
     g_array_append_vals(out->forgotten, progress->forgotten->data, progress->forgotten->len);
+  out->__isset_members = progress->members != NULL;
+  if (progress->members != NULL)
+    convert_members_to_thrift(progress->members, out->members);
+}
+
+void convert_members_to_thrift(const GPtrArray *members, GPtrArray *out)
+{
+  for (guint i = 0; i < members->len; i++) {
+    const Member *member = members->pdata[i];
+    SlTMember *one = g_object_new(SL_TYPE_T_MEMBER, NULL);
+    one->nodeId = (gint32)member->id;
+    one->state = (SlTMemberState)member->state;
+    one->address = g_strdup(member->address);
+    one->__isset_address = member->address != NULL;
+    g_ptr_array_add(out, one);
+  }
+}
+
+/* Some text without blanks: what a name server or the system makes of it is another question. */
+static gboolean is_address(const char *text)
+{
+  gsize size = strlen(text);
+  if (size == 0 || size > LIMIT_ADDRESS_SIZE || strchr(text, ':') == NULL)
+    return FALSE;
+  for (gsize i = 0; i < size; i++)
+    if (!g_ascii_isgraph(text[i]) || text[i] == ';')
+      return FALSE;
+  return TRUE;
+}
+
+GPtrArray *convert_members_from_thrift(const GPtrArray *in, GError **error)
+{
+  if (in->len > LIMIT_KNOWN_MEMBERS) {
+    bad(error, "number of members");
+    return NULL;
+  }
+  g_autoptr(GPtrArray) members = member_list_new();
+  gint32 last = 0;
+  for (guint i = 0; i < in->len; i++) {
+    const SlTMember *one = in->pdata[i];
+    gboolean has_address = one->__isset_address && one->address != NULL;
+    if (one->nodeId <= last || one->nodeId > LIMIT_NODE_ID ||
+        one->state < SL_T_MEMBER_STATE_JOINING || one->state > SL_T_MEMBER_STATE_LOST ||
+        (has_address && !is_address(one->address))) {
+      bad(error, "member");
+      return NULL;
+    }
+    last = one->nodeId;
+    member_list_add(members, (guint32)one->nodeId, (MemberState)one->state,
+                    has_address ? one->address : NULL);
+  }
+  return g_steal_pointer(&members);
 }
 
 /* What is not of one log. */
@@ -152,10 +204,14 @@ static gboolean general_from_thrift(const SlTGroupProgress *in, Progress *out, G
     }
   }
   if (in->__isset_forgotten) {
-    if (in->forgotten->len > LIMIT_MEMBERS)
+    if (in->forgotten->len > LIMIT_KNOWN_MEMBERS)
       return bad(error, "number of forgotten members");
     out->forgotten = g_array_new(FALSE, FALSE, sizeof(guint32));
     g_array_append_vals(out->forgotten, in->forgotten->data, in->forgotten->len);
+  }
+  if (in->__isset_members) {
+    out->members = convert_members_from_thrift(in->members, error);
+    return out->members != NULL;
   }
   return TRUE;
 }

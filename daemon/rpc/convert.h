@@ -32,6 +32,9 @@ void convert_log_progress_to_thrift(const LogProgress *progress, SlTLogProgress 
 gboolean convert_log_progress_from_thrift(const SlTLogProgress *in, LogProgress *out,
                                           GError **error);
 void convert_progress_to_thrift(const Progress *progress, guint32 group, SlTGroupProgress *out);
+/* Lists of TMember. */
+void convert_members_to_thrift(const GPtrArray *members, GPtrArray *out);
+GPtrArray *convert_members_from_thrift(const GPtrArray *in, GError **error);
 Progress *convert_progress_from_thrift(const SlTGroupProgress *progress, GError **error);
 gboolean convert_log_id_from_thrift(const SlTLogId *id, LogId *out, GError **error);
 /* Token array, NULL when there is none. */

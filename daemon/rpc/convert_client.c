@@ -301,6 +301,12 @@ NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *in, GError **er
   status->buckets_mended = in->__isset_bucketsMended ? (guint64)in->bucketsMended : 0;
   if (in->__isset_conflicts)
     status->conflicts = counts_from_thrift(in->conflicts);
+  status->members_version = in->__isset_membersVersion ? (guint64)in->membersVersion : 0;
+  if (in->__isset_members) {
+    status->members = convert_members_from_thrift(in->members, error);
+    if (status->members == NULL)
+      return NULL;
+  }
   return g_steal_pointer(&status);
 }
 

@@ -283,6 +283,11 @@ void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
   out->__isset_bucketsMended = TRUE;
   counts_to_thrift(&status->conflicts, out->conflicts);
   out->__isset_conflicts = TRUE;
+  if (status->members == NULL)
+    return;
+  convert_members_to_thrift(status->members, out->members);
+  out->membersVersion = (gint64)status->members_version;
+  out->__isset_members = out->__isset_membersVersion = TRUE;
 }
 
 void convert_digest_to_thrift(const StateDigest *digest, const Progress *progress,

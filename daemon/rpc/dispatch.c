@@ -582,6 +582,63 @@ static void run_bucket(RpcCall *call)
     rpc_call_reply_bucket(call, error, NULL);
 }
 
+void rpc_call_reply_add_member(RpcCall *call, const GError *error)
+{
+  SlTAddMemberReply *out = g_object_new(SL_TYPE_T_ADD_MEMBER_REPLY, NULL);
+  convert_error_to_thrift(error, out->status);
+  finish_with(call, out);
+}
+
+/* The group and the node of a request about a member. */
+static gboolean check_member(gint32 thrift_group, gint32 node, guint32 *out_group, GError **error)
+{
+  if (!set_group(thrift_group, out_group, error))
+    return FALSE;
+  return (node >= 1 && node <= LIMIT_NODE_ID) ||
+         fail(error, SYNCLOG_INVALID, "nodeId is out of range");
+}
+
+static void run_add_member(RpcCall *call)
+{
+  gpointer req = NULL;
+  if (!decode(call, SL_TYPE_T_ADD_MEMBER_REQ, &req))
+    return;
+  g_autoptr(GObject) owned = req;
+  const SlTAddMemberReq *in = req;
+  g_autoptr(GError) error = NULL;
+  guint32 group = 0;
+  gboolean ok = check_member(in->consensusGroupId, in->nodeId, &group, &error);
+  if (ok && strlen(in->address) > LIMIT_ADDRESS_SIZE)
+    ok = fail(&error, SYNCLOG_INVALID, "address is too long");
+  if (ok)
+    call->server->handlers.add_member(call->server->ctx, call, group, (guint32)in->nodeId,
+                                      in->address);
+  else
+    rpc_call_reply_add_member(call, error);
+}
+
+void rpc_call_reply_remove_member(RpcCall *call, const GError *error)
+{
+  SlTRemoveMemberReply *out = g_object_new(SL_TYPE_T_REMOVE_MEMBER_REPLY, NULL);
+  convert_error_to_thrift(error, out->status);
+  finish_with(call, out);
+}
+
+static void run_remove_member(RpcCall *call)
+{
+  gpointer req = NULL;
+  if (!decode(call, SL_TYPE_T_REMOVE_MEMBER_REQ, &req))
+    return;
+  g_autoptr(GObject) owned = req;
+  const SlTRemoveMemberReq *in = req;
+  g_autoptr(GError) error = NULL;
+  guint32 group = 0;
+  if (check_member(in->consensusGroupId, in->nodeId, &group, &error))
+    call->server->handlers.remove_member(call->server->ctx, call, group, (guint32)in->nodeId);
+  else
+    rpc_call_reply_remove_member(call, error);
+}
+
 /* --- the way to a method -------------------------------------------------------------------------
  */
 
@@ -642,6 +699,8 @@ static const Method methods[] = {
     {"forget", RPC_CLIENT_SERVICES, TRUE, run_forget},
     {"repair", RPC_CLIENT_SERVICES, TRUE, run_repair},
     {"bucket", RPC_PEER_SERVICE, TRUE, run_bucket},
+    {"addMember", RPC_CLIENT_SERVICES, TRUE, run_add_member},
+    {"removeMember", RPC_CLIENT_SERVICES, TRUE, run_remove_member},
     {"handshake", RPC_PEER_SERVICE, FALSE, run_handshake},
     {"heartbeat", RPC_PEER_SERVICE, FALSE, run_heartbeat},
 };

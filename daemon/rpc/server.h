@@ -84,6 +84,10 @@ typedef struct RpcHandlers {
   void (*repair)(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query);      /* W */
   void (*bucket)(gpointer ctx, RpcCall *call, const BucketAsker *asker,
                  const BucketQuery *query); /* W */
+  /* address: not checked, of at most LIMIT_ADDRESS_SIZE bytes; borrowed for the call only. */
+  void (*add_member)(gpointer ctx, RpcCall *call, guint32 group, guint32 node,
+                     const char *address);                                         /* W */
+  void (*remove_member)(gpointer ctx, RpcCall *call, guint32 group, guint32 node); /* W */
   /* N: the loop has handed over all requests that it had read; before it sleeps. May be NULL. */
   void (*batch_end)(gpointer ctx, RpcLoop *loop);
 } RpcHandlers;
@@ -167,4 +171,6 @@ void rpc_call_reply_forget(RpcCall *call, const GError *error);
 /* result, page: NULL with an error. */
 void rpc_call_reply_repair(RpcCall *call, const GError *error, const RepairResult *result);
 void rpc_call_reply_bucket(RpcCall *call, const GError *error, const BucketPage *page);
+void rpc_call_reply_add_member(RpcCall *call, const GError *error);
+void rpc_call_reply_remove_member(RpcCall *call, const GError *error);
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries);

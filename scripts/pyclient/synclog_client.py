@@ -40,7 +40,8 @@ synclog_generated.load()
 
 # pylint: disable=wrong-import-position
 from synclog.admin import TAdminService
-from synclog.admin.ttypes import TDigestReq, TForgetReq, TStatusReq
+from synclog.admin.ttypes import (TAddMemberReq, TDigestReq, TForgetReq, TRemoveMemberReq,
+                                   TStatusReq)
 from synclog.client import TClientService
 from synclog.client.ttypes import (TAck, TAggregateReq, TLastReq, TQueryReq, TSeriesReq,
                                    TTailReq, TWriteReq)
@@ -519,6 +520,14 @@ class Client:
     def forget(self, node_id):
         """Declares a member lost for good. Invalid while it is there."""
         self._read("_admin", "forget", TForgetReq(self.group, node_id))
+
+    def add_member(self, node_id, address):
+        """Lets a new node, which listens for replication at `address`, into the cluster."""
+        self._read("_admin", "addMember", TAddMemberReq(self.group, node_id, address))
+
+    def remove_member(self, node_id):
+        """Takes a member out: it goes when the others have what it holds."""
+        self._read("_admin", "removeMember", TRemoveMemberReq(self.group, node_id))
 
     def config(self):
         """The configuration in force, as {(section, key): TConfigEntry}."""

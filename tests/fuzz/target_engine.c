@@ -97,6 +97,13 @@ static void fill_progress(FuzzInput *in, FakeCluster *cluster, Progress *progres
     progress->wanted = g_array_new(FALSE, FALSE, sizeof wanted);
     g_array_append_val(progress->wanted, wanted);
   }
+  if ((more & 96) == 96) {
+    g_clear_pointer(&progress->members, g_ptr_array_unref);
+    progress->members = member_list_new();
+    for (guint32 node = 1 + more % 2; node <= 3; node++)
+      member_list_add(progress->members, node,
+                      (MemberState)(MEMBER_JOINING + fuzz_u8(in) % MEMBER_LOST), NULL);
+  }
   if ((more & 28) == 28) {
     guint32 node = more >> 5;
     g_clear_pointer(&progress->forgotten, g_array_unref);

@@ -206,9 +206,19 @@ static gboolean run_bucket(RpcClient *client, GError **error)
   return TRUE;
 }
 
+static gboolean run_add_member(RpcClient *client, GError **error)
+{
+  return rpc_client_add_member(client, 0, 4, "node-4:7671", error);
+}
+
+static gboolean run_remove_member(RpcClient *client, GError **error)
+{
+  return rpc_client_remove_member(client, 0, 4, error);
+}
+
 static gboolean (*const methods[])(RpcClient *, GError **) = {
-    run_query,  run_last,   run_aggregate, run_series, run_info,   run_status,
-    run_digest, run_config, run_write,     run_forget, run_repair, run_bucket,
+    run_query,  run_last,  run_aggregate, run_series, run_info,   run_status,     run_digest,
+    run_config, run_write, run_forget,    run_repair, run_bucket, run_add_member, run_remove_member,
 };
 
 void fuzz_one(const guint8 *bytes, gsize size)
@@ -314,4 +324,6 @@ void fuzz_seeds(void)
   convert_repair_result_to_thrift(&result, repair);
   give_seed(10, "repair", repair);
   give_seed(11, "bucket", some_bucket());
+  give_seed(12, "addMember", g_object_new(SL_TYPE_T_ADD_MEMBER_REPLY, NULL));
+  give_seed(13, "removeMember", g_object_new(SL_TYPE_T_REMOVE_MEMBER_REPLY, NULL));
 }

@@ -149,7 +149,13 @@ static void check_progress(const Progress *progress)
   }
   for (guint i = 0; progress->wanted != NULL && i < progress->wanted->len; i++)
     check_log(g_array_index(progress->wanted, LogId, i));
-  g_assert(progress->forgotten == NULL || progress->forgotten->len <= LIMIT_MEMBERS);
+  g_assert(progress->forgotten == NULL || progress->forgotten->len <= LIMIT_KNOWN_MEMBERS);
+  for (guint i = 0; progress->members != NULL && i < progress->members->len; i++) {
+    const Member *member = progress->members->pdata[i];
+    const Member *before = i > 0 ? progress->members->pdata[i - 1] : NULL;
+    g_assert(member->id <= LIMIT_NODE_ID && member->id > (before != NULL ? before->id : 0));
+    g_assert(member->state >= MEMBER_JOINING && member->state <= MEMBER_LOST);
+  }
 }
 
 static void check_text(const char *text)
@@ -366,6 +372,24 @@ static void on_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
   rpc_call_reply_forget(call, error);
 }
 
+static void on_add_member(gpointer ctx, RpcCall *call, guint32 group, guint32 node,
+                          const char *address)
+{
+  (void)ctx;
+  g_assert(group <= G_MAXINT32 && node >= 1 && node <= LIMIT_NODE_ID);
+  g_assert(strlen(address) <= LIMIT_ADDRESS_SIZE);
+  g_autoptr(GError) error = error_to_answer();
+  rpc_call_reply_add_member(call, error);
+}
+
+static void on_remove_member(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
+{
+  (void)ctx;
+  g_assert(group <= G_MAXINT32 && node >= 1 && node <= LIMIT_NODE_ID);
+  g_autoptr(GError) error = error_to_answer();
+  rpc_call_reply_remove_member(call, error);
+}
+
 static const RpcHandlers handlers = {
     .write = on_write,
     .sync_log = on_sync,
@@ -385,6 +409,8 @@ static const RpcHandlers handlers = {
     .forget = on_forget,
     .repair = on_repair,
     .bucket = on_bucket,
+    .add_member = on_add_member,
+    .remove_member = on_remove_member,
 };
 
 /* --- the stream ---------------------------------------------------------------------------------
@@ -618,6 +644,13 @@ void fuzz_seeds(void)
   repair->fromNode = 3;
   repair->device = g_strdup("device");
   add_request(admin, "repair", 5, repair);
+  SlTAddMemberReq *added = g_object_new(SL_TYPE_T_ADD_MEMBER_REQ, NULL);
+  added->nodeId = 4;
+  added->address = g_strdup("node-4:7671");
+  add_request(admin, "addMember", 6, added);
+  SlTRemoveMemberReq *removed = g_object_new(SL_TYPE_T_REMOVE_MEMBER_REQ, NULL);
+  removed->nodeId = 4;
+  add_request(admin, "removeMember", 7, removed);
   seed_end("admin", admin);
   GByteArray *peer = g_byte_array_new();
   seed_number(peer, 9, 1);

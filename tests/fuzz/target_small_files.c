@@ -134,7 +134,9 @@ static void give_seed(const char *name, guint options, const char *one, const ch
 void fuzz_seeds(void)
 {
 #define NODE "[node]\nid=1\ncluster=synclog\ntime_precision=ms\n"
-#define REST "clean=true\nclock_bound=99\nforgotten=3;9\ninode=1\nsequence="
+#define REST                                                                                       \
+  "clean=true\nclock_bound=99\nforgotten=3;9\nmembers=1 active;2 joining host:7671;9 "             \
+  "lost;\ninode=1\nsequence="
   give_seed("both-copies", IDENTITY | CHECKSUM_ONE | CHECKSUM_TWO,
             NODE "incarnation=1700000000000000\n" REST "5\n",
             NODE "incarnation=1700000000000001\n" REST "6\n");

@@ -21,7 +21,7 @@ void check_trimmed(SimNode *node, LogId log, guint64 first)
              sim_log_name(log), (gulong)gone, stored != NULL ? stored->durable : 0);
   for (guint i = 1; i <= sim->config.nodes; i++) {
     const SimNode *other = &sim->nodes[i];
-    if (membership_is_lost(node->membership, i) || other->damaged)
+    if (membership_is_gone(node->membership, i) || other->damaged)
       continue;
     guint64 kept = node_is_up(other) ? node_kept(other, log) : told(other, log);
     if (kept < gone)

@@ -451,17 +451,31 @@ static void port_keep_clock_bound(gpointer ctx, guint64 hlc)
       (Event){.run = on_clock_bound, .node = node->id, .life = node->life, .cookie = hlc});
 }
 
-static void on_forgotten(Sim *sim, Event *event)
+static void on_members(Sim *sim, Event *event)
 {
   SimNode *node = &sim->nodes[event->node];
-  identity_forget(node->identity, (guint32)event->cookie, NULL);
+  group_on_members_kept(node->group,
+                        identity_set_members(node->identity, event->message, event->cookie, NULL));
 }
 
-static void port_keep_forgotten(gpointer ctx, guint32 lost)
+static void port_keep_members(gpointer ctx, GPtrArray *members, guint64 changes)
 {
   SimNode *node = ctx;
   sim_add_event(node->sim, node->disk_us,
-                (Event){.run = on_forgotten, .node = node->id, .life = node->life, .cookie = lost});
+                (Event){.run = on_members,
+                        .node = node->id,
+                        .life = node->life,
+                        .cookie = changes,
+                        .message = g_ptr_array_ref(members),
+                        .free_message = (GDestroyNotify)g_ptr_array_unref});
+}
+
+static gboolean port_meet(gpointer ctx, guint32 peer, const char *address)
+{
+  (void)ctx;
+  (void)peer;
+  (void)address;
+  return TRUE;
 }
 
 /* --- answers ------------------------------------------------------------------------------------
@@ -516,7 +530,8 @@ static const GroupPorts node_ports = {.work = port_work,
                                       .check_digest = port_check_digest,
                                       .apply = port_apply,
                                       .keep_clock_bound = port_keep_clock_bound,
-                                      .keep_forgotten = port_keep_forgotten,
+                                      .keep_members = port_keep_members,
+                                      .meet = port_meet,
                                       .connect = port_connect,
                                       .disconnect = port_disconnect,
                                       .send_handshake = port_send_handshake,
@@ -530,8 +545,11 @@ static const GroupPorts node_ports = {.work = port_work,
 /* --- starting -----------------------------------------------------------------------------------
  */
 
-static Membership *everybody(const Sim *sim, guint32 self)
+static Membership *everybody(const Sim *sim, const SimNode *node)
 {
+  guint32 self = node->id;
+  if (node->identity->members != NULL)
+    return membership_new_kept(self, node->identity->members);
   g_autoptr(GArray) peers = g_array_new(FALSE, FALSE, sizeof(guint32));
   for (guint32 i = 1; i <= sim->config.nodes; i++)
     if (i != self)
@@ -564,14 +582,13 @@ static void look_at_log(SimNode *node, Wal *wal)
 static void make_group(SimNode *node, const GArray *found, LogId own)
 {
   Sim *sim = node->sim;
-  node->membership = everybody(sim, node->id);
+  node->membership = everybody(sim, node);
   GroupOptions options = sim->config.group;
   options.own = own;
   options.membership = node->membership;
   options.random_seed = g_rand_int(sim->rand);
   options.wall_ms = node_wall_ms(node);
   options.clock_bound = node->identity->clock_bound;
-  options.forgotten = node->identity->forgotten;
   GroupPorts ports = node_ports;
   ports.ctx = node;
   node->group = group_new(&options, &ports);

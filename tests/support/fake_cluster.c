@@ -216,7 +216,8 @@ static void port_write_done(gpointer ctx, gpointer data, SynclogStatus status, c
   if (token == NULL)
     return;
   write->token = *token;
-  guint wanted = 1, members = node->cluster->count - node->forgotten->len;
+  /* Who came after the write was made need not have it. */
+  guint wanted = 1, members = MIN(write->members, membership_count(node->membership));
   if (status == SYNCLOG_OK && write->write.ack == ACK_MAJORITY)
     wanted = members / 2 + 1;
   if (status == SYNCLOG_OK && write->write.ack == ACK_ALL)
@@ -252,13 +253,16 @@ LogId fake_own_log(FakeCluster *cluster, guint node)
   return (LogId){node, fake_node(cluster, node)->incarnation};
 }
 
-static Membership *everybody(const FakeCluster *cluster, guint32 self)
+static Membership *members_of(const FakeCluster *cluster, const FakeNode *node)
 {
+  if (node->members != NULL)
+    return membership_new_kept(node->id, node->members);
   g_autoptr(GArray) peers = g_array_new(FALSE, FALSE, sizeof(guint32));
-  for (guint32 i = 1; i <= cluster->count; i++)
-    if (i != self)
+  guint32 count = node->joins ? 1 : cluster->founders;
+  for (guint32 i = 1; i <= count; i++)
+    if (i != node->id)
       g_array_append_val(peers, i);
-  return membership_new(self, peers);
+  return node->joins ? membership_new_joining(node->id, peers) : membership_new(node->id, peers);
 }
 
 void fake_start(FakeCluster *cluster, guint id, gboolean new_incarnation)
@@ -268,20 +272,20 @@ void fake_start(FakeCluster *cluster, guint id, gboolean new_incarnation)
   node->life++;
   if (node->incarnation == 0 || new_incarnation)
     node->incarnation = 1000 * node->life;
-  node->membership = everybody(cluster, id);
+  node->membership = members_of(cluster, node);
   GroupOptions options = cluster->options;
   options.own = fake_own_log(cluster, id);
   options.random_seed = g_rand_int(cluster->rand);
   options.wall_ms = fake_wall_ms(node);
   options.membership = node->membership;
   options.clock_bound = node->clock_bound;
-  options.forgotten = node->forgotten;
   const GroupPorts ports = {.work = fake_port_work,
                             .read_log = fake_port_read_log,
                             .digest_at_end = fake_port_digest_at_end,
                             .check_digest = fake_port_check_digest,
                             .keep_clock_bound = fake_port_keep_clock_bound,
-                            .keep_forgotten = fake_port_keep_forgotten,
+                            .keep_members = fake_port_keep_members,
+                            .meet = fake_port_meet,
                             .apply = fake_port_apply,
                             .connect = fake_port_connect,
                             .disconnect = fake_port_disconnect,
@@ -345,6 +349,7 @@ FakeWrite *fake_write(FakeCluster *cluster, guint id, AckLevel ack, gint64 timeo
                                g_rand_int_range(cluster->rand, 0, 60), "");
   write->data = g_bytes_new_take(text, strlen(text));
   write->node = id;
+  write->members = membership_count(node->membership);
   write->write.data = g_bytes_get_data(write->data, &write->write.size);
   write->write.ack = ack;
   write->write.deadline_us = cluster->now_us + timeout_us;
@@ -411,7 +416,7 @@ FakeCluster *fake_cluster_new(guint count, guint32 seed)
   g_assert(count >= 1 && count <= FAKE_NODES_MAX);
   FakeCluster *cluster = g_new0(FakeCluster, 1);
   cluster->rand = g_rand_new_with_seed(seed);
-  cluster->count = count;
+  cluster->count = cluster->founders = count;
   cluster->now_us = 1000000;
   cluster->delay_min_us = 100;
   cluster->delay_max_us = 500;

@@ -47,6 +47,7 @@ typedef struct FakeApplied {
 typedef struct FakeWrite {
   GroupWrite write;
   guint node;
+  guint members; /* that counted for acknowledgements */
   GBytes *data;
   gboolean taken, answered;
   SynclogStatus status;
@@ -62,9 +63,10 @@ struct FakeNode {
   GPtrArray *logs; /* FakeLog: the disk */
   GArray *store;   /* FakeApplied */
   guint64 clock_bound;
-  guint64 horizon;   /* as told last */
-  GArray *forgotten; /* guint32 */
-  GArray *given;     /* FakeApplied: what was given to the apply thread (applied only) */
+  guint64 horizon;    /* as told last */
+  GPtrArray *members; /* Member: what was kept; NULL: nothing */
+  gboolean joins;     /* it starts as a newcomer that knows node 1 only */
+  GArray *given;      /* FakeApplied: what was given to the apply thread (applied only) */
 
   /* This life. */
   guint64 life;
@@ -111,6 +113,7 @@ struct FakeCluster {
   GRand *rand;
   gint64 now_us;
   guint count;
+  guint founders; /* the members at first: nodes 1 … this; as many as there are nodes */
   FakeNode nodes[FAKE_NODES_MAX + 1]; /* [0] unused */
   GroupOptions options;               /* for nodes that start from now on */
   guint64 next_seq, next_channel;

@@ -210,7 +210,8 @@ static void do_trim(FakeNode *node, const TrimWork *trim)
   g_assert(log != NULL);
   /* P5 */
   for (guint i = 1; i <= node->cluster->count; i++)
-    fast_assert(fake_kept(node->cluster, i, trim->log) >= trim->index);
+    fast_assert(!membership_has(node->membership, i) || !membership_retains(node->membership, i) ||
+                fake_kept(node->cluster, i, trim->log) >= trim->index);
   fast_assert(find_applied(node->store, trim->log)->durable >= trim->index);
   while (log->base < trim->index) {
     g_ptr_array_remove_index(log->records, 0);
@@ -386,10 +387,37 @@ void fake_port_keep_clock_bound(gpointer ctx, guint64 hlc)
       (Event){.run = on_clock_bound, .node = node->id, .life = node->life, .cookie = hlc});
 }
 
-void fake_port_keep_forgotten(gpointer ctx, guint32 lost)
+static void on_members_kept(FakeCluster *cluster, Event *event)
+{
+  FakeNode *node = &cluster->nodes[event->node];
+  if (!node->disk_broken) {
+    g_clear_pointer(&node->members, g_ptr_array_unref);
+    node->members = g_ptr_array_ref(event->message);
+  }
+  group_on_members_kept(node->group, !node->disk_broken);
+  fake_turn_log_thread(node);
+}
+
+void fake_port_keep_members(gpointer ctx, GPtrArray *members, guint64 changes)
 {
   FakeNode *node = ctx;
-  g_array_append_val(node->forgotten, lost);
+  (void)changes;
+  if (node->dying)
+    return;
+  fake_add_event(node->cluster, node->cluster->disk_us,
+                 (Event){.run = on_members_kept,
+                         .node = node->id,
+                         .life = node->life,
+                         .message = g_ptr_array_ref(members),
+                         .free_message = (GDestroyNotify)g_ptr_array_unref});
+}
+
+gboolean fake_port_meet(gpointer ctx, guint32 peer, const char *address)
+{
+  (void)ctx;
+  (void)peer;
+  (void)address;
+  return TRUE;
 }
 
 /* --- running digests ----------------------------------------------------------------------------
@@ -472,7 +500,6 @@ void fake_disk_init(FakeNode *node)
   node->logs = g_ptr_array_new_with_free_func(fake_log_free);
   node->store = g_array_new(FALSE, FALSE, sizeof(FakeApplied));
   node->given = g_array_new(FALSE, FALSE, sizeof(FakeApplied));
-  node->forgotten = g_array_new(FALSE, FALSE, sizeof(guint32));
   g_queue_init(&node->applies);
 }
 
@@ -481,7 +508,7 @@ void fake_disk_clear(FakeNode *node)
   g_ptr_array_unref(node->logs);
   g_array_unref(node->store);
   g_array_unref(node->given);
-  g_array_unref(node->forgotten);
+  g_clear_pointer(&node->members, g_ptr_array_unref);
 }
 
 /* A part of the work under way reached the disk, but nobody was told. */

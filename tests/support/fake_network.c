@@ -190,8 +190,11 @@ static void on_heartbeat(FakeCluster *cluster, Event *event)
 void fake_port_send_heartbeat(gpointer ctx, guint32 peer, const Heartbeat *heartbeat)
 {
   FakeNode *node = ctx;
-  fast_assert(heartbeat->progress->horizon >= node->horizon);
-  node->horizon = heartbeat->progress->horizon;
+  /* A node that joins only tells how far it can be compared. */
+  if (membership_state(node->membership, node->id) >= MEMBER_ACTIVE) {
+    fast_assert(heartbeat->progress->horizon >= node->horizon);
+    node->horizon = heartbeat->progress->horizon;
+  }
   Heartbeat *copy = g_new(Heartbeat, 1);
   *copy = *heartbeat;
   copy->progress = progress_copy(heartbeat->progress);

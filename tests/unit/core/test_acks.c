@@ -212,6 +212,13 @@ static void walk_step(Walk *walk)
   } else if (dice < 70) {
     guint64 *durable = &walk->durable[g_rand_int_range(walk->rand, 0, (gint32)walk->nodes)];
     *durable = MIN(walk->next_index, *durable + (guint64)g_rand_int_range(walk->rand, 0, 20));
+  } else if (dice < 72) {
+    guint most = (guint)g_rand_int_range(walk->rand, 1, 7);
+    acks_cap(walk->acks, most);
+    for (guint i = 0; i < walk->model->len; i++) {
+      Write *write = &g_array_index(walk->model, Write, i);
+      write->nodes = MIN(write->nodes, most);
+    }
   } else if (dice < 90) {
     guint64 done;
     do {

@@ -54,9 +54,12 @@ START_TEST(all_is_there_after_reopening)
   Identity *identity = begun();
   ck_assert(identity_set_clock_bound(identity, 5000, NULL));
   ck_assert(identity_set_clock_bound(identity, 4000, NULL)); /* never goes back */
-  ck_assert(identity_forget(identity, 9, NULL));
-  ck_assert(identity_forget(identity, 3, NULL));
-  ck_assert(identity_forget(identity, 9, NULL));
+  g_autoptr(GPtrArray) members = member_list_new();
+  member_list_add(members, 3, MEMBER_ACTIVE, "host-3:7671");
+  member_list_add(members, 9, MEMBER_LOST, NULL);
+  ck_assert(identity_set_members(identity, members, 5, NULL));
+  g_autoptr(GPtrArray) older = member_list_new();
+  ck_assert(identity_set_members(identity, older, 4, NULL)); /* not kept */
   ck_assert(identity_set_clean(identity, FALSE, NULL));
   identity_free(identity);
   g_autoptr(Identity) again = reopen(NULL);
@@ -64,9 +67,13 @@ START_TEST(all_is_there_after_reopening)
   ck_assert_uint_eq(again->clock_bound, 5000);
   ck_assert(!again->clean);
   ck_assert(!again->copied);
-  ck_assert_uint_eq(again->forgotten->len, 2);
-  ck_assert_uint_eq(g_array_index(again->forgotten, guint32, 0), 3);
-  ck_assert_uint_eq(g_array_index(again->forgotten, guint32, 1), 9);
+  ck_assert_uint_eq(again->members->len, 2);
+  const Member *there = member_list_find(again->members, 3);
+  ck_assert_int_eq(there->state, MEMBER_ACTIVE);
+  ck_assert_str_eq(there->address, "host-3:7671");
+  const Member *lost = member_list_find(again->members, 9);
+  ck_assert_int_eq(lost->state, MEMBER_LOST);
+  ck_assert_ptr_null(lost->address);
   ck_assert(identity_begin_incarnation(again, 10, NULL));
   ck_assert_uint_eq(again->incarnation, 1001); /* later than any before */
   remove_directory();

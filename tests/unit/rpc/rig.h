@@ -271,6 +271,28 @@ static inline void rig_bucket(gpointer ctx, RpcCall *call, const BucketAsker *as
   rpc_call_reply_bucket(call, NULL, page);
 }
 
+/* Node 13 can be neither added nor removed. */
+static inline void rig_add_member(gpointer ctx, RpcCall *call, guint32 group, guint32 node,
+                                  const char *address)
+{
+  (void)ctx;
+  (void)group;
+  g_autoptr(GError) error = NULL;
+  if (node == 13)
+    g_set_error(&error, SYNCLOG_ERROR, SYNCLOG_INVALID, "node 13 is not let in at %s", address);
+  rpc_call_reply_add_member(call, error);
+}
+
+static inline void rig_remove_member(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
+{
+  (void)ctx;
+  (void)group;
+  g_autoptr(GError) error = NULL;
+  if (node == 13)
+    g_set_error(&error, SYNCLOG_ERROR, SYNCLOG_INVALID, "node 13 is no member");
+  rpc_call_reply_remove_member(call, error);
+}
+
 static inline void rig_config(gpointer ctx, RpcCall *call)
 {
   rig_saw(ctx, "config");
@@ -323,6 +345,8 @@ static inline Rig *rig_new(const RpcServerOptions *options, guint loops)
                                        .forget = rig_forget,
                                        .repair = rig_repair,
                                        .bucket = rig_bucket,
+                                       .add_member = rig_add_member,
+                                       .remove_member = rig_remove_member,
                                        .batch_end = rig_batch_end};
   Rig *rig = g_new0(Rig, 1);
   g_mutex_init(&rig->lock);

@@ -1,0 +1,262 @@
+"""Growing and shrinking a cluster while it serves."""
+
+import subprocess
+import threading
+import time
+
+from case import expect, expect_equal, expect_error, test
+from load import check_everywhere, join_writers, start_writers, stop_writers
+from synclog.types.ttypes import TMemberState
+from synclog_client import NotReady, SynclogError
+
+QUICK = {"replication.request_timeout": "1s", "replication.heartbeat_interval": "100ms",
+         "replication.basic_retry_wait": "50ms", "replication.max_retry_wait": "500ms"}
+
+
+class Killer(threading.Thread):
+    """kill -9 of a node after a moment."""
+
+    def __init__(self, node, wait_s):
+        super().__init__(daemon=True)
+        self.node, self.wait_s = node, wait_s
+
+    def run(self):
+        time.sleep(self.wait_s)
+        self.node.kill()
+
+
+def newcomer(case, cluster, node_id, known=1, config=None):
+    """A node that knows one member; it is not started."""
+    node = case.node(node_id=node_id, peers={known: cluster[known].peer_address},
+                     config={**QUICK, "cluster.join": "yes", **(config or {})})
+    return node
+
+
+def state_at(node, member):
+    """What a node takes a member for."""
+    members = {each.nodeId: each.state for each in node.status().members or []}
+    return members.get(member)
+
+
+def add(case, cluster, node, at=1):
+    """Adds a node that runs, and waits until all count it as active."""
+    with cluster[at].client() as client:
+        client.add_member(node.id, node.peer_address)
+    await_state(case, cluster, node.id, TMemberState.ACTIVE)
+    case.eventually("%s serves" % node, lambda: node.status().state == "serving")
+    cluster.nodes.append(node)
+
+
+def await_state(case, nodes, member, state):
+    for each in nodes:
+        if each.running and each.id != member:
+            case.eventually("%s takes node %d for %s" % (each, member, state),
+                            lambda each=each: state_at(each, member) == state, timeout=40)
+
+
+@test(timeout=120)
+def grow_under_load(case):
+    """Three nodes become five while all write with all levels; each newcomer gets everything, and
+    takes writes itself."""
+    cluster = case.cluster(config=QUICK)
+    before = join_writers(start_writers(cluster, "before", count=50))
+    writers = [each for ack in ("local", "majority", "all")
+               for each in start_writers(cluster, "load." + ack, ack=ack, pause=0.005)]
+    for node_id in (4, 5):
+        node = newcomer(case, cluster, node_id, known=node_id - 3)
+        node.start()
+        with node.client() as client:
+            expect_error(NotReady, "a write at a node that was not let in", client.insert, "x", 1,
+                         {"v": 1})
+        add(case, cluster, node, at=3)
+        writers += start_writers([node], "newcomer", ack="all", pause=0.005)
+    case.eventually("the newcomers write", lambda: all(
+        each.ledger.writes > 20 for each in writers))
+    ledger = stop_writers(writers)
+    expect_equal(sum(each.pending for each in writers), 0, "writes that did not reach all in time")
+    check_everywhere(cluster, before)
+    check_everywhere(cluster, ledger)
+
+
+@test(timeout=120)
+def remove_under_load(case):
+    """A node of four is removed while all write: what it was given is with the others, nothing
+    waits for it any more, and it takes no writes."""
+    cluster = case.cluster(4, config=QUICK)
+    writers = [each for ack in ("local", "majority", "all")
+               for each in start_writers(list(cluster)[:3], "load." + ack, ack=ack, pause=0.005)]
+    leaving = start_writers([cluster[4]], "leaving", per_node=2)
+    case.eventually("it writes", lambda: all(each.ledger.writes > 50 for each in leaving))
+    node = cluster[4]
+    with cluster[2].client() as client:
+        client.remove_member(4)
+    await_state(case, cluster, 4, TMemberState.REMOVED)
+    for each in leaving:
+        each.stop()
+        each.join(30)
+    own = [each.ledger for each in leaving]
+    with node.client() as client:
+        expect_error(SynclogError, "a write at the removed node", client.insert, "x", 1, {"v": 1})
+    cluster.nodes.remove(node)
+    for each in cluster:
+        case.eventually("%s has closed it" % each, lambda each=each: (
+            each.peer_status(4).state == "removed" and each.log_status(4).state == "closed"))
+    with cluster[1].client() as client:
+        status = client.insert("after", 1, {"v": 1}, ack="all", timeout_ms=10000)
+        expect(not status.pending, "ack = all waits for a node that was removed")
+    ledger = stop_writers(writers)
+    check_everywhere(cluster, ledger)
+    for each in own:
+        check_everywhere(cluster, each)
+    # It comes back: nobody listens.
+    node.stop()
+    node.start()
+    cluster.stop()
+    cluster.start()
+    check_everywhere(cluster, ledger)
+    expect_equal(cluster[3].peer_status(4).state, "removed", "state after a restart")
+    with node.client() as client:
+        expect_error(SynclogError, "a write at the removed node", client.insert, "x", 1, {"v": 1})
+
+
+@test(timeout=120)
+def the_tool_adds_and_puts_back(case):
+    """synclogctl node add --wait lets one in, or puts all back: wrong cluster, or nobody there."""
+    cluster = case.cluster(config=QUICK)
+    ledger = join_writers(start_writers(cluster, "load", count=20))
+
+    def node_command(*arguments, code=0):
+        command = [case.program("synclogctl"), "--server", cluster[1].address, "node", *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+        expect_equal(result.returncode, code, "exit code of node %s: %s%s" %
+                     (" ".join(arguments), result.stdout, result.stderr))
+        return result
+
+    node = newcomer(case, cluster, 4).start()
+    out = node_command("add", "4", node.peer_address, "--wait", "--json").stdout
+    expect('"active"' in out, out)
+    cluster.nodes.append(node)
+    check_everywhere(cluster, ledger)
+    listed = node_command("list").stdout
+    expect(listed.count("active") == 4, listed)
+    error = node_command("add", "4", node.peer_address, code=1).stderr
+    expect("already" in error, error)
+    error = node_command("add", "5", node.peer_address, code=1).stderr
+    expect("address of node 4" in error, error)
+    error = node_command("add", "5", "nowhere", code=1).stderr
+    expect("port" in error, error)
+    error = node_command("remove", "9", "--yes", code=1).stderr
+    expect("no member" in error, error)
+    error = node_command("remove", "4", code=2).stderr
+    expect("--yes" in error, error)
+
+    stranger = newcomer(case, cluster, 5, config={"cluster.id": "another"}).start()
+    error = node_command("add", "5", stranger.peer_address, "--wait", code=1).stderr
+    expect("other cluster" in error and "taken out again" in error, error)
+    error = node_command("add", "5", stranger.peer_address, code=1).stderr
+    expect("never used again" in error, error)
+    stranger.stop()
+    gone = newcomer(case, cluster, 6)
+    error = node_command("add", "6", gone.peer_address, "--give-up", "2s", code=1).stderr
+    expect("taken out again" in error, error)
+    with cluster[2].client() as client:
+        status = client.insert("after", 1, {"v": 1}, ack="all", timeout_ms=10000)
+        expect(not status.pending, "ack = all waits for a node that was not let in")
+    out = node_command("remove", "4", "--yes", "--wait").stdout
+    expect("is removed" in out, out)
+    cluster.nodes.remove(node)
+    check_everywhere(cluster, ledger)
+
+
+@test(timeout=180)
+def the_coordinator_dies(case):
+    """kill -9 of the node that was asked, at moments around the answer: a change is done or not, at
+    all nodes alike, and nothing is lost."""
+    cluster = case.cluster(config=QUICK)
+    writers = start_writers(list(cluster)[1:], "load", ack="majority", pause=0.01)
+    done = 0
+    for round_ in range(case.scaled(6, least=3)):
+        node_id = 4 + round_
+        node = newcomer(case, cluster, node_id, known=2).start()
+        killer = Killer(cluster[1], case.random.uniform(0.0, 0.02))
+        with cluster[1].client() as client:
+            killer.start()
+            try:
+                client.add_member(node.id, node.peer_address)
+            except (OSError, SynclogError):
+                pass
+        killer.join()
+        cluster[1].start()
+        known = max((state_at(each, node_id) or 0) for each in cluster)
+        if not known:  # it may be told it still
+            with cluster[3].client() as client:
+                client.add_member(node.id, node.peer_address)
+        else:
+            done += 1
+        await_state(case, cluster, node_id, TMemberState.ACTIVE)
+        case.eventually("%s serves" % node, lambda node=node: node.status().state == "serving")
+        join_writers(start_writers([node], "own", count=5, first=1 + 10 * round_))
+        killer = Killer(cluster[1], case.random.uniform(0.0, 0.02))
+        with cluster[1].client() as client:
+            killer.start()
+            try:
+                client.remove_member(node.id)
+            except (OSError, SynclogError):
+                pass
+        killer.join()
+        cluster[1].start()
+        if max(state_at(each, node_id) for each in cluster) < TMemberState.REMOVING:
+            with cluster[2].client() as client:
+                client.remove_member(node.id)
+        await_state(case, cluster, node_id, TMemberState.REMOVED)
+        node.stop()
+    case.note("%d of the changes were done" % done)
+    check_everywhere(cluster, stop_writers(writers))
+
+
+@test(timeout=120)
+def cut_off_while_others_change(case):
+    """A node is cut off while another one is added and one removed: it learns both when the link
+    heals, and the newcomer writes only then."""
+    cluster = case.cluster(4, config=QUICK, proxied=True)
+    cluster.cut(3)
+    ledger = join_writers(start_writers(cluster, "cut", count=20))
+    node = newcomer(case, cluster, 5).start()
+    with cluster[1].client() as client:
+        client.add_member(5, node.peer_address)
+        client.remove_member(4)
+    case.eventually("the newcomer says whom it waits for",
+                    lambda: "node 3 is not reached" in (node.status().message or ""))
+    case.eventually("the other one waits", lambda: "node 3" in (cluster[4].status().message or ""))
+    with node.client() as client:
+        expect_error(NotReady, "a write before all know", client.insert, "x", 1, {"v": 1})
+    with cluster[3].client() as client:
+        client.insert("cut.off", 1, {"v": 1})
+    cluster.heal()
+    await_state(case, cluster, 4, TMemberState.REMOVED)
+    await_state(case, list(cluster)[:3], 5, TMemberState.ACTIVE)
+    cluster.nodes.remove(cluster[4])
+    cluster.nodes.append(node)
+    more = join_writers(start_writers(cluster, "more", count=20, ack="all"))
+    check_everywhere(cluster, ledger)
+    check_everywhere(cluster, more)
+
+
+@test(timeout=60)
+def what_can_not_join(case):
+    """A join with data of its own, or without a node to ask, is refused at the start."""
+    cluster = case.cluster(config=QUICK)
+    join_writers(start_writers(cluster, "load", count=5))
+    cluster.converge()
+    node = cluster[3]
+    node.stop()
+    node.config["cluster.join"] = "yes"
+    node.launch()
+    node.expect_death()
+    expect_equal(node.wait_exit(), 78, "exit code of a node that has data and would join")
+    expect("wants an empty data_dir" in node.log_text(), node.log_text())
+    alone = case.node(node_id=9, config={"cluster.join": "yes"})
+    alone.launch()
+    alone.expect_death()
+    expect_equal(alone.wait_exit(), 78, "exit code of a node that knows nobody")
+    expect("at least one node of the cluster" in alone.log_text(), alone.log_text())

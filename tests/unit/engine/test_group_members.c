@@ -1,0 +1,319 @@
+/* Nodes that join and leave while the others write. */
+#include "support/fake_cluster.c"
+#include "support/suite.h"
+
+enum { LONG_US = 60 * G_USEC_PER_SEC };
+
+/* The daemon's digests, as its housekeeping takes them: here the data is what was applied, and two
+ * nodes at the same clock hold the same when their stores got the same. */
+static void take_digests(FakeCluster *cluster)
+{
+  for (guint i = 1; i <= cluster->count; i++) {
+    FakeNode *node = fake_node(cluster, i);
+    guint64 until;
+    if (node->group == NULL || !group_comparable(node->group, &until))
+      continue;
+    guint64 cut = hlc_from_ms(hlc_ms(until) / 1000 * 1000);
+    group_set_check(node->group, cut, 4711);
+  }
+}
+
+static MemberState state_at(FakeCluster *cluster, guint node, guint32 member)
+{
+  return membership_state(fake_node(cluster, node)->membership, member);
+}
+
+static gboolean all_say(FakeCluster *cluster, guint32 member, MemberState state)
+{
+  for (guint i = 1; i <= cluster->count; i++)
+    if (fake_node(cluster, i)->group != NULL && i != member &&
+        !membership_is_gone(fake_node(cluster, i)->membership, i) &&
+        fake_node(cluster, i)->membership->begun && state_at(cluster, i, member) != state)
+      return FALSE;
+  return TRUE;
+}
+
+/* Lets time pass, with digests, writes here and there, and a look at what must never be. */
+static void live(FakeCluster *cluster, gint64 us, guint writers)
+{
+  gint64 until_us = cluster->now_us + us;
+  while (cluster->now_us < until_us) {
+    take_digests(cluster);
+    for (guint node = 1; node <= writers; node++)
+      if (fake_node(cluster, node)->group != NULL)
+        fake_write(cluster, node, (AckLevel)(1 + (guint)(cluster->now_us / 1000) % 3),
+                   5 * G_USEC_PER_SEC);
+    fake_run_for(cluster, 250 * 1000);
+  }
+}
+
+static void live_until(FakeCluster *cluster, guint32 member, MemberState state, guint writers)
+{
+  for (guint i = 0; i < 400; i++) {
+    if (all_say(cluster, member, state) &&
+        (fake_node(cluster, member)->group == NULL || state > MEMBER_ACTIVE ||
+         state_at(cluster, member, member) == state))
+      return;
+    live(cluster, 250 * 1000, writers);
+  }
+  print_state(cluster);
+  ck_abort_msg("node %u does not become %s", member, member_state_name(state));
+}
+
+/* `founders` of `count` nodes run; the others are newcomers that are down. */
+static FakeCluster *grown_from(guint founders, guint count, guint32 seed)
+{
+  FakeCluster *cluster = fake_cluster_new(count, seed);
+  cluster->founders = founders;
+  for (guint i = 1; i <= count; i++) {
+    fake_node(cluster, i)->joins = i > founders;
+    if (i <= founders)
+      fake_start(cluster, i, FALSE);
+  }
+  live(cluster, 3 * G_USEC_PER_SEC, founders);
+  return cluster;
+}
+
+static void add(FakeCluster *cluster, guint at, guint32 node)
+{
+  g_autofree char *address = g_strdup_printf("node-%u:1", node);
+  ck_assert(group_add_member(fake_node(cluster, at)->group, node, address, NULL));
+}
+
+static void settle(FakeCluster *cluster)
+{
+  live(cluster, 2 * G_USEC_PER_SEC, 0);
+  fake_run_until_equal(cluster, LONG_US);
+}
+
+START_TEST(a_newcomer_gets_everything_and_writes)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 4, 1);
+  add(cluster, 2, 4);
+  live(cluster, 2 * G_USEC_PER_SEC, 3);
+  fake_start(cluster, 4, FALSE);
+  FakeWrite *early = fake_write(cluster, 4, ACK_LOCAL, 0);
+  ck_assert(!early->taken);
+  ck_assert_int_eq(early->status, SYNCLOG_NOT_READY);
+  live_until(cluster, 4, MEMBER_ACTIVE, 3);
+  live(cluster, 3 * G_USEC_PER_SEC, 4);
+  FakeWrite *own = fake_write(cluster, 4, ACK_ALL, 3600LL * G_USEC_PER_SEC);
+  settle(cluster);
+  ck_assert(own->answered && own->status == SYNCLOG_OK);
+  ck_assert_uint_eq(membership_count(fake_node(cluster, 1)->membership), 4);
+  ck_assert_uint_gt(group_horizon(fake_node(cluster, 4)->group), 0);
+}
+END_TEST
+
+/* It was added and never came: what it would need is kept, and nothing else waits for it. */
+START_TEST(one_that_never_comes_stops_nothing_but_deletion)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 4, 2);
+  cluster->options.retention_interval_ms = 1000;
+  settle(cluster);
+  add(cluster, 1, 4);
+  live(cluster, 2 * G_USEC_PER_SEC, 0);
+  guint64 horizon = group_horizon(fake_node(cluster, 2)->group);
+  FakeLog *log = fake_find_log(cluster, 1, fake_own_log(cluster, 1));
+  guint64 base = log->base;
+  FakeWrite *write = fake_write(cluster, 1, ACK_ALL, 3600LL * G_USEC_PER_SEC);
+  live(cluster, 40 * G_USEC_PER_SEC, 3);
+  for (guint node = 1; node <= 3; node++)
+    fake_persist(cluster, node);
+  live(cluster, 20 * G_USEC_PER_SEC, 0);
+  ck_assert(write->answered && write->status == SYNCLOG_OK);
+  ck_assert_uint_gt(hlc_ms(group_horizon(fake_node(cluster, 2)->group)),
+                    hlc_ms(horizon) + 20 * 1000);
+  ck_assert_uint_eq(log->base, base);
+  /* Taken back: what was kept for it goes. */
+  ck_assert(group_remove_member(fake_node(cluster, 3)->group, 4, NULL));
+  live_until(cluster, 4, MEMBER_REMOVED, 0);
+  live(cluster, 20 * G_USEC_PER_SEC, 0);
+  ck_assert_uint_gt(log->base, base);
+}
+END_TEST
+
+START_TEST(what_was_asked_wrongly_changes_nothing)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 4, 3);
+  Group *group = fake_node(cluster, 1)->group;
+  ck_assert(!group_add_member(group, 1, "x:1", NULL));
+  ck_assert(!group_add_member(group, 3, "x:1", NULL));
+  ck_assert(!group_remove_member(group, 4, NULL));
+  add(cluster, 1, 4);
+  live(cluster, 2 * G_USEC_PER_SEC, 0);
+  g_autoptr(GError) twice = NULL;
+  ck_assert(!group_add_member(fake_node(cluster, 2)->group, 4, "y:1", &twice));
+  ck_assert(fake_says(twice->message, "already"));
+  g_autoptr(GError) taken = NULL;
+  ck_assert(!group_add_member(group, 5, "node-4:1", &taken));
+  ck_assert(fake_says(taken->message, "address of node 4"));
+  ck_assert(group_remove_member(group, 4, NULL));
+  g_autoptr(GError) again = NULL;
+  ck_assert(!group_add_member(group, 4, "node-4:1", &again));
+  ck_assert(fake_says(again->message, "never used again"));
+  ck_assert(!group_remove_member(group, 4, NULL));
+  settle(cluster);
+}
+END_TEST
+
+START_TEST(one_is_removed_while_it_joins)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 4, 4);
+  add(cluster, 1, 4);
+  fake_start(cluster, 4, FALSE);
+  live(cluster, 500 * 1000, 3);
+  ck_assert_int_eq(state_at(cluster, 4, 4), MEMBER_JOINING);
+  ck_assert(group_remove_member(fake_node(cluster, 3)->group, 4, NULL));
+  live_until(cluster, 4, MEMBER_REMOVED, 3);
+  live(cluster, 3 * G_USEC_PER_SEC, 3);
+  FakeWrite *write = fake_write(cluster, 4, ACK_LOCAL, 0);
+  ck_assert(!write->taken);
+  ck_assert_int_eq(write->status, SYNCLOG_FORGOTTEN);
+  fake_kill(cluster, 4);
+  settle(cluster);
+}
+END_TEST
+
+START_TEST(one_that_leaves_hands_over_what_it_holds)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(4, 4, 5);
+  /* Its last entries are with nobody. */
+  fake_partition(cluster, 1U << 4, 1U << 1 | 1U << 2 | 1U << 3);
+  for (guint i = 0; i < 100; i++)
+    fake_write(cluster, 4, ACK_LOCAL, 0);
+  live(cluster, 2 * G_USEC_PER_SEC, 3);
+  LogId log = fake_own_log(cluster, 4);
+  guint64 last = fake_written(cluster, 4, log);
+  ck_assert_uint_lt(fake_written(cluster, 1, log), last);
+  ck_assert(group_remove_member(fake_node(cluster, 1)->group, 4, NULL));
+  FakeWrite *for_all = fake_write(cluster, 1, ACK_ALL, 3600LL * G_USEC_PER_SEC);
+  live(cluster, 5 * G_USEC_PER_SEC, 3);
+  ck_assert(for_all->answered && for_all->status == SYNCLOG_OK);
+  ck_assert_int_eq(state_at(cluster, 1, 4), MEMBER_REMOVING);
+  fake_heal(cluster);
+  live_until(cluster, 4, MEMBER_REMOVED, 3);
+  ck_assert(!fake_write(cluster, 4, ACK_LOCAL, 0)->taken);
+  fake_kill(cluster, 4);
+  settle(cluster);
+  for (guint node = 1; node <= 3; node++)
+    ck_assert_uint_eq(fake_applied(cluster, node, log), last);
+  /* And nothing waits for it: neither the horizon nor deletion. */
+  live(cluster, 30 * G_USEC_PER_SEC, 3);
+  guint64 now_ms = fake_wall_ms(fake_node(cluster, 1));
+  ck_assert_uint_gt(hlc_ms(group_horizon(fake_node(cluster, 1)->group)), now_ms - 15 * 1000);
+  ck_assert(strstr(fake_node(cluster, 1)->notes->str, "node 4: connection") == NULL);
+}
+END_TEST
+
+START_TEST(two_operators_at_once)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 5, 6);
+  fake_partition(cluster, 1U << 1, 1U << 2 | 1U << 3);
+  add(cluster, 1, 4);
+  add(cluster, 2, 5);
+  live(cluster, 3 * G_USEC_PER_SEC, 3);
+  ck_assert(!membership_has(fake_node(cluster, 1)->membership, 5));
+  fake_heal(cluster);
+  fake_start(cluster, 4, FALSE);
+  fake_start(cluster, 5, FALSE);
+  live_until(cluster, 4, MEMBER_ACTIVE, 3);
+  live_until(cluster, 5, MEMBER_ACTIVE, 4);
+  live(cluster, 3 * G_USEC_PER_SEC, 5);
+  settle(cluster);
+  /* One removes what the other does, too. */
+  ck_assert(group_remove_member(fake_node(cluster, 1)->group, 5, NULL));
+  ck_assert(group_remove_member(fake_node(cluster, 2)->group, 5, NULL));
+  live_until(cluster, 5, MEMBER_REMOVED, 4);
+  fake_kill(cluster, 5);
+  settle(cluster);
+}
+END_TEST
+
+/* A node that was away when another one came and a third one went learns both. */
+START_TEST(one_that_was_away_learns_it)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(4, 5, 7);
+  fake_kill(cluster, 3);
+  add(cluster, 1, 5);
+  fake_start(cluster, 5, FALSE);
+  ck_assert(group_remove_member(fake_node(cluster, 1)->group, 4, NULL));
+  live(cluster, 20 * G_USEC_PER_SEC, 2);
+  /* Its word is needed before the newcomer may write, and what it lacks before the other goes. */
+  ck_assert_int_lt(state_at(cluster, 5, 5), MEMBER_ACTIVE);
+  ck_assert_int_eq(state_at(cluster, 4, 4), MEMBER_REMOVING);
+  fake_start(cluster, 3, FALSE);
+  live_until(cluster, 5, MEMBER_ACTIVE, 3);
+  live_until(cluster, 4, MEMBER_REMOVED, 3);
+  fake_kill(cluster, 4);
+  live(cluster, 2 * G_USEC_PER_SEC, 3);
+  settle(cluster);
+}
+END_TEST
+
+/* Kills, lost messages and cuts while a cluster of three becomes five and then loses two. */
+static void grow_and_shrink(guint32 seed)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 5, seed);
+  g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+  cluster->lose_percent = 2;
+  cluster->request_timeout_us = G_USEC_PER_SEC;
+  add(cluster, 1 + seed % 3, 4);
+  fake_start(cluster, 4, FALSE);
+  for (guint step = 0; step < 40; step++) {
+    live(cluster, g_rand_int_range(rand, 1, 4) * 100 * 1000, 3);
+    guint node = (guint)g_rand_int_range(rand, 1, 5);
+    if (fake_node(cluster, node)->group == NULL)
+      continue;
+    if (g_rand_boolean(rand))
+      fake_kill(cluster, node);
+    else
+      fake_power_off(cluster, node);
+    live(cluster, g_rand_int_range(rand, 1, 10) * 50 * 1000, 3);
+    fake_start(cluster, node, FALSE);
+    if (step == 10) {
+      /* Whoever just started may have to be told what it was told before. */
+      g_autoptr(GError) error = NULL;
+      ck_assert(group_add_member(fake_node(cluster, 1 + node % 3)->group, 5, "node-5:1", &error));
+      fake_start(cluster, 5, FALSE);
+    }
+    guint one = (guint)g_rand_int_range(rand, 1, 6), other = (guint)g_rand_int_range(rand, 1, 6);
+    if (one != other)
+      fake_cut(cluster, one, other, step % 2 == 0);
+  }
+  fake_heal(cluster);
+  live_until(cluster, 4, MEMBER_ACTIVE, 3);
+  live_until(cluster, 5, MEMBER_ACTIVE, 4);
+  live(cluster, 2 * G_USEC_PER_SEC, 5);
+  ck_assert(group_remove_member(fake_node(cluster, 4)->group, 1, NULL));
+  fake_kill(cluster, 4);
+  live(cluster, 200 * 1000, 3);
+  fake_start(cluster, 4, FALSE);
+  cluster->lose_percent = 0;
+  live(cluster, 10 * G_USEC_PER_SEC, 5);
+  if (state_at(cluster, 4, 1) < MEMBER_REMOVING) /* the word was not kept: it is given again */
+    ck_assert(group_remove_member(fake_node(cluster, 4)->group, 1, NULL));
+  live_until(cluster, 1, MEMBER_REMOVED, 5);
+  fake_kill(cluster, 1);
+  settle(cluster);
+}
+
+START_TEST(grows_and_shrinks_under_faults)
+{
+  for (guint32 seed = 100; seed < 130; seed++)
+    grow_and_shrink(seed);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {a_newcomer_gets_everything_and_writes,
+                                one_that_never_comes_stops_nothing_but_deletion,
+                                what_was_asked_wrongly_changes_nothing,
+                                one_is_removed_while_it_joins,
+                                one_that_leaves_hands_over_what_it_holds,
+                                two_operators_at_once,
+                                one_that_was_away_learns_it,
+                                grows_and_shrinks_under_faults};
+  return RUN_SUITE("group_members", tests);
+}
