@@ -18,33 +18,70 @@ static gboolean is_sound(DataType type, const guint8 *values, gsize size, guint 
   return TRUE;
 }
 
-gboolean block_open(const guint8 *bytes, gsize size, Block *out, GError **error)
+static gboolean are_sound_versions(const Block *block)
 {
-  if (size < BLOCK_HEAD_SIZE || bytes[0] != BLOCK_VERSION)
-    return fail(error, SYNCLOG_CORRUPT, "store: no block of version %d", BLOCK_VERSION);
-  guint column_count = bytes[2] | (guint)bytes[3] << 8;
-  guint rows = load_le32(bytes + 4);
-  gsize head = BLOCK_HEAD_SIZE + (gsize)column_count * BLOCK_COLUMN_SIZE;
-  if (rows == 0 || rows > LIMIT_TABLET_ROWS || size < head + (gsize)rows * 8)
-    return fail(error, SYNCLOG_CORRUPT, "store: a block of %zu bytes is cut short", size);
-  *out = (Block){.rows = rows,
-                 .column_count = column_count,
-                 .columns = bytes + BLOCK_HEAD_SIZE,
-                 .timestamps = bytes + head,
-                 .data = bytes + head + (gsize)rows * 8,
-                 .data_size = size - head - (gsize)rows * 8};
+  VersionRuns runs = block_version_runs(block);
+  guint64 rows = 0;
+  for (guint more; (more = version_runs_next(&runs)) > 0 && rows <= block->rows;)
+    rows += more;
+  return !runs.damaged && rows == block->rows;
+}
+
+static gboolean are_sound_columns(const Block *block, GError **error)
+{
   gsize at = 0;
-  for (guint i = 0; i < column_count; i++) {
-    const guint8 *entry = out->columns + (gsize)i * BLOCK_COLUMN_SIZE;
-    gsize nulls = entry[5] != 0 ? ((gsize)rows + 7) / 8 : 0;
+  for (guint i = 0; i < block->column_count; i++) {
+    const guint8 *entry = block->columns + (gsize)i * BLOCK_COLUMN_SIZE;
+    gsize nulls = entry[5] != 0 ? ((gsize)block->rows + 7) / 8 : 0;
     gsize values = load_le32(entry + 6);
-    if (data_type_name(entry[4]) == NULL || nulls + values > out->data_size - at ||
-        !is_sound((DataType)entry[4], out->data + at + nulls, values, rows))
+    if (data_type_name(entry[4]) == NULL || nulls + values > block->data_size - at ||
+        !is_sound((DataType)entry[4], block->data + at + nulls, values, block->rows))
       return fail(error, SYNCLOG_CORRUPT, "store: column %u of a block is damaged", i);
     at += nulls + values;
   }
-  return at == out->data_size ||
-         fail(error, SYNCLOG_CORRUPT, "store: %zu bytes too many in a block", out->data_size - at);
+  return at == block->data_size ||
+         fail(error, SYNCLOG_CORRUPT, "store: %zu bytes too many in a block",
+              block->data_size - at);
+}
+
+gboolean block_open(const guint8 *bytes, gsize size, Block *out, GError **error)
+{
+  if (size < BLOCK_HEAD_SIZE || (bytes[0] != BLOCK_VERSION && bytes[0] != BLOCK_VERSION_MIXED))
+    return fail(error, SYNCLOG_CORRUPT, "store: no block of version %d or %d", BLOCK_VERSION,
+                BLOCK_VERSION_MIXED);
+  gboolean mixed = bytes[0] == BLOCK_VERSION_MIXED;
+  guint column_count = bytes[2] | (guint)bytes[3] << 8;
+  guint rows = load_le32(bytes + 4);
+  gsize head = mixed ? BLOCK_MIXED_HEAD_SIZE : BLOCK_HEAD_SIZE;
+  gsize versions = mixed && size >= head ? load_le32(bytes + 8) : 0;
+  gsize times = head + (gsize)column_count * BLOCK_COLUMN_SIZE;
+  gsize data = times + (gsize)rows * 8 + versions;
+  if (rows == 0 || rows > LIMIT_TABLET_ROWS || size < data)
+    return fail(error, SYNCLOG_CORRUPT, "store: a block of %zu bytes is cut short", size);
+  *out = (Block){.rows = rows,
+                 .column_count = column_count,
+                 .columns = bytes + head,
+                 .timestamps = bytes + times,
+                 .versions = mixed ? bytes + data - versions : NULL,
+                 .versions_size = versions,
+                 .data = bytes + data,
+                 .data_size = size - data};
+  if (mixed && !are_sound_versions(out))
+    return fail(error, SYNCLOG_CORRUPT, "store: the versions of a block are damaged");
+  return are_sound_columns(out, error);
+}
+
+Version *block_versions(const Block *block)
+{
+  if (block->versions == NULL)
+    return NULL;
+  Version *versions = g_new(Version, block->rows);
+  VersionRuns runs = block_version_runs(block);
+  guint row = 0;
+  for (guint more; (more = version_runs_next(&runs)) > 0;)
+    for (; more > 0; more--)
+      versions[row++] = runs.last;
+  return versions;
 }
 
 gboolean block_next_column(const Block *block, guint *cursor, gsize *data_at, BlockColumn *out)

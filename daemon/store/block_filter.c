@@ -6,24 +6,35 @@
 
 /* Which cells stay: a bit for each row, for one column after the other. */
 typedef struct Marks {
-  guint8 *cells;   /* column × rows, 1: it stays */
-  guint8 *rows;    /* 1: something of it stays */
-  GArray *columns; /* BlockColumn, of which something stays */
-  GArray *origins; /* guint: the position of each in the block */
+  const Version *version; /* of all rows, when there is no … */
+  Version *versions;      /* … of each of them */
+  guint8 *cells;          /* column × rows, 1: it stays */
+  guint8 *rows;           /* 1: something of it stays */
+  GArray *columns;        /* BlockColumn, of which something stays */
+  GArray *origins;        /* guint: the position of each in the block */
   gboolean changed;
 } Marks;
 
 static void marks_clear(Marks *marks)
 {
+  g_free(marks->versions);
   g_free(marks->cells);
   g_free(marks->rows);
   g_array_unref(marks->columns);
   g_array_unref(marks->origins);
 }
 
-static void mark(const Block *block, CellHidden hidden, gconstpointer ctx, Marks *out)
+static const Version *version_of(const Marks *marks, guint row)
 {
-  *out = (Marks){.cells = g_new0(guint8, (gsize)block->rows * block->column_count),
+  return marks->versions != NULL ? &marks->versions[row] : marks->version;
+}
+
+static void mark(const Block *block, const Version *version, CellHidden hidden, gconstpointer ctx,
+                 Marks *out)
+{
+  *out = (Marks){.version = version,
+                 .versions = block_versions(block),
+                 .cells = g_new0(guint8, (gsize)block->rows * block->column_count),
                  .rows = g_new0(guint8, block->rows),
                  .columns = g_array_new(FALSE, FALSE, sizeof(BlockColumn)),
                  .origins = g_array_new(FALSE, FALSE, sizeof(guint))};
@@ -35,7 +46,7 @@ static void mark(const Block *block, CellHidden hidden, gconstpointer ctx, Marks
     for (guint row = 0; row < block->rows; row++) {
       if (block_is_null(&column, row))
         continue;
-      if (hidden(ctx, column.measurement, block_time(block, row))) {
+      if (hidden(ctx, column.measurement, block_time(block, row), version_of(out, row))) {
         out->changed = TRUE;
         continue;
       }
@@ -93,30 +104,50 @@ static void append_values(const Block *block, const BlockColumn *column, const g
   store_le32(*head + 6, (guint32)(bytes->len - values_at));
 }
 
-static void rebuild(const Block *block, const Marks *marks, FilteredBlock *out)
+/* The times of the rows that stay, and their versions if the block has any. */
+static void append_rows(const Block *block, const Marks *marks, GByteArray *bytes,
+                        FilteredBlock *out)
 {
-  guint kept = 0;
-  for (guint row = 0; row < block->rows; row++)
-    kept += marks->rows[row];
-  GByteArray *bytes = g_byte_array_new();
-  guint8 *head = extend(bytes, BLOCK_HEAD_SIZE);
-  head[0] = BLOCK_VERSION;
-  head[2] = (guint8)marks->columns->len;
-  head[3] = (guint8)(marks->columns->len >> 8);
-  store_le32(head + 4, kept);
-  extend(bytes, (gsize)marks->columns->len * BLOCK_COLUMN_SIZE);
+  g_autoptr(GArray) versions = g_array_new(FALSE, FALSE, sizeof(Version));
   out->min_time = G_MAXINT64;
   out->max_time = G_MININT64;
+  out->version = (Version){0};
   for (guint row = 0; row < block->rows; row++) {
     if (!marks->rows[row])
       continue;
     gint64 time = block_time(block, row);
+    const Version *version = version_of(marks, row);
     g_byte_array_append(bytes, block->timestamps + (gsize)row * 8, 8);
+    g_array_append_vals(versions, version, 1);
     out->min_time = MIN(out->min_time, time);
     out->max_time = MAX(out->max_time, time);
+    if (version_compare(version, &out->version) > 0)
+      out->version = *version;
   }
+  if (block->versions == NULL)
+    return;
+  guint before = bytes->len;
+  versions_put(bytes, (const Version *)(void *)versions->data, versions->len);
+  store_le32(bytes->data + BLOCK_HEAD_SIZE, bytes->len - before);
+}
+
+static void rebuild(const Block *block, const Marks *marks, FilteredBlock *out)
+{
+  gboolean mixed = block->versions != NULL;
+  gsize head_size = mixed ? BLOCK_MIXED_HEAD_SIZE : BLOCK_HEAD_SIZE;
+  guint kept = 0;
+  for (guint row = 0; row < block->rows; row++)
+    kept += marks->rows[row];
+  GByteArray *bytes = g_byte_array_new();
+  guint8 *head = extend(bytes, head_size);
+  head[0] = mixed ? BLOCK_VERSION_MIXED : BLOCK_VERSION;
+  head[2] = (guint8)marks->columns->len;
+  head[3] = (guint8)(marks->columns->len >> 8);
+  store_le32(head + 4, kept);
+  extend(bytes, (gsize)marks->columns->len * BLOCK_COLUMN_SIZE);
+  append_rows(block, marks, bytes, out);
   for (guint i = 0; i < marks->columns->len; i++) {
-    guint8 *entry = bytes->data + BLOCK_HEAD_SIZE + (gsize)i * BLOCK_COLUMN_SIZE;
+    guint8 *entry = bytes->data + head_size + (gsize)i * BLOCK_COLUMN_SIZE;
     guint origin = g_array_index(marks->origins, guint, i);
     append_values(block, &g_array_index(marks->columns, BlockColumn, i),
                   marks->cells + (gsize)origin * block->rows, marks->rows, kept, &entry, bytes);
@@ -124,11 +155,12 @@ static void rebuild(const Block *block, const Marks *marks, FilteredBlock *out)
   out->bytes = bytes;
 }
 
-void block_filter(const Block *block, CellHidden hidden, gconstpointer ctx, FilteredBlock *out)
+void block_filter(const Block *block, const Version *version, CellHidden hidden, gconstpointer ctx,
+                  FilteredBlock *out)
 {
   *out = (FilteredBlock){0};
   Marks marks;
-  mark(block, hidden, ctx, &marks);
+  mark(block, version, hidden, ctx, &marks);
   out->changed = marks.changed;
   if (marks.changed && marks.columns->len > 0)
     rebuild(block, &marks, out);

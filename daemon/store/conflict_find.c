@@ -5,13 +5,24 @@
 #include <string.h>
 
 typedef struct SceneBlock {
-  Version version;
+  Version version; /* of the key: the greatest one */
   gint64 min_time, max_time;
-  gint64 reach; /* the greatest max_time of this one and those before it */
-  guint64 sequence;
+  gint64 reach;     /* the greatest max_time of this one and those before it */
+  guint64 sequence; /* of all rows; of a block with versions: the smallest one */
+  /* Of a block with versions: */
+  Version *versions; /* by row; NULL: all have that of the key */
+  guint64 *sequences;
+  guint *by_version; /* the rows, sorted by version and place; NULL until it is asked for */
   guint8 *bytes;
   Block block;
 } SceneBlock;
+
+/* The rows of one version in a block: `count` of them, in `rows`, or the first ones (NULL). */
+typedef struct OwnRows {
+  const SceneBlock *block; /* NULL: there are none */
+  const guint *rows;
+  guint count;
+} OwnRows;
 
 typedef struct SceneDelete {
   const Tombstone *tombstone;
@@ -31,7 +42,11 @@ struct Scene {
 
 static void block_clear(gpointer data)
 {
-  g_free(((SceneBlock *)data)->bytes);
+  SceneBlock *block = data;
+  g_free(block->versions);
+  g_free(block->sequences);
+  g_free(block->by_version);
+  g_free(block->bytes);
 }
 
 Scene *scene_new(guint32 device)
@@ -62,15 +77,42 @@ gsize scene_bytes(const Scene *scene)
   return scene->bytes;
 }
 
-gboolean scene_add_block(Scene *scene, const Version *version, gint64 min_time, gint64 max_time,
-                         guint64 sequence, const guint8 *bytes, gsize size, GError **error)
+/* Each row's version and the sequence of its check. */
+static void note_versions(SceneBlock *added, SequenceOf sequence_of, gpointer ctx)
 {
-  SceneBlock added = {*version, min_time, max_time, 0, sequence, g_memdup2(bytes, size), {0}};
+  if (added->block.versions == NULL) {
+    added->sequence = sequence_of(ctx, &added->version);
+    return;
+  }
+  added->versions = block_versions(&added->block);
+  added->sequences = g_new(guint64, added->block.rows);
+  added->sequence = G_MAXUINT64;
+  VersionRuns runs = block_version_runs(&added->block);
+  guint row = 0;
+  for (guint rows; (rows = version_runs_next(&runs)) > 0;) {
+    guint64 sequence = sequence_of(ctx, &runs.last);
+    added->sequence = MIN(added->sequence, sequence);
+    for (; rows > 0; rows--)
+      added->sequences[row++] = sequence;
+  }
+}
+
+gboolean scene_add_block(Scene *scene, const Version *version, gint64 min_time, gint64 max_time,
+                         SequenceOf sequence_of, gpointer ctx, const guint8 *bytes, gsize size,
+                         GError **error)
+{
+  SceneBlock added = {.version = *version,
+                      .min_time = min_time,
+                      .max_time = max_time,
+                      .bytes = g_memdup2(bytes, size)};
   if (!block_open(added.bytes, size, &added.block, error)) {
-    g_free(added.bytes);
+    block_clear(&added);
     return FALSE;
   }
+  note_versions(&added, sequence_of, ctx);
   scene->bytes += size;
+  if (added.versions != NULL)
+    scene->bytes += added.block.rows * (sizeof(Version) + sizeof(guint64) + sizeof(guint));
   scene->sorted = FALSE;
   g_array_append_val(scene->blocks, added);
   return TRUE;
@@ -115,11 +157,57 @@ static guint count_begun(const Scene *scene, gint64 time)
   return low;
 }
 
-/* Collects the blocks that were there before and touch the check's; returns its own, NULL: it is
- * not there any more. */
-static const SceneBlock *choose(Scene *scene, const Check *check, gint64 *work)
+static int compare_places(gconstpointer a, gconstpointer b, gpointer ctx)
 {
-  const SceneBlock *own = NULL;
+  guint x = *(const guint *)a, y = *(const guint *)b;
+  const Version *versions = ctx;
+  int order = version_compare(&versions[x], &versions[y]);
+  return order != 0 ? order : x < y ? -1 : x > y;
+}
+
+static void sort_by_version(SceneBlock *block)
+{
+  block->by_version = g_new(guint, block->block.rows);
+  for (guint row = 0; row < block->block.rows; row++)
+    block->by_version[row] = row;
+  g_qsort_with_data(block->by_version, (gint)block->block.rows, sizeof(guint), compare_places,
+                    block->versions);
+}
+
+/* The rows of the version, if the block has any. */
+static gboolean find_own(SceneBlock *block, const Version *version, OwnRows *out)
+{
+  int order = version_compare(&block->version, version);
+  if (block->versions == NULL) {
+    if (order == 0)
+      *out = (OwnRows){block, NULL, block->block.rows};
+    return order == 0;
+  }
+  if (order < 0)
+    return FALSE;
+  if (block->by_version == NULL)
+    sort_by_version(block);
+  guint low = 0, high = block->block.rows;
+  while (low < high) {
+    guint middle = low + (high - low) / 2;
+    if (version_compare(&block->versions[block->by_version[middle]], version) < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  guint end = low;
+  while (end < block->block.rows &&
+         version_compare(&block->versions[block->by_version[end]], version) == 0)
+    end++;
+  if (end > low)
+    *out = (OwnRows){block, block->by_version + low, end - low};
+  return end > low;
+}
+
+/* Collects the blocks that touch the check's and have something from before it; finds its own. */
+static OwnRows choose(Scene *scene, const Check *check, gint64 *work)
+{
+  OwnRows own = {0};
   sort(scene);
   g_ptr_array_set_size(scene->others, 0);
   for (guint i = count_begun(scene, check->max_time); i > 0; i--) {
@@ -127,9 +215,10 @@ static const SceneBlock *choose(Scene *scene, const Check *check, gint64 *work)
     if (one->reach < check->min_time)
       break;
     (*work)--;
-    if (version_compare(&one->version, &check->version) == 0)
-      own = one;
-    else if (one->max_time >= check->min_time && one->sequence <= check->sequence)
+    if (one->max_time < check->min_time)
+      continue;
+    gboolean has_own = find_own(one, &check->version, &own);
+    if ((!has_own || one->versions != NULL) && one->sequence <= check->sequence)
       g_ptr_array_add(scene->others, one);
   }
   return own;
@@ -155,9 +244,17 @@ static void choose_column(Scene *scene, const BlockColumn *wanted, gint64 *work)
   }
 }
 
-/* The last row of that time which has a value; G_MAXUINT: there is none. */
-static guint find_row(const Block *block, const BlockColumn *column, gint64 time)
+static gboolean was_before(const SceneBlock *one, guint row, const Check *check)
 {
+  return one->versions == NULL || (one->sequences[row] <= check->sequence &&
+                                   version_compare(&one->versions[row], &check->version) != 0);
+}
+
+/* The last row of that time which has a value and was there before; G_MAXUINT: there is none. */
+static guint find_row(const SceneBlock *one, const BlockColumn *column, gint64 time,
+                      const Check *check)
+{
+  const Block *block = &one->block;
   guint low = 0, high = block->rows;
   while (low < high) {
     guint middle = low + (high - low) / 2;
@@ -166,11 +263,9 @@ static guint find_row(const Block *block, const BlockColumn *column, gint64 time
     else
       high = middle;
   }
-  while (low > 0 && block_time(block, low - 1) == time) {
-    if (!block_is_null(column, low - 1))
+  for (; low > 0 && block_time(block, low - 1) == time; low--)
+    if (!block_is_null(column, low - 1) && was_before(one, low - 1, check))
       return low - 1;
-    low--;
-  }
   return G_MAXUINT;
 }
 
@@ -186,10 +281,13 @@ static gboolean find_holder(const Scene *scene, const Check *check, const BlockC
         (any && version_compare(&one->version, &out->version) < 0))
       continue;
     const BlockColumn *column = &g_array_index(scene->columns, BlockColumn, i);
-    guint row = find_row(&one->block, column, time);
+    guint row = find_row(one, column, time, check);
     if (row == G_MAXUINT)
       continue;
-    *out = (FoundSide){.version = one->version, .type = column->type};
+    const Version *version = one->versions != NULL ? &one->versions[row] : &one->version;
+    if (any && version_compare(version, &out->version) < 0)
+      continue;
+    *out = (FoundSide){.version = *version, .type = column->type};
     out->value = block_value(&one->block, column, row, &out->size);
     any = TRUE;
   }
@@ -253,19 +351,44 @@ static gboolean compare(const FoundSide *own, const FoundSide *holder, Found *fo
   return TRUE;
 }
 
-/* FALSE: it is to stop behind this row. */
-static gboolean look_at_cell(Scene *scene, const Check *check, const SceneBlock *block,
-                             const BlockColumn *column, guint row, Gathered *gathered, gint64 *work)
+static guint own_row(const OwnRows *own, guint place)
 {
-  gint64 time = block_time(&block->block, row);
+  return own->rows != NULL ? own->rows[place] : place;
+}
+
+/* Whether it is missing, or overwritten by a later row of the same part. */
+static gboolean is_nothing(const OwnRows *own, const BlockColumn *column, guint place)
+{
+  const Block *block = &own->block->block;
+  guint row = own_row(own, place);
+  if (block_is_null(column, row))
+    return TRUE;
+  for (guint next = place + 1; next < own->count; next++) {
+    guint later = own_row(own, next);
+    if (block_time(block, later) != block_time(block, row))
+      return FALSE;
+    if (!block_is_null(column, later))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* FALSE: it is to stop behind this row. */
+static gboolean look_at_cell(Scene *scene, const Check *check, const OwnRows *own,
+                             const BlockColumn *column, guint place, Gathered *gathered,
+                             gint64 *work)
+{
+  const Block *block = &own->block->block;
+  guint row = own_row(own, place);
+  gint64 time = block_time(block, row);
   (*work)--;
-  if (find_row(&block->block, column, time) != row)
-    return *work > 0; /* missing, or overwritten by a later row of the same part */
-  FoundSide own = {.version = block->version, .type = column->type}, holder;
-  own.value = block_value(&block->block, column, row, &own.size);
+  if (is_nothing(own, column, place))
+    return *work > 0;
+  FoundSide mine = {.version = check->version, .type = column->type}, holder;
+  mine.value = block_value(block, column, row, &mine.size);
   Found found = {
       .device = scene->device, .measurement = column->measurement, .time = time, .cells = 1};
-  if (find_holder(scene, check, column, time, &holder, work) && compare(&own, &holder, &found) &&
+  if (find_holder(scene, check, column, time, &holder, work) && compare(&mine, &holder, &found) &&
       !gather(gathered, &found))
     return FALSE;
   return *work > 0;
@@ -273,20 +396,20 @@ static gboolean look_at_cell(Scene *scene, const Check *check, const SceneBlock 
 
 gboolean scene_look(Scene *scene, Check *check, FoundFunc func, gpointer ctx, gint64 *work)
 {
-  const SceneBlock *own = choose(scene, check, work);
+  OwnRows own = choose(scene, check, work);
   Gathered gathered = {.func = func, .ctx = ctx};
-  if (own == NULL || (scene->others->len == 0 && scene->deletes->len == 0))
+  if (own.block == NULL || (scene->others->len == 0 && scene->deletes->len == 0))
     return TRUE;
   guint cursor = 0;
   gsize data_at = 0;
   BlockColumn column;
-  for (guint i = 0; block_next_column(&own->block, &cursor, &data_at, &column); i++) {
+  for (guint i = 0; block_next_column(&own.block->block, &cursor, &data_at, &column); i++) {
     if (i < check->column)
       continue;
     choose_column(scene, &column, work);
     gboolean nothing = scene->having->len == 0 && scene->deletes->len == 0;
-    while (!nothing && check->row < own->block.rows)
-      if (!look_at_cell(scene, check, own, &column, check->row++, &gathered, work)) {
+    while (!nothing && check->row < own.count)
+      if (!look_at_cell(scene, check, &own, &column, check->row++, &gathered, work)) {
         give(&gathered);
         return FALSE;
       }

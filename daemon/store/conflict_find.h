@@ -18,20 +18,25 @@ Scene *scene_new(guint32 device);
 void scene_free(Scene *scene);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Scene, scene_free)
 
-/* Adds a block (copied), or a delete (borrowed). `sequence` is that of its check, 0 when it has
- * none any more: those behind the check that is looked at are left out. CORRUPT when it is none. */
+/* The sequence of the check of a version, 0 when it has none any more. */
+typedef guint64 (*SequenceOf)(gpointer ctx, const Version *version);
+
+/* Adds a block (copied) with the version of its key, or a delete (borrowed). Rows and deletes whose
+ * sequence is behind the check that is looked at are left out. CORRUPT when it is none. */
 gboolean scene_add_block(Scene *scene, const Version *version, gint64 min_time, gint64 max_time,
-                         guint64 sequence, const guint8 *bytes, gsize size, GError **error);
+                         SequenceOf sequence_of, gpointer ctx, const guint8 *bytes, gsize size,
+                         GError **error);
 void scene_add_delete(Scene *scene, const Tombstone *tombstone, guint64 sequence);
 
-/* Bytes that were added. */
+/* Bytes of memory, about. */
 gsize scene_bytes(const Scene *scene);
 
 /*
- * Looks at the block of the check, from its column and row on. What is found is given to `found`,
- * in the order of columns and times; several cells of a column that one delete hides are given as
- * one. When `found` returns FALSE, or more than *work comparisons were made, it stops with FALSE,
- * and the check says where to go on. *work is what is left.
+ * Looks at the rows of the check's version, from its column and row on (the row is counted among
+ * these rows alone: so it says the same whatever else is in the block). What is found is given to
+ * `found`, in the order of columns and times; several cells of a column that one delete hides are
+ * given as one. When `found` returns FALSE, or more than *work comparisons were made, it stops with
+ * FALSE, and the check says where to go on. *work is what is left.
  */
 typedef gboolean (*FoundFunc)(gpointer ctx, const Found *found);
 gboolean scene_look(Scene *scene, Check *check, FoundFunc found, gpointer ctx, gint64 *work);

@@ -2,123 +2,176 @@
 
 #include <string.h>
 
-typedef struct FreshDevice {
-  guint32 device;
-  GPtrArray *blocks; /* FreshBlock, in the order in which they came */
-  GList *place;      /* in Fresh.order */
-} FreshDevice;
-
-struct Fresh {
-  GHashTable *devices; /* id → FreshDevice */
-  GQueue order;        /* FreshDevice, by its first block */
-  gsize bytes;
+enum {
+  PILES_TRIED = 8, /* newest ones of a device, when a block comes */
+  ALIGNMENT = 8,   /* of what is in a pile's memory */
 };
 
-static void fresh_device_free(gpointer data)
-{
-  FreshDevice *device = data;
-  g_ptr_array_unref(device->blocks);
-  g_free(device);
-}
+/* In front of each block of a pile. */
+typedef struct PileEntry {
+  Version version;
+  guint64 size; /* of the block, behind which the next entry stands, aligned */
+  guint8 bytes[];
+} PileEntry;
 
-FreshBlock *fresh_block_new(const guint8 key[BLOCK_KEY_SIZE], const guint8 *value, gsize size)
-{
-  g_assert(size <= FRESH_MAX_BLOCK_SIZE);
-  FreshBlock *block = g_malloc(sizeof *block + size);
-  block->size = (guint32)size;
-  memcpy(block->key, key, BLOCK_KEY_SIZE);
-  memcpy(block->value, value, size);
-  return block;
-}
+struct Pile {
+  guint32 device;
+  guint count; /* of entries */
+  gint64 partition;
+  guint8 *entries; /* PileEntry */
+  gsize used, room;
+  GList order, of_device; /* its places */
+};
+
+struct Fresh {
+  GQueue order;       /* Pile, by its first block */
+  GPtrArray *devices; /* GList of Pile by id of the device, newest first; NULL: none */
+  gsize bytes;
+};
 
 Fresh *fresh_new(void)
 {
   Fresh *fresh = g_new0(Fresh, 1);
-  fresh->devices = g_hash_table_new_full(NULL, NULL, NULL, fresh_device_free);
+  fresh->devices = g_ptr_array_new();
   g_queue_init(&fresh->order);
   return fresh;
 }
 
 void fresh_free(Fresh *fresh)
 {
-  g_queue_clear(&fresh->order);
-  g_hash_table_unref(fresh->devices);
+  Pile *pile;
+  while ((pile = fresh_oldest(fresh)) != NULL)
+    fresh_remove(fresh, pile);
+  g_ptr_array_unref(fresh->devices);
   g_free(fresh);
 }
 
-static FreshDevice *find(const Fresh *fresh, guint32 device)
+/* --- adding -------------------------------------------------------------------------------------
+ */
+
+static gsize entry_size(gsize block_size)
 {
-  return g_hash_table_lookup(fresh->devices, GUINT_TO_POINTER(device));
+  return (sizeof(PileEntry) + block_size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-void fresh_add(Fresh *fresh, FreshBlock *block)
+static const PileEntry *entry_at(const Pile *pile, gsize at)
 {
-  guint32 id = load_be32(block->key + 1);
-  FreshDevice *device = find(fresh, id);
-  if (device == NULL) {
-    device = g_new(FreshDevice, 1);
-    *device = (FreshDevice){.device = id, .blocks = g_ptr_array_new_with_free_func(g_free)};
-    g_queue_push_tail(&fresh->order, device);
-    device->place = fresh->order.tail;
-    g_hash_table_insert(fresh->devices, GUINT_TO_POINTER(id), device);
-  }
-  g_ptr_array_add(device->blocks, block);
-  fresh->bytes += BLOCK_KEY_SIZE + block->size;
+  return (const PileEntry *)(const void *)(pile->entries + at);
 }
+
+static GList *piles_of(const Fresh *fresh, guint32 device)
+{
+  return device < fresh->devices->len ? fresh->devices->pdata[device] : NULL;
+}
+
+/* The pile that the block goes to; NULL: it begins one. */
+static Pile *find_pile(const Fresh *fresh, const FreshBlock *block, gsize needed)
+{
+  guint tried = 0;
+  for (GList *link = piles_of(fresh, block->device); link != NULL && tried < PILES_TRIED;
+       link = link->next, tried++) {
+    Pile *pile = link->data;
+    if (pile->partition == block->partition && pile->used + needed <= PILE_SIZE &&
+        block_same_columns(entry_at(pile, 0)->bytes, block->part.bytes))
+      return pile;
+  }
+  return NULL;
+}
+
+static Pile *begin_pile(Fresh *fresh, const FreshBlock *block)
+{
+  Pile *pile = g_new0(Pile, 1);
+  pile->device = block->device;
+  pile->partition = block->partition;
+  pile->order.data = pile->of_device.data = pile;
+  g_queue_push_tail_link(&fresh->order, &pile->order);
+  if (block->device >= fresh->devices->len)
+    g_ptr_array_set_size(fresh->devices, (gint)MAX(block->device + 1, fresh->devices->len * 2));
+  GList *before = fresh->devices->pdata[block->device];
+  pile->of_device.next = before;
+  if (before != NULL)
+    before->prev = &pile->of_device;
+  fresh->devices->pdata[block->device] = &pile->of_device;
+  fresh->bytes += sizeof *pile;
+  return pile;
+}
+
+static void make_room(Fresh *fresh, Pile *pile, gsize needed)
+{
+  if (pile->used + needed <= pile->room)
+    return;
+  gsize room = MIN(MAX(pile->room * 2, pile->used + needed), (gsize)PILE_SIZE);
+  pile->entries = g_realloc(pile->entries, room);
+  fresh->bytes += room - pile->room;
+  pile->room = room;
+}
+
+void fresh_add(Fresh *fresh, const FreshBlock *block)
+{
+  const MergePart *part = &block->part;
+  g_assert(part->size <= FRESH_MAX_BLOCK_SIZE);
+  gsize needed = entry_size(part->size);
+  Pile *pile = find_pile(fresh, block, needed);
+  if (pile == NULL)
+    pile = begin_pile(fresh, block);
+  make_room(fresh, pile, needed);
+  PileEntry *entry = (PileEntry *)(void *)(pile->entries + pile->used);
+  entry->version = part->version;
+  entry->size = part->size;
+  memcpy(entry->bytes, part->bytes, part->size);
+  pile->used += needed;
+  pile->count++;
+}
+
+/* --- taking out ---------------------------------------------------------------------------------
+ */
 
 gsize fresh_bytes(const Fresh *fresh)
 {
   return fresh->bytes;
 }
 
-gboolean fresh_holds(const Fresh *fresh, guint32 device)
+Pile *fresh_oldest(const Fresh *fresh)
 {
-  return find(fresh, device) != NULL;
+  return fresh->order.head != NULL ? fresh->order.head->data : NULL;
 }
 
-static int compare_keys(gconstpointer a, gconstpointer b)
+Pile *fresh_of_device(const Fresh *fresh, guint32 device)
 {
-  const FreshBlock *x = *(FreshBlock *const *)a, *y = *(FreshBlock *const *)b;
-  return memcmp(x->key, y->key, BLOCK_KEY_SIZE);
+  GList *piles = piles_of(fresh, device);
+  return piles != NULL ? piles->data : NULL;
 }
 
-/* Blocks of one log mostly come in the order of their keys. */
-static void sort(GPtrArray *blocks)
+void fresh_remove(Fresh *fresh, Pile *pile)
 {
-  for (guint i = 1; i < blocks->len; i++)
-    if (compare_keys(&blocks->pdata[i - 1], &blocks->pdata[i]) > 0) {
-      g_ptr_array_sort(blocks, compare_keys);
-      return;
-    }
+  g_queue_unlink(&fresh->order, &pile->order);
+  fresh->devices->pdata[pile->device] =
+      g_list_remove_link(fresh->devices->pdata[pile->device], &pile->of_device);
+  fresh->bytes -= sizeof *pile + pile->room;
+  g_free(pile->entries);
+  g_free(pile);
 }
 
-static GPtrArray *take(Fresh *fresh, FreshDevice *device, guint limit)
+static MergePart *parts_of(const Pile *pile)
 {
-  GPtrArray *taken;
-  if (device->blocks->len <= limit) {
-    taken = g_ptr_array_ref(device->blocks);
-    g_queue_delete_link(&fresh->order, device->place);
-    g_hash_table_remove(fresh->devices, GUINT_TO_POINTER(device->device));
-  } else {
-    taken = g_ptr_array_new_full(limit, g_free);
-    for (guint i = 0; i < limit; i++)
-      g_ptr_array_add(taken, g_steal_pointer(&device->blocks->pdata[i]));
-    g_ptr_array_remove_range(device->blocks, 0, limit);
+  MergePart *parts = g_new(MergePart, pile->count);
+  gsize at = 0;
+  for (guint i = 0; i < pile->count; i++) {
+    const PileEntry *entry = entry_at(pile, at);
+    parts[i] = (MergePart){entry->version, entry->bytes, (gsize)entry->size};
+    at += entry_size((gsize)entry->size);
   }
-  for (guint i = 0; i < taken->len; i++)
-    fresh->bytes -= BLOCK_KEY_SIZE + ((const FreshBlock *)taken->pdata[i])->size;
-  sort(taken);
-  return taken;
+  return parts;
 }
 
-GPtrArray *fresh_take_device(Fresh *fresh, guint32 device)
+void pile_block(const Pile *pile, GByteArray *scratch, PileBlock *out)
 {
-  FreshDevice *found = find(fresh, device);
-  return found != NULL ? take(fresh, found, G_MAXUINT) : g_ptr_array_new();
-}
-
-GPtrArray *fresh_take_oldest(Fresh *fresh, guint limit)
-{
-  FreshDevice *first = g_queue_peek_head(&fresh->order);
-  return first != NULL ? take(fresh, first, limit) : g_ptr_array_new();
+  g_autofree MergePart *parts = parts_of(pile);
+  MergedBlock merged;
+  g_byte_array_set_size(scratch, 0);
+  block_merge(parts, pile->count, scratch, &merged);
+  key_block(out->key, pile->device, pile->partition, &merged.version, merged.min_time,
+            merged.max_time);
+  out->value = merged.bytes;
+  out->size = merged.size;
 }

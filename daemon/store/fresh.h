@@ -1,49 +1,58 @@
 /*
- * Blocks that were applied and are not in RocksDB's memtable yet, by device in the order in which
- * they came.
+ * Blocks that were applied and are not in RocksDB's memtable yet, in piles: those of one device,
+ * partition and set of columns, which leave as one block.
  *
- * Many devices that write one row each in turn are the worst case of the memtable's skip list: each
- * key lies far from the one before, and its place is searched from the top. Collected here and put
- * in by device, most keys follow the one before, and the search is over at once: applying such rows
- * takes half the time.
+ * A single row as a block of its own is mostly key and head, and most of its cost is the memtable's
+ * search for a place far from the one before. Here it costs a copy; the rest is shared by all rows
+ * of the pile.
  *
  * Not thread-safe: the store guards it.
  */
 #pragma once
 
+#include "store/block_merge.h"
 #include "store/keys.h"
 
 enum {
-  /* Larger blocks are not worth collecting: copying them costs as much as the search. */
+  /* Larger blocks are not worth collecting: a copy costs as much as the search. */
   FRESH_MAX_BLOCK_SIZE = 1024,
+  PILE_SIZE = 64 << 10, /* bytes of blocks that leave as one, at most */
 };
 
+/* A block of one version, as it came. */
 typedef struct FreshBlock {
-  guint32 size;
-  guint8 key[BLOCK_KEY_SIZE];
-  guint8 value[];
+  guint32 device;
+  gint64 partition;
+  MergePart part; /* of FRESH_MAX_BLOCK_SIZE at most */
 } FreshBlock;
 
-/* A copy of the block, to be freed by g_free. */
-FreshBlock *fresh_block_new(const guint8 key[BLOCK_KEY_SIZE], const guint8 *value, gsize size);
-
 typedef struct Fresh Fresh;
+typedef struct Pile Pile;
 
 Fresh *fresh_new(void);
 void fresh_free(Fresh *fresh);
 
-/* Takes over the block. */
-void fresh_add(Fresh *fresh, FreshBlock *block);
+/* Copies the block. */
+void fresh_add(Fresh *fresh, const FreshBlock *block);
 
-/* Bytes of keys and values. */
+/* Bytes of memory. */
 gsize fresh_bytes(const Fresh *fresh);
 
-/* Whether it holds blocks of the device. */
-gboolean fresh_holds(const Fresh *fresh, guint32 device);
+/* The pile that was begun first, of all or of the device; NULL: there is none. */
+Pile *fresh_oldest(const Fresh *fresh);
+Pile *fresh_of_device(const Fresh *fresh, guint32 device);
+
+/* Takes the pile out and frees it. */
+void fresh_remove(Fresh *fresh, Pile *pile);
 
 /*
- * Takes out blocks, sorted by key: all of the device; or at most `limit`, the oldest ones of the
- * device that came first. FreshBlock*, transfer full; whoever fails to write them adds them again.
+ * What is put into RocksDB for the pile: the key and the value, which is in `scratch` (emptied
+ * before) or in the pile.
  */
-GPtrArray *fresh_take_device(Fresh *fresh, guint32 device);
-GPtrArray *fresh_take_oldest(Fresh *fresh, guint limit);
+typedef struct PileBlock {
+  guint8 key[BLOCK_KEY_SIZE];
+  const guint8 *value;
+  gsize size;
+} PileBlock;
+
+void pile_block(const Pile *pile, GByteArray *scratch, PileBlock *out);

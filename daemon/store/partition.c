@@ -1,10 +1,11 @@
 #include "store/partition.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct PartitionBlock {
-  Version version;
+  Version version;   /* of all rows, when there is no … */
+  Version *versions; /* … for each of them */
+  guint8 *unwanted;  /* by row; NULL: none is */
   guint8 *bytes;
   Block block;
 } PartitionBlock;
@@ -12,8 +13,7 @@ typedef struct PartitionBlock {
 /* A candidate for a cell. */
 typedef struct Candidate {
   gint64 time;
-  guint block; /* blocks are in order of versions */
-  guint row;
+  guint block, row;
 } Candidate;
 
 struct Partition {
@@ -24,7 +24,10 @@ struct Partition {
 
 static void block_clear(gpointer data)
 {
-  g_free(((PartitionBlock *)data)->bytes);
+  PartitionBlock *block = data;
+  g_free(block->versions);
+  g_free(block->unwanted);
+  g_free(block->bytes);
 }
 
 Partition *partition_new(void)
@@ -50,16 +53,46 @@ void partition_clear(Partition *partition)
   g_array_set_size(partition->blocks, 0);
 }
 
+/* Marks the rows that are not wanted. FALSE: none is wanted. */
+static gboolean mark_unwanted(PartitionBlock *added, VersionWanted wanted, gconstpointer ctx)
+{
+  if (wanted == NULL)
+    return TRUE;
+  if (added->block.versions == NULL)
+    return wanted(ctx, &added->version);
+  guint8 *unwanted = g_new0(guint8, added->block.rows);
+  VersionRuns runs = block_version_runs(&added->block);
+  guint row = 0, left_out = 0;
+  for (guint rows; (rows = version_runs_next(&runs)) > 0; row += rows) {
+    if (wanted(ctx, &runs.last))
+      continue;
+    memset(unwanted + row, 1, rows);
+    left_out += rows;
+  }
+  if (left_out > 0)
+    added->unwanted = unwanted;
+  else
+    g_free(unwanted);
+  return left_out < added->block.rows;
+}
+
 gboolean partition_add(Partition *partition, const Version *version, const guint8 *bytes,
-                       gsize size, GError **error)
+                       gsize size, VersionWanted wanted, gconstpointer ctx, GError **error)
 {
   PartitionBlock added = {.version = *version, .bytes = g_memdup2(bytes, size)};
-  if (!block_open(added.bytes, size, &added.block, error)) {
-    g_free(added.bytes);
-    return FALSE;
+  gboolean opened = block_open(added.bytes, size, &added.block, error);
+  if (!opened || !mark_unwanted(&added, wanted, ctx)) {
+    block_clear(&added);
+    return opened;
   }
+  added.versions = block_versions(&added.block);
   g_array_append_val(partition->blocks, added);
   return TRUE;
+}
+
+static const Version *version_of(const PartitionBlock *block, guint row)
+{
+  return block->versions != NULL ? &block->versions[row] : &block->version;
 }
 
 static gboolean find_column(const Block *block, guint32 measurement, DataType type,
@@ -73,11 +106,17 @@ static gboolean find_column(const Block *block, guint32 measurement, DataType ty
   return FALSE;
 }
 
-static int compare_candidates(const void *a, const void *b)
+/* By time, then by version; of one part, the later row is behind. */
+static int compare_candidates(gconstpointer a, gconstpointer b, gpointer ctx)
 {
   const Candidate *x = a, *y = b;
   if (x->time != y->time)
     return x->time < y->time ? -1 : 1;
+  const PartitionBlock *blocks = ctx;
+  int order =
+      version_compare(version_of(&blocks[x->block], x->row), version_of(&blocks[y->block], y->row));
+  if (order != 0)
+    return order;
   if (x->block != y->block)
     return x->block < y->block ? -1 : 1;
   return x->row < y->row ? -1 : x->row > y->row;
@@ -87,21 +126,24 @@ static int compare_candidates(const void *a, const void *b)
 static gboolean collect(Partition *partition, guint32 measurement, DataType type, gint64 start_time,
                         gint64 end_time)
 {
+  PartitionBlock *blocks = (PartitionBlock *)(void *)partition->blocks->data;
   gboolean sorted = TRUE;
-  gint64 before = G_MININT64;
+  Candidate before = {.time = G_MININT64};
   g_array_set_size(partition->candidates, 0);
   g_array_set_size(partition->columns, partition->blocks->len);
   for (guint i = 0; i < partition->blocks->len; i++) {
-    const Block *block = &g_array_index(partition->blocks, PartitionBlock, i).block;
+    const Block *block = &blocks[i].block;
     BlockColumn *column = &g_array_index(partition->columns, BlockColumn, i);
     if (!find_column(block, measurement, type, column))
       continue;
     for (guint row = 0; row < block->rows; row++) {
       Candidate candidate = {block_time(block, row), i, row};
-      if (candidate.time < start_time || candidate.time > end_time || block_is_null(column, row))
+      if (candidate.time < start_time || candidate.time > end_time || block_is_null(column, row) ||
+          (blocks[i].unwanted != NULL && blocks[i].unwanted[row]))
         continue;
-      sorted = sorted && before <= candidate.time;
-      before = candidate.time;
+      sorted = sorted && (before.time < candidate.time || partition->candidates->len == 0 ||
+                          compare_candidates(&before, &candidate, blocks) <= 0);
+      before = candidate;
       g_array_append_val(partition->candidates, candidate);
     }
   }
@@ -154,7 +196,8 @@ void partition_cells(Partition *partition, guint32 measurement, DataType type, g
   Candidate *candidates = (Candidate *)(void *)partition->candidates->data;
   guint count = partition->candidates->len;
   if (!sorted)
-    qsort(candidates, count, sizeof *candidates, compare_candidates);
+    g_qsort_with_data(candidates, (gint)count, sizeof *candidates, compare_candidates,
+                      partition->blocks->data);
   g_autoptr(GPtrArray) relevant =
       relevant_tombstones(tombstones, measurement, partition->candidates);
   for (guint i = 0; i < count; i++) {
@@ -163,9 +206,10 @@ void partition_cells(Partition *partition, guint32 measurement, DataType type, g
       continue; /* a later version follows */
     const PartitionBlock *from =
         &g_array_index(partition->blocks, PartitionBlock, candidate->block);
-    if (is_hidden(relevant, candidate->time, &from->version))
+    const Version *version = version_of(from, candidate->row);
+    if (is_hidden(relevant, candidate->time, version))
       continue;
-    Cell cell = {.time = candidate->time, .version = &from->version};
+    Cell cell = {.time = candidate->time, .version = version};
     cell.value =
         block_value(&from->block, &g_array_index(partition->columns, BlockColumn, candidate->block),
                     candidate->row, &cell.size);

@@ -24,9 +24,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Partition, partition_free)
 /* Empties it for the next use. */
 void partition_clear(Partition *partition);
 
-/* Adds a block (copied). Blocks come in ascending order of versions. */
+/* Whether rows of a version are there for the reader. */
+typedef gboolean (*VersionWanted)(gconstpointer ctx, const Version *version);
+
+/* Adds a block (copied) with the version of its key. `wanted`: NULL for all rows. */
 gboolean partition_add(Partition *partition, const Version *version, const guint8 *bytes,
-                       gsize size, GError **error);
+                       gsize size, VersionWanted wanted, gconstpointer ctx, GError **error);
 
 /*
  * Puts the visible cells of a column within [start_time, end_time] into `cells` (Cell), which is

@@ -6,7 +6,8 @@
 #include <string.h>
 
 enum {
-  FORMAT_VERSION = 1,
+  FORMAT_VERSION = 2, /* since blocks may have versions of their rows */
+  OLDEST_VERSION = 1, /* that is read, and called FORMAT_VERSION from then on */
   /* RocksDB writes a memtable out by itself only when it is this many times the size at which the
    * host is told to persist: the host must have synced its logs first. */
   MEMTABLE_BACKSTOP = 32,
@@ -14,7 +15,7 @@ enum {
   DELETION_TRIGGER = 32, /* … so many are deletions */
   PERSISTED_TIER = 2,    /* ReadTier::kPersistedTier */
   L0_FILES = 8,          /* that are compacted together; 4 is RocksDB's default */
-  FRESH_SIZE = 4 << 20,  /* bytes of blocks that are kept out of the memtable for a while */
+  FRESH_SIZE = 8 << 20,  /* bytes of blocks that are kept out of the memtable for a while */
 };
 
 static RocksStore *rocks_of(Store *store)
@@ -95,14 +96,22 @@ static rocksdb_options_t *make_options(RocksStore *store)
   return without_flush_at_close(options);
 }
 
-/* The store's own parameters; written when it is new, compared when it is not. */
+static gboolean put_meta(RocksStore *store, GError **error)
+{
+  static const char key[] = {KEY_META};
+  guint8 value[12];
+  char *message = NULL;
+  store_be32(value, FORMAT_VERSION);
+  store_be64(value + 4, store->options.partition_interval);
+  rocksdb_put(store->db, store->write_options, key, sizeof key, (const char *)value, sizeof value,
+              &message);
+  return message == NULL || rocks_fail(error, message, "writing");
+}
+
+/* The store's own parameters; written when it is new or older, compared when it is not. */
 static gboolean check_meta(RocksStore *store, GError **error)
 {
   static const char key[] = {KEY_META};
-  guint8 wanted[12];
-  store_be32(wanted, FORMAT_VERSION);
-  store_be64(wanted + 4, store->options.partition_interval);
-  g_autoptr(GError) unused = NULL;
   char *message = NULL;
   size_t size;
   rocksdb_readoptions_t *options = rocksdb_readoptions_create();
@@ -112,15 +121,12 @@ static gboolean check_meta(RocksStore *store, GError **error)
     return rocks_fail(error, message, "reading");
   if (found == NULL && store->options.read_only)
     return fail(error, SYNCLOG_CORRUPT, "%s: no store", store->options.directory);
-  if (found == NULL) {
-    rocksdb_put(store->db, store->write_options, key, sizeof key, (const char *)wanted,
-                sizeof wanted, &message);
-    return message == NULL || rocks_fail(error, message, "writing");
-  }
-  gboolean same_version = size == sizeof wanted && memcmp(found, wanted, 4) == 0;
-  guint64 interval = same_version ? load_be64(found + 4) : 0;
+  if (found == NULL)
+    return put_meta(store, error);
+  guint32 version = size == 12 ? load_be32(found) : 0;
+  guint64 interval = size == 12 ? load_be64(found + 4) : 0;
   rocksdb_free(found);
-  if (!same_version)
+  if (version < OLDEST_VERSION || version > FORMAT_VERSION)
     return fail(error, SYNCLOG_INVALID, "%s: not written by this version of the store",
                 store->options.directory);
   if (interval != store->options.partition_interval)
@@ -129,7 +135,7 @@ static gboolean check_meta(RocksStore *store, GError **error)
                 " units of time in the store, the configuration says %" G_GUINT64_FORMAT
                 "; it can't be changed",
                 store->options.directory, interval, store->options.partition_interval);
-  return TRUE;
+  return version == FORMAT_VERSION || store->options.read_only || put_meta(store, error);
 }
 
 static gboolean load_tombstone(RocksStore *store, const guint8 *key, const guint8 *value,
@@ -276,7 +282,7 @@ static void rocks_close(Store *parent)
 typedef struct Batch {
   RocksStore *store;
   rocksdb_writebatch_t *writes;
-  GPtrArray *fresh;   /* FreshBlock */
+  GArray *fresh;      /* FreshBlock, whose bytes are the entries' */
   GArray *progress;   /* StoreProgress: a copy of the store's, moved on */
   GArray *tombstones; /* Tombstone, with `devices` beside it */
   GArray *devices;    /* guint32 */
@@ -326,14 +332,16 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
   for (guint i = 0; i < block->column_count; i++, place += BLOCK_COLUMN_SIZE)
     store_le32(place, g_array_index(decoded->columns, DecodedColumn, block->first_column + i).id);
   Version version = {entry->hlc, entry->log.origin, block->ordinal};
-  guint8 key[BLOCK_KEY_SIZE];
-  key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
   const guint8 *value = decoded->values->data + block->value_at;
   if (block->value_size > FRESH_MAX_BLOCK_SIZE) {
+    guint8 key[BLOCK_KEY_SIZE];
+    key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
     put(batch, key, sizeof key, value, block->value_size);
   } else {
-    g_ptr_array_add(batch->fresh, fresh_block_new(key, value, block->value_size));
-    batch->bytes += sizeof key + block->value_size;
+    FreshBlock fresh = {block->device_id, block->partition, {version, value, block->value_size}};
+    g_array_append_val(batch->fresh, fresh);
+    /* Its head will be shared with others'. */
+    batch->bytes += block->value_size - block->column_count * BLOCK_COLUMN_SIZE;
   }
   Noted noted = pending_note_block(batch->store->checks, block->device_id, block->partition,
                                    &version, block->min_time, block->max_time);
@@ -462,7 +470,7 @@ static gboolean publish(Batch *batch, GError **error)
     rocksdb_write(store->db, store->write_options, batch->writes, &message);
   if (message == NULL) {
     for (guint i = 0; i < batch->fresh->len; i++)
-      fresh_add(store->fresh, g_steal_pointer(&batch->fresh->pdata[i]));
+      fresh_add(store->fresh, &g_array_index(batch->fresh, FreshBlock, i));
     rocks_settle_down_to(store, MIN(FRESH_SIZE, store->options.memtable_size / 4), &failure);
     for (guint i = 0; i < batch->tombstones->len; i++)
       tombstones_add(store->tombstones, g_array_index(batch->devices, guint32, i),
@@ -492,7 +500,7 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
     return FALSE;
   Batch batch = {.store = store,
                  .writes = rocksdb_writebatch_create(),
-                 .fresh = g_ptr_array_new_with_free_func(g_free),
+                 .fresh = g_array_new(FALSE, FALSE, sizeof(FreshBlock)),
                  .progress = g_array_copy(store->progress),
                  .tombstones = g_array_new(FALSE, FALSE, sizeof(Tombstone)),
                  .devices = g_array_new(FALSE, FALSE, sizeof(guint32))};
@@ -502,7 +510,7 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
     put_overflowed(&batch);
   gboolean done = publish(&batch, error);
   rocksdb_writebatch_destroy(batch.writes);
-  g_ptr_array_unref(batch.fresh);
+  g_array_unref(batch.fresh);
   g_array_unref(batch.progress);
   g_array_unref(batch.tombstones);
   g_array_unref(batch.devices);
@@ -623,7 +631,7 @@ gboolean rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, g
 {
   gboolean settled = TRUE;
   g_rw_lock_reader_lock(&store->publish_lock);
-  gboolean fresh = fresh_holds(store->fresh, device);
+  gboolean fresh = fresh_of_device(store->fresh, device) != NULL;
   if (!fresh)
     take_snapshot(store, device, start_time, end_time, out_view, out_tombstones);
   g_rw_lock_reader_unlock(&store->publish_lock);

@@ -120,7 +120,8 @@ static GHashTable *waiting_versions(const GQueue *checks)
   return waiting;
 }
 
-static guint64 sequence_of(GHashTable *waiting, const Version *version)
+/* In a table of waiting_versions(). */
+static guint64 sequence_of(gpointer waiting, const Version *version)
 {
   const Check *check = g_hash_table_lookup(waiting, version);
   return check != NULL ? check->sequence : 0;
@@ -209,9 +210,24 @@ static void choose_checks(Pending *pending, Look *look)
   }
 }
 
-static Look *begin_look(Step *step, const Check *first)
+/* The checks' own blocks are where they can be read. */
+static gboolean settle(Step *step, guint32 device, GError **error)
 {
   RocksStore *store = step->store;
+  g_rw_lock_writer_lock(&store->publish_lock);
+  gboolean settled = rocks_settle_device(store, device, &store->failure);
+  g_rw_lock_writer_unlock(&store->publish_lock);
+  return settled || rocks_check_usable(store, error);
+}
+
+/* NULL with an error. */
+static Look *begin_look(Step *step, const Check *first, GError **error)
+{
+  RocksStore *store = step->store;
+  RocksView view;
+  if (!settle(step, first->device, error) ||
+      !rocks_view_open(store, first->device, 0, 0, &view, NULL, error))
+    return NULL;
   Look *look = g_new(Look, 1);
   *look = (Look){.device = first->device,
                  .partition = first->partition,
@@ -228,11 +244,35 @@ static Look *begin_look(Step *step, const Check *first)
     const Tombstone *one = look->deletes->pdata[i];
     scene_add_delete(look->scene, one, sequence_of(waiting, &one->version));
   }
-  rocks_view_open(store, 0, 0, 0, &look->view, NULL, NULL); /* nothing is fresh, see below */
-  rocksdb_readoptions_set_fill_cache(look->view.read_options, 0);
-  look->iterator = rocksdb_create_iterator(store->db, look->view.read_options);
+  look->view = view;
+  rocksdb_readoptions_set_fill_cache(view.read_options, 0);
+  look->iterator = rocksdb_create_iterator(store->db, view.read_options);
   seek(look->iterator, look->device, look->partition);
   return look;
+}
+
+/* Of a block with versions, each leader's rows for themselves. */
+static gboolean know_rows(Step *step, const Look *look, const guint8 *bytes, gsize size,
+                          GError **error)
+{
+  Block block;
+  if (!block_open(bytes, size, &block, error))
+    return FALSE;
+  VersionRuns runs = block_version_runs(&block);
+  guint32 origin = 0;
+  guint first = 0, next = 0; /* of the rows of `origin` */
+  for (guint rows; (rows = version_runs_next(&runs)) > 0; next += rows) {
+    if (runs.last.origin == origin)
+      continue;
+    if (next > first)
+      pending_know_block(step->store->checks, look->device, look->partition, origin,
+                         block_time(&block, first), block_time(&block, next - 1));
+    origin = runs.last.origin;
+    first = next;
+  }
+  pending_know_block(step->store->checks, look->device, look->partition, origin,
+                     block_time(&block, first), block_time(&block, next - 1));
+  return TRUE;
 }
 
 /* Takes the block under the iterator; on the way it learns who wrote when in the partition. */
@@ -241,16 +281,18 @@ static gboolean load_block(Step *step, Look *look, const guint8 *key, GError **e
   Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
   gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
   gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
-  step->read += BLOCK_KEY_SIZE;
-  pending_know_block(step->store->checks, look->device, look->partition, version.origin, min_time,
-                     max_time);
-  if (max_time < look->min_time || min_time > look->max_time)
-    return TRUE;
   size_t size;
   const guint8 *value = (const guint8 *)rocksdb_iter_value(look->iterator, &size);
-  step->read += size;
-  return scene_add_block(look->scene, &version, min_time, max_time,
-                         sequence_of(look->waiting, &version), value, size, error);
+  gboolean mixed = size > 0 && value[0] == BLOCK_VERSION_MIXED;
+  gboolean touches = max_time >= look->min_time && min_time <= look->max_time;
+  step->read += BLOCK_KEY_SIZE + (mixed || touches ? size : 0);
+  if (!mixed)
+    pending_know_block(step->store->checks, look->device, look->partition, version.origin, min_time,
+                       max_time);
+  else if (!know_rows(step, look, value, size, error))
+    return FALSE;
+  return !touches || scene_add_block(look->scene, &version, min_time, max_time, sequence_of,
+                                     look->waiting, value, size, error);
 }
 
 /* Reads on in the partition, as far as the step's budget goes. */
@@ -374,9 +416,14 @@ static void close_delete(DeleteScene *scene)
   g_ptr_array_unref(scene->before);
 }
 
+static gboolean waits_not(gconstpointer waiting, const Version *version)
+{
+  return sequence_of((gpointer)waiting, version) == 0;
+}
+
 /* Loads what was in the partition under the iterator before the delete, unless it is too much. */
-static gboolean load_before(Step *step, const Check *check, gint64 place, Partition *partition,
-                            gboolean *out_fits, GError **error)
+static gboolean load_before(Step *step, rocksdb_iterator_t *iterator, const Check *check,
+                            gint64 place, Partition *partition, gboolean *out_fits, GError **error)
 {
   g_autoptr(GHashTable) waiting =
       waiting_versions(pending_blocks(step->store->checks, check->device, place));
@@ -384,8 +431,7 @@ static gboolean load_before(Step *step, const Check *check, gint64 place, Partit
   gsize begin = step->read;
   partition_clear(partition);
   *out_fits = TRUE;
-  for (; block_here(step->iterator, check->device, place, &key);
-       rocksdb_iter_next(step->iterator)) {
+  for (; block_here(iterator, check->device, place, &key); rocksdb_iter_next(iterator)) {
     Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
     gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
     gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
@@ -393,16 +439,15 @@ static gboolean load_before(Step *step, const Check *check, gint64 place, Partit
     *out_fits = step->read - begin <= SCENE_BYTES;
     if (!*out_fits)
       return TRUE;
-    if (max_time < check->min_time || min_time > check->max_time ||
-        sequence_of(waiting, &version) > 0)
+    if (max_time < check->min_time || min_time > check->max_time)
       continue;
     size_t size;
-    const guint8 *value = (const guint8 *)rocksdb_iter_value(step->iterator, &size);
+    const guint8 *value = (const guint8 *)rocksdb_iter_value(iterator, &size);
     step->read += size;
-    if (!partition_add(partition, &version, value, size, error))
+    if (!partition_add(partition, &version, value, size, waits_not, waiting, error))
       return FALSE;
   }
-  return rocks_iterator_ok(step->iterator, error);
+  return rocks_iterator_ok(iterator, error);
 }
 
 static void look_at_partition(Step *step, const Check *check, const DeleteScene *scene,
@@ -427,39 +472,56 @@ static void look_at_partition(Step *step, const Check *check, const DeleteScene 
 }
 
 /* The next partition of the check's device that has blocks. FALSE: none up to the delete's last. */
-static gboolean next_partition(Step *step, const Check *check, gint64 *out_partition)
+static gboolean next_partition(const Step *step, rocksdb_iterator_t *iterator, const Check *check,
+                               gint64 *out_partition)
 {
-  seek(step->iterator, check->device, check->partition);
-  if (!rocksdb_iter_valid(step->iterator))
+  seek(iterator, check->device, check->partition);
+  if (!rocksdb_iter_valid(iterator))
     return FALSE;
   size_t size;
-  const guint8 *key = (const guint8 *)rocksdb_iter_key(step->iterator, &size);
+  const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
   if (size != BLOCK_KEY_SIZE || key[0] != KEY_BLOCK || load_be32(key + 1) != check->device)
     return FALSE;
   *out_partition = key_unflip(load_be64(key + 5));
   return *out_partition <= partition_of(check->max_time, step->store->options.partition_interval);
 }
 
-/* Partition by partition, as far as the step's budget goes. */
-static gboolean look_at_delete(Step *step, Check *check, GError **error)
+/* Partition by partition, as far as the step's budget goes; *out_any: there may be more. */
+static gboolean look_at_partitions(Step *step, rocksdb_iterator_t *iterator, Check *check,
+                                   gboolean *out_any, GError **error)
 {
   DeleteScene scene;
   g_autoptr(Partition) partition = partition_new();
   gint64 place;
   gboolean fits, ok = TRUE, any = open_delete(step, check, &scene);
   while (ok && any && has_time(step)) {
-    any = next_partition(step, check, &place);
+    any = next_partition(step, iterator, check, &place);
     if (!any)
       break;
-    ok = load_before(step, check, place, partition, &fits, error);
+    ok = load_before(step, iterator, check, place, partition, &fits, error);
     step->counts.overflowed += ok && !fits ? 1 : 0;
     if (ok && fits)
       look_at_partition(step, check, &scene, partition);
     any = place < G_MAXINT64;
     check->partition = any ? place + 1 : place;
   }
-  ok = ok && rocks_iterator_ok(step->iterator, error);
   close_delete(&scene);
+  *out_any = any;
+  return ok && rocks_iterator_ok(iterator, error);
+}
+
+static gboolean look_at_delete(Step *step, Check *check, GError **error)
+{
+  RocksView view;
+  gboolean any;
+  if (!settle(step, check->device, error) ||
+      !rocks_view_open(step->store, check->device, 0, 0, &view, NULL, error))
+    return FALSE;
+  rocksdb_readoptions_set_fill_cache(view.read_options, 0);
+  rocksdb_iterator_t *iterator = rocksdb_create_iterator(step->store->db, view.read_options);
+  gboolean ok = look_at_partitions(step, iterator, check, &any, error);
+  rocksdb_iter_destroy(iterator);
+  rocks_view_close(&view);
   if (ok && any)
     step->written += rocks_put_check(step->writes, check);
   else if (ok)
@@ -476,8 +538,8 @@ static gboolean look(Step *step, GError **error)
     switch (check->kind) {
     case CHECK_BLOCK:
       if (store->look == NULL)
-        store->look = begin_look(step, check);
-      ok = go_on_looking(step, error);
+        store->look = begin_look(step, check, error);
+      ok = store->look != NULL && go_on_looking(step, error);
       break;
     case CHECK_DELETE:
       ok = look_at_delete(step, check, error);
@@ -539,8 +601,6 @@ gboolean rocks_find_conflicts(Store *parent, guint64 now_ms, gsize budget, gbool
     return FALSE;
   if (pending_first(store->checks) == NULL)
     return TRUE;
-  if (!rocks_settle(store, &store->failure))
-    return rocks_check_usable(store, error);
   rocksdb_readoptions_t *options = rocksdb_readoptions_create();
   rocksdb_readoptions_set_fill_cache(options, 0);
   Step step = {.store = store,

@@ -2,45 +2,69 @@
 #include "store/rocks_private.h"
 
 enum {
-  SETTLE_BLOCKS = 1024, /* at once, while others wait for publish_lock */
+  SETTLE_BYTES = 1 << 20, /* of fresh blocks at once, while others wait for publish_lock */
 };
 
-/* Writes the blocks (transfer full) and frees them; on failure they are fresh again. */
-static gboolean write_blocks(RocksStore *store, GPtrArray *blocks, GError **error)
+/* Which pile is next. */
+typedef Pile *(*NextPile)(const RocksStore *store, guint32 device);
+
+static Pile *oldest(const RocksStore *store, guint32 device)
 {
-  rocksdb_writebatch_t *writes = rocksdb_writebatch_create();
-  for (guint i = 0; i < blocks->len; i++) {
-    const FreshBlock *block = blocks->pdata[i];
-    rocksdb_writebatch_put(writes, (const char *)block->key, sizeof block->key,
-                           (const char *)block->value, block->size);
-  }
+  (void)device;
+  return fresh_oldest(store->fresh);
+}
+
+static Pile *of_device(const RocksStore *store, guint32 device)
+{
+  return fresh_of_device(store->fresh, device);
+}
+
+/* Writes one pile. On failure it stays. */
+static gboolean write_pile(RocksStore *store, Pile *pile, GByteArray *scratch, GError **error)
+{
+  PileBlock block;
   char *message = NULL;
-  rocksdb_write(store->db, store->write_options, writes, &message);
-  rocksdb_writebatch_destroy(writes);
-  for (guint i = 0; message != NULL && i < blocks->len; i++)
-    fresh_add(store->fresh, g_steal_pointer(&blocks->pdata[i]));
-  g_ptr_array_unref(blocks);
-  return message == NULL || rocks_fail(error, message, "writing");
+  pile_block(pile, scratch, &block);
+  rocksdb_put(store->db, store->write_options, (const char *)block.key, sizeof block.key,
+              (const char *)block.value, block.size, &message);
+  if (message != NULL)
+    return rocks_fail(error, message, "writing");
+  fresh_remove(store->fresh, pile);
+  return TRUE;
+}
+
+/* Writes piles until there is none, or no more than so many bytes are left. */
+static gboolean write_piles(RocksStore *store, NextPile next, guint32 device, gsize bytes,
+                            GError **error)
+{
+  GByteArray *scratch = g_byte_array_new();
+  gboolean ok = TRUE;
+  Pile *pile;
+  while (ok && fresh_bytes(store->fresh) > bytes && (pile = next(store, device)) != NULL)
+    ok = write_pile(store, pile, scratch, error);
+  g_byte_array_unref(scratch);
+  return ok;
 }
 
 gboolean rocks_settle_down_to(RocksStore *store, gsize bytes, GError **error)
 {
-  while (fresh_bytes(store->fresh) > bytes)
-    if (!write_blocks(store, fresh_take_oldest(store->fresh, SETTLE_BLOCKS), error))
-      return FALSE;
-  return TRUE;
+  return write_piles(store, oldest, 0, bytes, error);
 }
 
 gboolean rocks_settle_device(RocksStore *store, guint32 device, GError **error)
 {
-  return !fresh_holds(store->fresh, device) ||
-         write_blocks(store, fresh_take_device(store->fresh, device), error);
+  return write_piles(store, of_device, device, 0, error);
 }
 
 gboolean rocks_settle(RocksStore *store, GError **error)
 {
-  g_rw_lock_writer_lock(&store->publish_lock);
-  gboolean settled = rocks_settle_down_to(store, 0, error);
-  g_rw_lock_writer_unlock(&store->publish_lock);
-  return settled;
+  gboolean ok = TRUE, more = TRUE;
+  while (ok && more) {
+    g_rw_lock_writer_lock(&store->publish_lock);
+    gsize left = fresh_bytes(store->fresh);
+    more = left > 0;
+    ok = rocks_settle_down_to(store, left - MIN(left, (gsize)SETTLE_BYTES), error);
+    g_rw_lock_writer_unlock(&store->publish_lock);
+  }
+  return ok;
 }

@@ -44,19 +44,14 @@ static Cleaning *begin(RocksStore *store, guint64 horizon)
   return cleaning;
 }
 
-/* The tombstones that are newer than one block. */
-typedef struct Newer {
-  const GPtrArray *tombstones;
-  Version version;
-} Newer;
-
-static gboolean is_hidden(gconstpointer ctx, guint32 measurement, gint64 time)
+static gboolean is_hidden(gconstpointer ctx, guint32 measurement, gint64 time,
+                          const Version *version)
 {
-  const Newer *newer = ctx;
-  for (guint i = 0; i < newer->tombstones->len; i++) {
-    const Tombstone *one = newer->tombstones->pdata[i];
+  const Cleaning *cleaning = ctx;
+  for (guint i = 0; i < cleaning->tombstones->len; i++) {
+    const Tombstone *one = cleaning->tombstones->pdata[i];
     if (one->start_time <= time && time <= one->end_time &&
-        version_compare(&one->version, &newer->version) > 0 && tombstone_names(one, measurement))
+        version_compare(&one->version, version) > 0 && tombstone_names(one, measurement))
       return TRUE;
   }
   return FALSE;
@@ -69,7 +64,8 @@ typedef struct Step {
   gsize read, written;
 } Step;
 
-static gboolean may_hide(const Cleaning *cleaning, const guint8 *key)
+/* By its key and whether it is of one version. */
+static gboolean may_hide(const Cleaning *cleaning, const guint8 *key, gboolean mixed)
 {
   gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
   gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
@@ -77,38 +73,44 @@ static gboolean may_hide(const Cleaning *cleaning, const guint8 *key)
   for (guint i = 0; i < cleaning->tombstones->len; i++) {
     const Tombstone *one = cleaning->tombstones->pdata[i];
     if (one->start_time <= max_time && min_time <= one->end_time &&
-        version_compare(&one->version, &version) > 0)
+        (mixed || version_compare(&one->version, &version) > 0))
       return TRUE;
   }
   return FALSE;
 }
 
-/* Cleans the block under the iterator: it stays, goes, or is replaced by one of the same version.
- */
+static void put_filtered(const Cleaning *cleaning, const guint8 *key, const FilteredBlock *filtered,
+                         Step *step)
+{
+  guint8 new_key[BLOCK_KEY_SIZE];
+  key_block(new_key, cleaning->device, key_unflip(load_be64(key + 5)), &filtered->version,
+            filtered->min_time, filtered->max_time);
+  rocksdb_writebatch_put(step->writes, (const char *)new_key, sizeof new_key,
+                         (const char *)filtered->bytes->data, filtered->bytes->len);
+  step->written += sizeof new_key + filtered->bytes->len;
+}
+
+/* Cleans the block under the iterator: it stays, goes, or is replaced by what is left of it. */
 static gboolean clean_block(const Cleaning *cleaning, rocksdb_iterator_t *iterator,
                             const guint8 *key, Step *step, GError **error)
 {
   size_t size;
   const guint8 *bytes = (const guint8 *)rocksdb_iter_value(iterator, &size);
+  if (!may_hide(cleaning, key, size > 0 && bytes[0] == BLOCK_VERSION_MIXED))
+    return TRUE;
   step->read += size;
   Block block;
   if (!block_open(bytes, size, &block, error))
     return FALSE;
-  Newer newer = {cleaning->tombstones, key_read_version(key + BLOCK_PREFIX_SIZE)};
+  Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
   FilteredBlock filtered;
-  block_filter(&block, is_hidden, &newer, &filtered);
+  block_filter(&block, &version, is_hidden, cleaning, &filtered);
   if (!filtered.changed)
     return TRUE;
   rocksdb_writebatch_delete(step->writes, (const char *)key, BLOCK_KEY_SIZE);
   step->written += BLOCK_KEY_SIZE;
-  if (filtered.bytes != NULL) {
-    guint8 new_key[BLOCK_KEY_SIZE];
-    key_block(new_key, cleaning->device, key_unflip(load_be64(key + 5)), &newer.version,
-              filtered.min_time, filtered.max_time);
-    rocksdb_writebatch_put(step->writes, (const char *)new_key, sizeof new_key,
-                           (const char *)filtered.bytes->data, filtered.bytes->len);
-    step->written += sizeof new_key + filtered.bytes->len;
-  }
+  if (filtered.bytes != NULL)
+    put_filtered(cleaning, key, &filtered, step);
   filtered_block_clear(&filtered);
   return TRUE;
 }
@@ -150,8 +152,7 @@ static gboolean clean_partitions(Cleaning *cleaning, gsize budget, Step *step, g
       *out_done = FALSE;
       break;
     }
-    if (may_hide(cleaning, key))
-      ok = clean_block(cleaning, iterator, key, step, error);
+    ok = clean_block(cleaning, iterator, key, step, error);
     if (ok)
       rocksdb_iter_next(iterator);
   }

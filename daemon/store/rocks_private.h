@@ -61,8 +61,9 @@ void rocks_view_close(RocksView *view);
 /* Turns RocksDB's message into an error, frees it, returns FALSE. */
 gboolean rocks_fail(GError **error, char *message, const char *what);
 
-/* Loads all blocks under the iterator's position that share its (device, partition) prefix, lie in
- * the time range and have a clock at or below `cut`; the iterator then stands behind them. */
+/* Loads all blocks under the iterator's position that share its (device, partition) prefix and
+ * touch the time range, with the rows that have a clock at or below `cut`; the iterator then stands
+ * behind them. */
 gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, gint64 end_time,
                               guint64 cut, Partition *partition, GError **error);
 
@@ -75,11 +76,11 @@ gboolean rocks_check_usable(const RocksStore *store, GError **error);
 /* Keeps a failed batch's message (freed) as the store's failure; returns FALSE with it. */
 gboolean rocks_lose(RocksStore *store, char *message, GError **error);
 
-/* rocks_fresh.c: moves fresh blocks into RocksDB. The caller of the first two has locked
- * publish_lock for writing. On failure the blocks stay fresh. */
+/* rocks_fresh.c: moves fresh blocks into RocksDB, until at most so many bytes are left. The caller
+ * of the first two has locked publish_lock for writing. On failure the blocks stay fresh. */
 gboolean rocks_settle_down_to(RocksStore *store, gsize bytes, GError **error);
 gboolean rocks_settle_device(RocksStore *store, guint32 device, GError **error);
-/* All of them. */
+/* All of them; by the applying thread. */
 gboolean rocks_settle(RocksStore *store, GError **error);
 
 /* rocks_read.c */

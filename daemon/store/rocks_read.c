@@ -104,6 +104,11 @@ static gboolean seek_next(Walk *walk, gint64 *out)
   return TRUE;
 }
 
+static gboolean is_below_cut(gconstpointer ctx, const Version *version)
+{
+  return version->hlc <= *(const guint64 *)ctx;
+}
+
 gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, gint64 end_time,
                               guint64 cut, Partition *partition, GError **error)
 {
@@ -119,12 +124,12 @@ gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, g
     gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
     if (max_time < start_time || min_time > end_time)
       continue;
+    /* The greatest one of the block: others of its rows may be below the cut all the same. */
     Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
-    if (version.hlc > cut)
-      continue;
+    VersionWanted wanted = version.hlc > cut ? is_below_cut : NULL;
     size_t value_size;
     const char *value = rocksdb_iter_value(iterator, &value_size);
-    if (!partition_add(partition, &version, (const guint8 *)value, value_size, error))
+    if (!partition_add(partition, &version, (const guint8 *)value, value_size, wanted, &cut, error))
       return FALSE;
   }
   return rocks_iterator_ok(iterator, error);
@@ -272,7 +277,7 @@ static gboolean walk_next_newest(Walk *walk, gint64 *out_from, GError **error)
     size_t size;
     const guint8 *value = (const guint8 *)rocksdb_iter_value(walk->iterator, &size);
     Version version = key_read_version(one->key + BLOCK_PREFIX_SIZE);
-    if (!partition_add(walk->partition, &version, value, size, error))
+    if (!partition_add(walk->partition, &version, value, size, NULL, NULL, error))
       return FALSE;
   }
   return TRUE;

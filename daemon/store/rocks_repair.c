@@ -3,6 +3,7 @@
  * is made like another one.
  */
 #include "base/failpoint.h"
+#include "store/block_filter.h"
 #include "store/bucket.h"
 #include "store/rocks_private.h"
 
@@ -182,6 +183,39 @@ static gboolean check_quiet(Mend *mend, guint32 device, GError **error)
   return fail(error, SYNCLOG_NOT_READY, "deletes or conflicts of the device wait");
 }
 
+static gboolean is_up_to_cut(gconstpointer ctx, guint32 measurement, gint64 time,
+                             const Version *version)
+{
+  (void)measurement, (void)time;
+  return version->hlc <= *(const guint64 *)ctx;
+}
+
+/* Of a block with rows beyond the cut these stay. */
+static gboolean delete_rows(Mend *mend, guint32 device, const guint8 *key, const guint8 *bytes,
+                            gsize size, GError **error)
+{
+  Block block;
+  if (!block_open(bytes, size, &block, error))
+    return FALSE;
+  if (block.versions == NULL)
+    return TRUE;
+  Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
+  FilteredBlock filtered;
+  block_filter(&block, &version, is_up_to_cut, &mend->asked->cut, &filtered);
+  if (filtered.changed) {
+    rocksdb_writebatch_delete(mend->writes, (const char *)key, BLOCK_KEY_SIZE);
+    mend->bytes += BLOCK_KEY_SIZE;
+  }
+  if (filtered.bytes != NULL) {
+    guint8 new_key[BLOCK_KEY_SIZE];
+    key_block(new_key, device, mend->partition, &filtered.version, filtered.min_time,
+              filtered.max_time);
+    put(mend, new_key, sizeof new_key, filtered.bytes->data, filtered.bytes->len);
+  }
+  filtered_block_clear(&filtered);
+  return TRUE;
+}
+
 /* What is there up to the cut goes. */
 static gboolean delete_blocks(Mend *mend, guint32 device, GError **error)
 {
@@ -189,17 +223,21 @@ static gboolean delete_blocks(Mend *mend, guint32 device, GError **error)
   rocksdb_readoptions_set_fill_cache(options, 0);
   rocksdb_iterator_t *iterator = rocksdb_create_iterator(mend->store->db, options);
   guint8 prefix[BLOCK_PREFIX_SIZE];
+  gboolean ok = TRUE;
   key_block_prefix(prefix, device, mend->partition);
   for (rocksdb_iter_seek(iterator, (const char *)prefix, sizeof prefix);
-       is_inside(iterator, prefix); rocksdb_iter_next(iterator)) {
-    size_t size;
-    const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
-    if (key_read_version(key + BLOCK_PREFIX_SIZE).hlc > mend->asked->cut)
+       ok && is_inside(iterator, prefix); rocksdb_iter_next(iterator)) {
+    size_t key_size, size;
+    const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &key_size);
+    if (key_read_version(key + BLOCK_PREFIX_SIZE).hlc > mend->asked->cut) {
+      const guint8 *bytes = (const guint8 *)rocksdb_iter_value(iterator, &size);
+      ok = delete_rows(mend, device, key, bytes, size, error);
       continue;
-    rocksdb_writebatch_delete(mend->writes, (const char *)key, size);
-    mend->bytes += size;
+    }
+    rocksdb_writebatch_delete(mend->writes, (const char *)key, key_size);
+    mend->bytes += key_size;
   }
-  gboolean ok = rocks_iterator_ok(iterator, error);
+  ok = ok && rocks_iterator_ok(iterator, error);
   rocksdb_iter_destroy(iterator);
   rocksdb_readoptions_destroy(options);
   return ok;

@@ -8,21 +8,7 @@
 #pragma once
 
 #include "store/decoded.h"
-
-typedef struct Version {
-  guint64 hlc;
-  guint32 origin;
-  guint32 ordinal;
-} Version;
-
-static inline int version_compare(const Version *a, const Version *b)
-{
-  if (a->hlc != b->hlc)
-    return a->hlc < b->hlc ? -1 : 1;
-  if (a->origin != b->origin)
-    return a->origin < b->origin ? -1 : 1;
-  return a->ordinal < b->ordinal ? -1 : a->ordinal > b->ordinal;
-}
+#include "store/version.h"
 
 /* A column of a device as readers see it. */
 typedef struct SchemaColumn {

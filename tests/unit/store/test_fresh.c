@@ -7,49 +7,85 @@ enum { DEVICES = 40, ENTRIES = 30000, KEPT_ENTRIES = 20000 };
 
 static const LogId first_log = {1, 1000}, second_log = {2, 500};
 
-static FreshBlock *block_of(guint32 device, guint64 hlc, gsize size)
+/* A row of so many columns of one type. */
+static void add(Fresh *fresh, guint32 device, gint64 partition, guint64 hlc, guint columns,
+                DataType type)
 {
-  static const guint8 value[FRESH_MAX_BLOCK_SIZE];
-  guint8 key[BLOCK_KEY_SIZE];
-  key_block(key, device, 0, &(Version){hlc, 1, 0}, 0, 0);
-  return fresh_block_new(key, value, size);
+  guint8 bytes[FRESH_MAX_BLOCK_SIZE] = {BLOCK_VERSION, 0, (guint8)columns, 0, 1};
+  gsize size = BLOCK_HEAD_SIZE + columns * BLOCK_COLUMN_SIZE + 8;
+  for (guint i = 0; i < columns; i++) {
+    guint8 *entry = bytes + BLOCK_HEAD_SIZE + i * BLOCK_COLUMN_SIZE;
+    entry[0] = (guint8)(i + 1);
+    entry[4] = (guint8)type;
+    entry[6] = (guint8)data_type_size(type);
+    size += data_type_size(type);
+  }
+  FreshBlock block = {device, partition, {{hlc, 1, 0}, bytes, size}};
+  fresh_add(fresh, &block);
 }
 
-static guint64 hlc_at(const GPtrArray *blocks, guint i)
+/* Takes the pile out: its rows and the version of its key. */
+static guint take(Fresh *fresh, Pile *pile, guint64 *out_hlc)
 {
-  const FreshBlock *block = blocks->pdata[i];
-  return key_read_version(block->key + BLOCK_PREFIX_SIZE).hlc;
+  g_autoptr(GByteArray) scratch = g_byte_array_new();
+  PileBlock taken;
+  Block block;
+  pile_block(pile, scratch, &taken);
+  ck_assert(block_open(taken.value, taken.size, &block, NULL));
+  *out_hlc = key_read_version(taken.key + BLOCK_PREFIX_SIZE).hlc;
+  fresh_remove(fresh, pile);
+  return block.rows;
 }
 
-START_TEST(blocks_leave_by_device_and_sorted)
+START_TEST(like_blocks_leave_as_one)
 {
   Fresh *fresh = fresh_new();
-  fresh_add(fresh, block_of(7, 10, 1));
-  fresh_add(fresh, block_of(8, 11, FRESH_MAX_BLOCK_SIZE));
-  fresh_add(fresh, block_of(7, 13, 3));
-  fresh_add(fresh, block_of(7, 12, 5));
-  ck_assert_uint_eq(fresh_bytes(fresh), 4 * BLOCK_KEY_SIZE + FRESH_MAX_BLOCK_SIZE + 9);
-  ck_assert(fresh_holds(fresh, 7) && fresh_holds(fresh, 8) && !fresh_holds(fresh, 9));
+  guint64 hlc;
+  ck_assert_ptr_null(fresh_oldest(fresh));
+  add(fresh, 7, 0, 10, 2, DATA_DOUBLE);
+  add(fresh, 800, 0, 11, 2, DATA_DOUBLE);
+  add(fresh, 7, 0, 13, 2, DATA_DOUBLE);
+  add(fresh, 7, 0, 12, 2, DATA_DOUBLE);
+  add(fresh, 7, 1, 14, 2, DATA_DOUBLE); /* another partition, columns, type */
+  add(fresh, 7, 0, 15, 3, DATA_DOUBLE);
+  add(fresh, 7, 0, 16, 2, DATA_INT64);
+  gsize all = fresh_bytes(fresh);
+  ck_assert_ptr_nonnull(fresh_of_device(fresh, 800));
+  ck_assert_ptr_null(fresh_of_device(fresh, 8));
+  ck_assert_ptr_null(fresh_of_device(fresh, 100000));
 
-  g_autoptr(GPtrArray) oldest = fresh_take_oldest(fresh, 2);
-  ck_assert_uint_eq(oldest->len, 2);
-  ck_assert_uint_eq(hlc_at(oldest, 0), 10);
-  ck_assert_uint_eq(hlc_at(oldest, 1), 13);
-  for (guint i = 0; i < oldest->len; i++) /* as after a failure */
-    fresh_add(fresh, g_steal_pointer(&oldest->pdata[i]));
-  g_autoptr(GPtrArray) device = fresh_take_device(fresh, 7);
-  ck_assert_uint_eq(device->len, 3);
-  static const guint64 sorted[] = {10, 12, 13};
-  for (guint i = 0; i < 3; i++)
-    ck_assert_uint_eq(hlc_at(device, i), sorted[i]);
-  ck_assert(!fresh_holds(fresh, 7));
-  g_autoptr(GPtrArray) none = fresh_take_device(fresh, 7);
-  ck_assert_uint_eq(none->len, 0);
-  g_autoptr(GPtrArray) rest = fresh_take_oldest(fresh, 100);
-  ck_assert_uint_eq(rest->len, 1);
+  ck_assert_uint_eq(take(fresh, fresh_oldest(fresh), &hlc), 3);
+  ck_assert_uint_eq(hlc, 13);
+  ck_assert_uint_lt(fresh_bytes(fresh), all);
+  guint rows = 0;
+  for (Pile *pile; (pile = fresh_of_device(fresh, 7)) != NULL;)
+    rows += take(fresh, pile, &hlc);
+  ck_assert_uint_eq(rows, 3);
+  ck_assert_uint_eq(take(fresh, fresh_oldest(fresh), &hlc), 1);
+  ck_assert_uint_eq(hlc, 11);
+  ck_assert_ptr_null(fresh_oldest(fresh));
   ck_assert_uint_eq(fresh_bytes(fresh), 0);
-  g_autoptr(GPtrArray) empty = fresh_take_oldest(fresh, 100);
-  ck_assert_uint_eq(empty->len, 0);
+  add(fresh, 7, 0, 17, 2, DATA_DOUBLE); /* freed with the rest */
+  fresh_free(fresh);
+}
+END_TEST
+
+/* A pile that is full is followed by another one; memory is what it says. */
+START_TEST(piles_are_bounded)
+{
+  enum { ROWS = 5000 };
+  Fresh *fresh = fresh_new();
+  guint64 hlc;
+  for (guint i = 0; i < ROWS; i++)
+    add(fresh, 3, 0, i + 1, 5, DATA_DOUBLE);
+  ck_assert_uint_gt(fresh_bytes(fresh), (gsize)ROWS * 106);
+  guint rows = 0, piles = 0;
+  for (Pile *pile; (pile = fresh_oldest(fresh)) != NULL; piles++) {
+    rows += take(fresh, pile, &hlc);
+    ck_assert_uint_eq(hlc, rows);
+  }
+  ck_assert_uint_eq(rows, ROWS);
+  ck_assert_uint_ge(piles, (guint)ROWS * 106 / PILE_SIZE);
   fresh_free(fresh);
 }
 END_TEST
@@ -161,8 +197,8 @@ END_TEST
 
 int main(void)
 {
-  const TTest *const tests[] = {blocks_leave_by_device_and_sorted, reads_see_what_is_fresh,
-                                p2_what_is_durable_is_an_exact_prefix,
+  const TTest *const tests[] = {like_blocks_leave_as_one, piles_are_bounded,
+                                reads_see_what_is_fresh, p2_what_is_durable_is_an_exact_prefix,
                                 p2_a_written_out_memtable_tells_no_progress};
   return RUN_SUITE("store fresh", tests);
 }

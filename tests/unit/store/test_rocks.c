@@ -166,9 +166,17 @@ START_TEST(parameters_are_checked)
   persist(store);
   store_close(store);
   check_open_fails(deep, INTERVAL + 1, SYNCLOG_INVALID, "partition_interval is 100 units");
-  guint8 other[12] = {0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 100};
+  guint8 other[12] = {0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 100};
   put_raw(deep, "M", 1, other, sizeof other);
   check_open_fails(deep, INTERVAL, SYNCLOG_INVALID, "not written by this version");
+  other[3] = 0;
+  put_raw(deep, "M", 1, other, sizeof other);
+  check_open_fails(deep, INTERVAL, SYNCLOG_INVALID, "not written by this version");
+  other[3] = 1; /* an older one is read */
+  put_raw(deep, "M", 1, other, sizeof other);
+  store = open_rocks(deep);
+  check_device(store, "d", "1: m=1\n2: m=2\n3: m=3\n");
+  store_close(store);
   g_autofree char *file = g_build_filename(directory, "file", NULL);
   ck_assert(g_file_set_contents(file, "x", 1, NULL));
   check_open_fails(file, INTERVAL, SYNCLOG_INTERNAL, "file");
