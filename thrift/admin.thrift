@@ -47,6 +47,8 @@ struct TPeerStatus {
   /** The clock (hlc) at which the peer's data was last compared with the node's, and the outcome. */
   13: optional i64 comparedHlc
   14: optional bool dataDiffers
+  /** Entries that the peer lacks are deleted: it needs a snapshot when it comes back. */
+  20: optional bool needsReseed
 }
 
 /** Conflicts between leaders that a node has seen since its store was created. */
@@ -77,6 +79,10 @@ struct TNodeStatus {
   4: required i64 incarnation
   5: required i64 uptimeMs
   /** "serving", "read-only", "stopping", "joining" or "removing". */
+  /**
+   * "serving", "read-only", "stopping", or "seeding": it lacks entries that are deleted elsewhere, and
+   * serves nobody until it got a snapshot.
+   */
   6: required string state
   7: optional string message
   8: required list<TLogStatus> logs
@@ -305,4 +311,13 @@ service TAdminService {
    * One that is still joining is removed at once.
    */
   TRemoveMemberReply removeMember(1: TRemoveMemberReq req)
+  /** A copy of the node's store, to be fetched file by file, fragment by fragment. */
+  types.TSnapshotReply snapshot(1: types.TSnapshotReq req)
+  types.TFragmentReply fragment(1: types.TFragmentReq req)
+  types.TSnapshotEndReply snapshotEnd(1: types.TSnapshotEndReq req)
+  /**
+   * Has a member replace its store by a snapshot of another member. This node, or, passed on to it,
+   * another one.
+   */
+  types.TReseedReply reseed(1: types.TReseedReq req)
 }

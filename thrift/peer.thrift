@@ -132,4 +132,10 @@ service TPeerService {
   THeartbeatReply heartbeat(1: THeartbeatReq req)
   /** Needs no handshake, but the cluster's id and that of a member. */
   TBucketReply bucket(1: TBucketReq req)
+  /** A copy of the node's store, to be fetched file by file, fragment by fragment. */
+  types.TSnapshotReply snapshot(1: types.TSnapshotReq req)
+  types.TFragmentReply fragment(1: types.TFragmentReq req)
+  types.TSnapshotEndReply snapshotEnd(1: types.TSnapshotEndReq req)
+  /** Passes on what an operator asked of another node. */
+  types.TReseedReply reseed(1: types.TReseedReq req)
 }

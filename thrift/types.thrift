@@ -225,3 +225,101 @@ struct TWrite {
   2: optional list<TRow> rows
   3: optional list<TTablet> tablets
 }
+
+/** One file of a snapshot. */
+struct TSnapshotFile {
+  /** Letters, digits, '_', '-' and '.', not beginning with '.'; at most 64. */
+  1: required string name
+  2: required i64 size
+  /** CRC-32C of its bytes. */
+  3: required i32 checksum
+}
+
+/** A copy of a node's store, and what it holds. */
+struct TSnapshot {
+  /** At the node that made it. */
+  1: required i64 id
+  2: required string clusterId
+  3: required i32 nodeId
+  4: required string timePrecision
+  /** Of the program that made it. */
+  5: required string version
+  /** Of the store, in units of the time precision. */
+  6: required i64 partitionInterval
+  /** Wall clock, milliseconds since 1970. */
+  7: required i64 createdMs
+  /** What of each log is applied in it. */
+  8: required list<TLogProgress> logs
+  /** As in TDigestReply, of all that it holds. */
+  9: required binary digest
+  10: required i64 cells
+  11: required i64 devices
+  12: required list<TSnapshotFile> files
+}
+
+/**
+ * Asks a node to make a snapshot, or for one that it has. NOT_READY while it is being prepared: ask
+ * again. It is given up when nothing of it is asked for a while; until then the node keeps all
+ * entries behind it in its logs.
+ */
+struct TSnapshotReq {
+  1: required i32 consensusGroupId
+  /** Chosen by the caller, not 0: the same one gets the same snapshot until it was told once. */
+  2: required i64 requester
+  /** Go on with this one; INVALID when it is gone. Absent: a new one. */
+  3: optional i64 snapshotId
+  /** Of a node that asks another one. */
+  4: optional string clusterId
+  5: optional i32 nodeId
+}
+
+struct TSnapshotReply {
+  1: required TStatus status
+  2: optional TSnapshot snapshot
+}
+
+/** Asks for a part of one file. OVERLOADED: the rate limit wants a pause. */
+struct TFragmentReq {
+  1: required i32 consensusGroupId
+  2: required i64 snapshotId
+  /** Position in TSnapshot.files. */
+  3: required i32 file
+  4: required i64 offset
+  /** 1 .. 1048576, and inside of the file. */
+  5: required i32 size
+}
+
+struct TFragmentReply {
+  1: required TStatus status
+  2: optional i64 snapshotId
+  3: optional i32 file
+  4: optional i64 offset
+  5: optional binary data
+  /** CRC-32C of snapshotId, file and offset (8, 4 and 8 bytes, big-endian) and data. */
+  6: optional i32 checksum
+}
+
+/** A snapshot is not needed any more: its files go. */
+struct TSnapshotEndReq {
+  1: required i32 consensusGroupId
+  2: required i64 snapshotId
+}
+
+struct TSnapshotEndReply {
+  1: required TStatus status
+}
+
+/** Asks a node to fetch a snapshot from another one, and to go on from it. */
+struct TReseedReq {
+  1: required i32 consensusGroupId
+  /** The node whose store is replaced. */
+  2: required i32 nodeId
+  /** The node that gives the snapshot; absent: whichever has most. */
+  3: optional i32 fromNodeId
+  /** Of a node that passes an operator's word on. */
+  4: optional string clusterId
+}
+
+struct TReseedReply {
+  1: required TStatus status
+}

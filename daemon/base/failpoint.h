@@ -17,7 +17,8 @@
  * Each is told on standard error as "failpoint NAME ACTION". Several are separated by spaces or
  * ends of lines; a word that is not understood ends the process.
  *
- * Thread-safe. The points are in wal/, store/, rpc/ and node/: core/ and engine/ do no I/O.
+ * Thread-safe. The points are in wal/, store/, rpc/, node/ and base/snapshot_copy.c: core/ and
+ * engine/ do no I/O.
  */
 #pragma once
 

@@ -114,6 +114,7 @@ typedef struct PeerStatus {
   gint64 clock_offset_ms; /* its wall clock minus the node's */
   guint64 compared_hlc;   /* clock at which its data was compared with the node's; 0: never */
   gboolean data_differs;  /* … the outcome */
+  gboolean needs_reseed;  /* entries that it lacks are deleted */
 } PeerStatus;
 
 typedef struct NodeStatus {

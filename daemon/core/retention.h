@@ -14,3 +14,12 @@
  */
 guint64 retention_safe_index(const Membership *membership, LogId log, guint64 store_durable,
                              const Progress *const *peer_progress);
+
+/*
+ * The highest index that may go when the WAL is over its limit, whoever lacks it: a majority of the
+ * members that count for acknowledgements holds it durably, this node in its store. So of two sides
+ * that do not reach each other one at most deletes what the other lacks, and what is deleted is
+ * never held by its writer alone. Never below retention_safe_index.
+ */
+guint64 retention_limit_index(const Membership *membership, LogId log, guint64 store_durable,
+                              const Progress *const *peer_progress);

@@ -212,6 +212,15 @@ static void print_offset(Grid *grid, gint64 offset_ms)
   grid_int_as(grid, text, offset_ms);
 }
 
+static const char *data_state(const PeerStatus *peer)
+{
+  if (peer->needs_reseed)
+    return "needs reseed";
+  if (peer->compared_hlc == 0)
+    return NULL;
+  return peer->data_differs ? "differs" : "equal";
+}
+
 static void print_peers(Grid *grid, const GArray *views)
 {
   grid_column(grid, "NODE", "nodeId", TRUE);
@@ -249,7 +258,7 @@ static void print_peers(Grid *grid, const GArray *views)
         print_offset(grid, peer->clock_offset_ms);
       else
         grid_missing(grid);
-      grid_text(grid, peer->compared_hlc == 0 ? NULL : peer->data_differs ? "differs" : "equal");
+      grid_text(grid, data_state(peer));
       grid_text(grid, peer->message);
     }
   }
@@ -376,6 +385,8 @@ static gboolean check_health(const GArray *views, GError **error)
       if (peer->data_differs)
         return fail(error, SYNCLOG_INVALID, "node %u holds other data than node %u",
                     status->node_id, peer->node_id);
+      if (peer->needs_reseed)
+        return fail(error, SYNCLOG_INVALID, "node %u needs a snapshot", peer->node_id);
     }
   }
   return TRUE;

@@ -176,8 +176,10 @@ void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, E
   if (undecodable == NULL) {
     /* It was stopped at an entry which decodes now: it goes on. */
     if (log->state == LOG_STOPPED && !log->blocked &&
-        entry_run_first_index(run) <= log->written + 1)
+        entry_run_first_index(run) <= log->written + 1) {
+      log->seed_from = 0;
       log_set_state(group, log, LOG_OK, NULL);
+    }
     take_run(group, log, call, g_steal_pointer(&taken), sync_now);
     return;
   }
@@ -306,6 +308,35 @@ static gboolean can_be_handed_on(const Group *group, const Log *log)
   return FALSE;
 }
 
+void follower_meet_hole(Group *group, Log *log, guint64 first)
+{
+  guint64 expected = reorder_expected(log->reorder);
+  if (first <= expected || log->given > log->applied)
+    return;
+  if (log->applied + 1 < first) {
+    g_autofree char *why = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                                           " are gone at the sender: a snapshot is needed",
+                                           expected, first - 1);
+    /* Nothing is put behind the hole; should somebody turn up who has it, the log goes on. */
+    log->seed_from = first;
+    log_set_state(group, log, LOG_STOPPED, why);
+    return;
+  }
+  char text[LOG_ID_TEXT_SIZE];
+  group_note(group, G_LOG_LEVEL_WARNING,
+             "log %s: the WAL here ends at %" G_GUINT64_FORMAT
+             ", the sender kept entries from %" G_GUINT64_FORMAT
+             "; it goes on behind %" G_GUINT64_FORMAT ", which the store has",
+             log_id_format(log->id, text), expected - 1, first, log->applied);
+  reorder_reset(log->reorder, log->applied + 1);
+  g_ptr_array_set_size(log->to_write, 0);
+  log->seed_from = 0;
+  log->reset_wanted = TRUE;
+  log->written = log->durable = log->applied;
+  log->first_available = log->applied + 1;
+  group->ports.work(group->ports.ctx);
+}
+
 void follower_realign(Group *group, const Peer *peer, const Progress *sender)
 {
   for (guint i = 0; i < sender->logs->len; i++) {
@@ -315,32 +346,8 @@ void follower_realign(Group *group, const Peer *peer, const Progress *sender)
     if (log == NULL || log->own || log->state == LOG_READ_ONLY ||
         !routing_sends(peer->id, group->self, log->id, group->own->id.incarnation))
       continue;
-    guint64 expected = reorder_expected(log->reorder);
-    if (theirs->first_available <= expected || log->given > log->applied)
-      continue;
-    char text[LOG_ID_TEXT_SIZE];
-    log_id_format(log->id, text);
-    if (log->applied + 1 < theirs->first_available) {
-      if (can_be_handed_on(group, log))
-        continue;
-      g_autofree char *why = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
-                                             " are gone at the sender: a snapshot is needed",
-                                             expected, theirs->first_available - 1);
-      /* Nothing is put behind the hole; should somebody turn up who has it, the log goes on. */
-      log_set_state(group, log, LOG_STOPPED, why);
-      continue;
-    }
-    group_note(group, G_LOG_LEVEL_WARNING,
-               "log %s: the WAL here ends at %" G_GUINT64_FORMAT
-               ", the sender kept entries from %" G_GUINT64_FORMAT
-               "; it goes on behind %" G_GUINT64_FORMAT ", which the store has",
-               text, expected - 1, theirs->first_available, log->applied);
-    reorder_reset(log->reorder, log->applied + 1);
-    g_ptr_array_set_size(log->to_write, 0);
-    log->reset_wanted = TRUE;
-    log->written = log->durable = log->applied;
-    log->first_available = log->applied + 1;
-    group->ports.work(group->ports.ctx);
+    if (log->applied + 1 >= theirs->first_available || !can_be_handed_on(group, log))
+      follower_meet_hole(group, log, theirs->first_available);
   }
 }
 

@@ -1,7 +1,6 @@
 #include "engine/group_private.h"
 
 #include "core/hlc.h"
-#include "core/retention.h"
 
 static void log_free(gpointer data)
 {
@@ -101,6 +100,7 @@ Group *group_new(const GroupOptions *options, const GroupPorts *ports)
   group->queued = g_ptr_array_new();
   group->acks = acks_new();
   group->reads = g_ptr_array_new();
+  retain_init(group);
   group->next_index = 1;
   group->next_cookie = 1;
   group->refusal_noted_us = G_MININT64 / 2;
@@ -118,6 +118,7 @@ void group_free(Group *group)
   g_assert(group->queued->len == 0 && group->reads->len == 0);
   g_ptr_array_unref(group->queued);
   g_ptr_array_unref(group->reads);
+  g_ptr_array_unref(group->holds);
   acks_free(group->acks);
   g_ptr_array_unref(group->peers);
   g_ptr_array_unref(group->logs);
@@ -186,6 +187,7 @@ void group_add_log(Group *group, const GroupLog *found)
   if (found->stopped == NULL)
     return;
   log->blocked = TRUE;
+  log->seed_from = found->first_available;
   log_set_state(group, log, log->own ? LOG_READ_ONLY : LOG_STOPPED, found->stopped);
 }
 
@@ -320,30 +322,6 @@ void group_on_trimmed(Group *group, LogId id, guint64 first_available)
     log->first_available = MAX(log->first_available, first_available);
 }
 
-/* What nobody needs any more may be deleted (P5). */
-static void take_trims(Group *group, gint64 now_us, GArray *trims)
-{
-  if (now_us < group->retention_at_us || !group->started)
-    return;
-  group->retention_at_us = now_us + group->options.retention_interval_ms * 1000;
-  const Membership *membership = group->options.membership;
-  const Progress *known[LIMIT_KNOWN_MEMBERS];
-  for (guint i = 0; i < membership->members->len; i++) {
-    const Peer *peer = group_find_peer(group, ((const Member *)membership->members->pdata[i])->id);
-    known[i] = peer != NULL && peer->answered_at_us != G_MININT64 ? peer->progress : NULL;
-  }
-  for (guint i = 0; i < group->logs->len; i++) {
-    Log *log = group->logs->pdata[i];
-    guint64 safe = retention_safe_index(membership, log->id, log->store_durable, known);
-    safe = MIN(safe, log->durable);
-    if (safe < log->first_available || safe <= log->trim_asked)
-      continue;
-    log->trim_asked = safe;
-    TrimWork trim = {log->id, safe};
-    g_array_append_val(trims, trim);
-  }
-}
-
 gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork *out_work)
 {
   GroupWork work = {.writes = g_ptr_array_new(),
@@ -353,7 +331,7 @@ gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork
   g_array_set_clear_func(work.mirrors, mirror_work_clear);
   leader_take(group, wall_ms, work.writes);
   follower_take(group, now_us, work.mirrors);
-  take_trims(group, now_us, work.trims);
+  retain_take(group, now_us, work.trims);
   if (work.writes->len + work.mirrors->len + work.trims->len == 0) {
     group_work_clear(&work);
     return FALSE;
@@ -557,7 +535,7 @@ static void add_log_status(const Group *group, const Log *log, GArray *logs)
   g_array_append_val(logs, status);
 }
 
-static void add_peer_status(const Peer *peer, gint64 now_us, GArray *peers)
+static void add_peer_status(const Group *group, const Peer *peer, gint64 now_us, GArray *peers)
 {
   gboolean answered = peer->answered_at_us != G_MININT64;
   PeerStatus status = {.node_id = peer->id,
@@ -573,7 +551,8 @@ static void add_peer_status(const Peer *peer, gint64 now_us, GArray *peers)
                        .has_clock_offset = peer->has_clock_offset,
                        .clock_offset_ms = peer->clock_offset_ms,
                        .compared_hlc = peer->compared_hlc,
-                       .data_differs = peer->data_differs};
+                       .data_differs = peer->data_differs,
+                       .needs_reseed = retain_needs_reseed(group, peer)};
   g_array_append_val(peers, status);
 }
 
@@ -603,7 +582,7 @@ void group_status(const Group *group, NodeStatus *status, gint64 now_us)
   for (guint i = 0; i < group->logs->len; i++)
     add_log_status(group, group->logs->pdata[i], status->logs);
   for (guint i = 0; i < group->peers->len; i++)
-    add_peer_status(group->peers->pdata[i], now_us, status->peers);
+    add_peer_status(group, group->peers->pdata[i], now_us, status->peers);
   status->writes = group->writes;
   status->writes_refused = group->writes_refused;
   status->hlc = group->clock;

@@ -238,10 +238,40 @@ void group_on_store_durable(Group *group, LogId log, guint64 index);
 /* First index that the WAL holds after a trim. */
 void group_on_trimmed(Group *group, LogId log, guint64 first_available);
 
+/*
+ * The WAL is over its limit: the entries of a log up to `index` are to go although members lack
+ * them, as far as a majority has them (core/retention.h).
+ */
+void group_give_up(Group *group, LogId log, guint64 index);
+
+/* While it is held, no entry behind these points is deleted, whatever else allows it; logs that are
+ * not named are kept as a whole. Several holds may have one id. */
+typedef struct LogPoint {
+  LogId log;
+  guint64 index;
+} LogPoint;
+void group_hold(Group *group, guint64 id, const GArray *logs);
+void group_release(Group *group, guint64 id);
+
 /* All that is written in mirrors is to be synced at the next work (before the store persists). */
 void group_sync_mirrors(Group *group);
 /* Whether every log is durable up to what was applied of it. */
 gboolean group_mirrors_synced(const Group *group);
+
+/* --- snapshots ----------------------------------------------------------------------------------
+ */
+
+/* Whether entries that this node lacks are deleted wherever it could get them from. */
+gboolean group_needs_seed(const Group *group);
+/* Whether any peer's channel works. */
+gboolean group_hears_anybody(const Group *group);
+/* A connected peer whose store would help and lose nothing that is here (`wanted`, if that is not
+ * 0); 0: none now. */
+guint32 group_seeder(const Group *group, guint32 wanted);
+/* Whether a store that has applied so much of each log loses nothing: this node's logs hold all
+ * behind it that was applied here. *out_why (transfer full, may be NULL): why not. */
+gboolean group_covers(const Group *group, guint64 (*applied)(gpointer ctx, LogId log), gpointer ctx,
+                      char **out_why);
 
 /* --- the dispatcher ----------------------------------------------------------------------------
  */

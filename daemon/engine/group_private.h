@@ -46,7 +46,11 @@ typedef struct Log {
   gsize kept_bytes;
   guint64 store_durable;
   guint64 first_available;
-  guint64 trim_asked; /* trims up to here were given to the log thread */
+  guint64 trim_asked;  /* trims up to here were given to the log thread */
+  guint64 limit_index; /* the WAL's limit wants everything up to here to go */
+  /* The first entry that can still be had, when those before it can't: a snapshot is needed that
+   * reaches up to it. 0: none is needed. */
+  guint64 seed_from;
   guint64 last_hlc;
 
   Tail *tail; /* own log only */
@@ -114,6 +118,7 @@ typedef struct Peer {
   MemberState knows_self;   /* what it told of this node */
   gboolean unreachable;     /* its address is not known */
   gboolean forgotten;       /* removed or lost for good: nothing waits for it */
+  gboolean given_up;        /* entries that it lacks were deleted by the WAL's limit */
   guint64 compared_hlc;     /* the clock at which its data was compared with ours; 0: never */
   gboolean data_differs;    /* … and the outcome */
   LogId promise_log;        /* it stamps nothing in this log behind promise_index … */
@@ -189,6 +194,7 @@ struct Group {
   gint64 refusal_noted_us; /* when a refused handshake was last told */
   guint64 next_cookie;
   GPtrArray *reads;     /* ReadWait */
+  GPtrArray *holds;     /* what group_hold said */
   gboolean store_stuck; /* reads do not wait for own entries */
 
   guint64 writes, writes_refused, entries_applied, entries_duplicate;
@@ -235,6 +241,9 @@ void follower_init_log(Group *group, Log *log);
 void follower_take(Group *group, gint64 now_us, GArray *mirrors);
 void follower_answer(Group *group, Log *log);
 void follower_answer_all(Group *group);
+/* Nobody keeps the log's entries between what is here and `first`: it goes on behind what the store
+ * has, or a snapshot is needed. */
+void follower_meet_hole(Group *group, Log *log, guint64 first);
 void follower_stop(Group *group);
 /*
  * The log gets no more from its origin, which is lost or writes another. What waits behind a hole
@@ -303,6 +312,13 @@ gboolean handover_hears(const Group *group, const Peer *peer, gint64 now_us);
 gboolean handover_is_wanted(const Peer *peer, LogId log);
 /* What this node tells to one peer: its progress and what it wants from it. Transfer full. */
 Progress *handover_news(Group *group, guint32 peer);
+
+/* retain.c */
+void retain_init(Group *group);
+/* What nobody needs any more, and what the WAL's limit wants to go. */
+void retain_take(Group *group, gint64 now_us, GArray *trims);
+/* Whether entries that the peer lacks are deleted here. */
+gboolean retain_needs_reseed(const Group *group, const Peer *peer);
 
 /* reads.c */
 void reads_check(Group *group);

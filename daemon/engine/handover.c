@@ -60,6 +60,26 @@ static guint32 choose(const Group *group, guint position, gint64 now_us)
                           count);
 }
 
+/*
+ * The first entry that anybody who is heard keeps of what comes next in the log; 0 when that is the
+ * next one, or nobody has more. An origin that is heard tells it by itself.
+ */
+static guint64 hole_before(const Group *group, const Log *log, gint64 now_us)
+{
+  guint64 first = 0;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    const LogProgress *theirs = progress_find(peer->progress, log->id);
+    if (peer->forgotten || theirs == NULL || theirs->durable <= log->written ||
+        !handover_hears(group, peer, now_us))
+      continue;
+    if (theirs->first_available <= log->written + 1)
+      return 0;
+    first = first == 0 ? theirs->first_available : MIN(first, theirs->first_available);
+  }
+  return first;
+}
+
 /* The peer is to learn soon what is wanted of it, or no more. */
 static void tell_soon(Group *group, guint32 id, gint64 now_us)
 {
@@ -78,6 +98,9 @@ void handover_tick(Group *group, gint64 now_us)
     if (log->id.origin == group->self)
       continue; /* the peers send what they have of it unasked */
     guint32 supplier = choose(group, i, now_us);
+    guint64 hole_end = supplier == 0 ? hole_before(group, log, now_us) : 0;
+    if (hole_end != 0 && log->state != LOG_READ_ONLY)
+      follower_meet_hole(group, log, hole_end);
     if (supplier == log->supplier)
       continue;
     char text[LOG_ID_TEXT_SIZE];

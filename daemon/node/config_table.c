@@ -99,6 +99,8 @@ static const ConfigKey keys[] = {
    "Entries stamped further ahead than this wait; a node so far ahead of the others takes no writes."},
   {"replication", "request_timeout", CONFIG_DURATION, "20s", 100, HOUR_MS, NULL, RESTART,
    AT(request_timeout_ms), "A peer that leaves a request unanswered for so long is taken as gone."},
+  {"replication", "snapshot_rate", CONFIG_SIZE, "0", 0, TIB, NULL, RELOAD, AT(snapshot_rate),
+   "Bytes per second of all snapshots that this node gives to others, backups too; 0: no limit."},
   {"replication", "mirror_sync_interval", CONFIG_DURATION, "20ms", 0, 10 * SECOND_MS, NULL, RESTART,
    AT(mirror_sync_interval_ms), "Logs of other nodes are synced to disk within this time; 0: at once."},
 
@@ -114,6 +116,10 @@ static const ConfigKey keys[] = {
    AT(wal_sync_interval_ms), "Used with wal_sync = interval."},
   {"wal", "throttle_threshold", CONFIG_SIZE, "50GiB", MIB, 1024 * TIB, NULL, RELOAD,
    AT(throttle_threshold), "Bytes of all logs on disk above which writes are refused."},
+  {"wal", "wal_retention_limit", CONFIG_SIZE, "0", 0, 1024 * TIB, NULL, RELOAD,
+   AT(wal_retention_limit),
+   "Bytes of all logs on disk above which the oldest entries that a majority of the members has are\n"
+   "deleted although others lack them: these get a snapshot when they come back. 0: never."},
   {"wal", "max_commit_size", CONFIG_SIZE, "4MiB", 64 * KIB, 64 * MIB, NULL, RESTART,
    AT(max_commit_size), "Bytes of the writes that are synced together."},
   {"wal", "max_queued_bytes", CONFIG_SIZE, "64MiB", 64 * KIB, 64 * GIB, NULL, RESTART,

@@ -126,6 +126,12 @@ static gboolean peer_differs(const PeerStatus *peer, double *out)
   return peer->compared_hlc > 0;
 }
 
+static gboolean peer_needs_reseed(const PeerStatus *peer, double *out)
+{
+  *out = peer->needs_reseed;
+  return TRUE;
+}
+
 static const PeerMetric peer_metrics[] = {
     {"peer_connected", "gauge", "1 while the channel to the peer is open.", peer_connected},
     {"peer_silent_seconds", "gauge", "Time since the peer's last answer.", peer_silent},
@@ -138,6 +144,8 @@ static const PeerMetric peer_metrics[] = {
     {"peer_clock_offset_seconds", "gauge", "The peer's clock less this node's.", peer_clock_offset},
     {"peer_data_differs", "gauge", "1 when the last comparison of data found a difference.",
      peer_differs},
+    {"peer_needs_reseed", "gauge", "1 when entries that the peer lacks are deleted.",
+     peer_needs_reseed},
 };
 
 static void put_value(GString *out, double value)
@@ -288,6 +296,7 @@ static json_t *peer_json(const NodeStatus *status, const PeerStatus *peer)
     json_object_set_new(object, "clockOffsetMs", json_integer(peer->clock_offset_ms));
   if (peer->compared_hlc > 0)
     json_object_set_new(object, "dataDiffers", json_boolean(peer->data_differs));
+  json_object_set_new(object, "needsReseed", json_boolean(peer->needs_reseed));
   return object;
 }
 

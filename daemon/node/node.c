@@ -39,6 +39,7 @@ typedef struct Node {
   GMainLoop *main_loop;
   guint reload_source;
   gboolean stopping;
+  gboolean reopening; /* all is closed and opened again, to install a snapshot */
   GError *failure;
 } Node;
 
@@ -98,6 +99,8 @@ static gboolean open_replica(Node *node, GError **error)
                             .wal_sync_interval_ms = config->wal_sync_interval_ms,
                             .wal_segment_size = config->wal_segment_size,
                             .throttle_threshold = config->throttle_threshold,
+                            .retention_limit = config->wal_retention_limit,
+                            .snapshot_rate = config->snapshot_rate,
                             .partition_interval = config_partition_units(config),
                             .check_interval_ms = config->check_interval_ms,
                             .memtable_size = config->memtable_size,
@@ -208,10 +211,11 @@ static void close_node(Node *node)
   }
   if (node->replica != NULL)
     replica_close(node->replica);
+  node->replica = NULL;
+  node->clients = node->peers = NULL;
   g_clear_pointer(&node->service, service_free);
   g_clear_pointer(&node->loops, rpc_loops_free);
   g_clear_pointer(&node->identity, identity_free);
-  g_clear_pointer(&node->main_loop, g_main_loop_unref);
 }
 
 /* --- running ------------------------------------------------------------------------------------
@@ -225,6 +229,7 @@ static gboolean on_stop_signal(gpointer data)
   signal(SIGTERM, SIG_DFL);
   signal(SIGINT, SIG_DFL);
   g_message("stopping");
+  node->stopping = TRUE;
   g_main_loop_quit(node->main_loop);
   return G_SOURCE_REMOVE;
 }
@@ -259,6 +264,8 @@ static gboolean on_reload_signal(gpointer data)
                             (guint64)node->config->max_retry_wait_ms);
     replica_set_heartbeat_interval(node->replica, node->config->heartbeat_interval_ms);
     replica_set_throttle_threshold(node->replica, node->config->throttle_threshold);
+    replica_set_retention_limit(node->replica, node->config->wal_retention_limit);
+    replica_set_snapshot_rate(node->replica, node->config->snapshot_rate);
     g_message("configuration read again: %u changes", changes->len);
   }
   sd_notify(0, "READY=1");
@@ -269,6 +276,10 @@ static gboolean on_second(gpointer data)
 {
   Node *node = data;
   replica_housekeeping(node->replica);
+  if (replica_wants_reopening(node->replica)) {
+    node->reopening = TRUE;
+    g_main_loop_quit(node->main_loop);
+  }
   g_autofree char *fatal = replica_fatal(node->replica);
   if (fatal == NULL)
     return G_SOURCE_CONTINUE;
@@ -288,8 +299,10 @@ static gboolean on_watchdog(gpointer data)
 /* They take effect when the main loop runs. */
 static void watch_signals(Node *node)
 {
-  node->main_loop = g_main_loop_new(NULL, FALSE);
   node->reload_source = g_unix_signal_add(SIGHUP, on_reload_signal, node);
+  if (node->main_loop != NULL)
+    return; /* opened again: those that end it are still watched */
+  node->main_loop = g_main_loop_new(NULL, FALSE);
   g_unix_signal_add(SIGTERM, on_stop_signal, node);
   g_unix_signal_add(SIGINT, on_stop_signal, node);
 }
@@ -305,7 +318,7 @@ static void run_main_loop(Node *node)
   g_message("node %u serves clients on %s, peers on %s", node->config->node_id,
             node->config->client_listen, node->config->replication_listen);
   g_main_loop_run(node->main_loop);
-  sd_notify(0, "STOPPING=1\nSTATUS=stopping");
+  sd_notify(0, node->reopening ? "STATUS=installing a snapshot" : "STOPPING=1\nSTATUS=stopping");
   for (guint i = 0; i < G_N_ELEMENTS(sources); i++)
     if (sources[i] != 0)
       g_clear_handle_id(&sources[i], g_source_remove);
@@ -323,10 +336,17 @@ gboolean node_run(const Config *config, const char *config_path, GError **error)
   /* Applying what the store lacks may take longer than the unit's TimeoutStartSec. */
   sd_notifyf(0, "STATUS=opening the logs and the store\nEXTEND_TIMEOUT_USEC=%" G_GINT64_FORMAT,
              (gint64)RECOVERY_MINUTES * 60 * MICROSECONDS_PER_SECOND);
-  gboolean opened = open_node(&node, error);
-  if (opened)
-    run_main_loop(&node);
-  close_node(&node);
+  gboolean opened;
+  do {
+    node.reopening = FALSE;
+    opened = open_node(&node, error);
+    if (opened)
+      run_main_loop(&node);
+    close_node(&node);
+    if (node.reopening && !node.stopping)
+      g_message("opening the node again, to install a snapshot");
+  } while (node.reopening && !node.stopping && node.failure == NULL);
+  g_clear_pointer(&node.main_loop, g_main_loop_unref);
   if (node.failure == NULL)
     return opened;
   g_propagate_error(error, node.failure);

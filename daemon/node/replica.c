@@ -1,5 +1,6 @@
 #include "base/failpoint.h"
 #include "core/hlc.h"
+#include "node/install.h"
 #include "node/recovery.h"
 #include "node/replica_private.h"
 
@@ -30,6 +31,9 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
     return FALSE;
   g_autofree char *store_directory = NULL;
   StoreOptions options = replica_store_options(replica, &store_directory);
+  LogId last_own = {replica->identity->node_id, replica->identity->incarnation};
+  if (!install_run(replica->options.directory, &options, replica->logs, last_own, error))
+    return FALSE;
   replica->store = store_rocks_new(&options, error);
   if (replica->store == NULL)
     return FALSE;
@@ -72,6 +76,10 @@ static void free_disk(Replica *replica)
   g_free(replica->fatal);
   g_free(replica->own_broken);
   g_free(replica->throttled);
+  replica_drop_checkpoints(replica);
+  g_clear_pointer(&replica->snapshots, snapshots_free);
+  g_free(replica->seed.text);
+  g_cond_clear(&replica->seed.cond);
   g_rw_lock_clear(&replica->store_lock);
   g_mutex_clear(&replica->mutex);
   g_mutex_clear(&replica->apply_mutex);
@@ -111,8 +119,10 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
   g_cond_init(&replica->progress_cond);
   g_cond_init(&replica->apply_cond);
   g_cond_init(&replica->mend_cond);
+  g_cond_init(&replica->seed.cond);
   g_rw_lock_init(&replica->store_lock);
   g_queue_init(&replica->apply_queue);
+  g_queue_init(&replica->checkpoints);
   replica_link_members(replica);
   g_autoptr(GArray) logs = NULL;
   LogId own;
@@ -121,6 +131,8 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
     return NULL;
   }
   make_group(replica, logs, own);
+  replica->snapshots = snapshots_new(replica->options.directory, options->snapshot_rate);
+  replica_resume_seed(replica);
   replica->log_thread = g_thread_new("log", replica_log_thread, replica);
   replica->apply_thread = g_thread_new("apply", replica_apply_thread, replica);
   return replica;
@@ -184,6 +196,7 @@ static void make_durable(Replica *replica)
 
 void replica_stop(Replica *replica)
 {
+  replica_seed_stop(replica);
   stop_threads(replica);
   g_mutex_lock(&replica->mutex);
   replica->stopped = TRUE;
@@ -234,6 +247,7 @@ NodeStatus *replica_status(Replica *replica)
   group_horizon(replica->group); /* the newest is told */
   group_status(replica->group, status, now_us);
   replica_fill_addresses(replica, status);
+  replica_seed_status(replica, status);
   g_mutex_unlock(&replica->mutex);
   status->version = g_strdup(SYNCLOG_VERSION);
   status->uptime_ms = (now_us - replica->started_us) / 1000;
@@ -294,8 +308,34 @@ static void update_throttle(Replica *replica, guint64 bytes)
   replica_update_refusal(replica);
 }
 
+/*
+ * The log that holds most gives up its oldest segments until the WAL is within its limit, as far as
+ * the engine lets them go. Caller holds `mutex`.
+ */
+static void enforce_limit(Replica *replica, guint64 bytes)
+{
+  guint64 limit = replica->options.retention_limit;
+  if (limit == 0 || bytes <= limit)
+    return;
+  g_autoptr(Progress) progress = group_progress(replica->group);
+  for (guint i = 0; i < progress->logs->len; i++) {
+    LogId log = g_array_index(progress->logs, LogProgress, i).log;
+    Wal *wal = log_set_find(replica->logs, log);
+    WalStats stats = {0};
+    if (wal != NULL)
+      wal_stats(wal, &stats);
+    /* Each by its share, so that no log loses all for the sake of another. */
+    guint64 share = (guint64)((gdouble)(bytes - limit) * (gdouble)stats.bytes / (gdouble)bytes) + 1;
+    guint64 index = wal != NULL ? wal_index_of_oldest(wal, share) : 0;
+    if (index > 0)
+      group_give_up(replica->group, log, index);
+  }
+}
+
 void replica_housekeeping(Replica *replica)
 {
+  replica_expire_snapshots(replica);
+  replica_seed_tick(replica);
   guint64 bytes = log_set_bytes(replica->logs);
   g_autoptr(GError) error = NULL;
   g_autoptr(GArray) durable = NULL;
@@ -310,6 +350,7 @@ void replica_housekeeping(Replica *replica)
     const StoreProgress *p = &g_array_index(durable, StoreProgress, i);
     group_on_store_durable(replica->group, p->log, p->applied);
   }
+  enforce_limit(replica, bytes);
   update_throttle(replica, bytes);
   gboolean store_full = replica->store_full;
   guint64 horizon = group_horizon(replica->group), comparable;
@@ -352,6 +393,8 @@ void replica_update_refusal(Replica *replica)
     group_refuse_writes(replica->group, SYNCLOG_NOT_READY, "the node stops");
   else if (replica->own_broken != NULL)
     group_refuse_writes(replica->group, SYNCLOG_READ_ONLY, replica->own_broken);
+  else if (replica->seed.lacking)
+    group_refuse_writes(replica->group, SYNCLOG_NOT_READY, SEED_LACKING_TEXT);
   else if (replica->store_full)
     group_refuse_writes(replica->group, SYNCLOG_NO_SPACE, "the store's disk is full");
   else if (replica->throttled != NULL)
@@ -380,6 +423,18 @@ void replica_set_heartbeat_interval(Replica *replica, gint64 interval_ms)
   g_mutex_lock(&replica->mutex);
   group_set_heartbeat_interval(replica->group, interval_ms);
   g_mutex_unlock(&replica->mutex);
+}
+
+void replica_set_retention_limit(Replica *replica, guint64 bytes)
+{
+  g_mutex_lock(&replica->mutex);
+  replica->options.retention_limit = bytes;
+  g_mutex_unlock(&replica->mutex);
+}
+
+void replica_set_snapshot_rate(Replica *replica, guint64 rate)
+{
+  snapshots_set_rate(replica->snapshots, rate);
 }
 
 void replica_set_throttle_threshold(Replica *replica, guint64 bytes)

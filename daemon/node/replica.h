@@ -33,6 +33,9 @@ typedef struct ReplicaOptions {
   gint64 wal_sync_interval_ms;
   gsize wal_segment_size;
   guint64 throttle_threshold; /* bytes of WAL */
+  guint64 retention_limit;    /* bytes of WAL above which members that are behind are given up; 0:
+                                 never */
+  guint64 snapshot_rate;      /* bytes per second of all snapshots that are given; 0: no limit */
   guint64 partition_interval;
   gsize memtable_size, block_cache_size;
   guint store_files; /* that the store keeps open */
@@ -99,6 +102,17 @@ gboolean replica_forget(Replica *replica, guint32 node, GError **error);
 gboolean replica_add_member(Replica *replica, guint32 node, const char *address, GError **error);
 gboolean replica_remove_member(Replica *replica, guint32 node, GError **error);
 
+/* Snapshots of this node for others; each answers the call. */
+void replica_snapshot(Replica *replica, RpcCall *call, const SnapshotRequest *request);
+void replica_fragment(Replica *replica, RpcCall *call, const FragmentRequest *request);
+gboolean replica_snapshot_end(Replica *replica, guint64 id, GError **error);
+
+/* Has this node, or another one that is asked by this one, fetch a snapshot. */
+gboolean replica_reseed(Replica *replica, const ReseedRequest *request, GError **error);
+
+/* A snapshot was fetched: the replica is to be closed and opened again, which installs it. */
+gboolean replica_wants_reopening(Replica *replica);
+
 /* No entry with a clock at or below this can still come. */
 guint64 replica_horizon(Replica *replica);
 
@@ -124,3 +138,5 @@ char *replica_fatal(Replica *replica);
 void replica_set_retry_waits(Replica *replica, guint64 basic_wait_ms, guint64 max_wait_ms);
 void replica_set_heartbeat_interval(Replica *replica, gint64 interval_ms);
 void replica_set_throttle_threshold(Replica *replica, guint64 bytes);
+void replica_set_retention_limit(Replica *replica, guint64 bytes);
+void replica_set_snapshot_rate(Replica *replica, guint64 rate);

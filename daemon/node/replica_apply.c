@@ -53,7 +53,8 @@ static gboolean take_runs(Replica *replica, GPtrArray **out_runs)
   guint entries = 0;
   g_mutex_lock(&replica->apply_mutex);
   while (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop &&
-         !replica->persist_wanted && replica->maintain_horizon == 0 && replica->mend == NULL)
+         !replica->persist_wanted && replica->maintain_horizon == 0 && replica->mend == NULL &&
+         g_queue_is_empty(&replica->checkpoints))
     g_cond_wait(&replica->apply_cond, &replica->apply_mutex);
   gboolean go_on = !g_queue_is_empty(&replica->apply_queue) || !replica->apply_stop;
   replica->persist_wanted = FALSE;
@@ -253,8 +254,8 @@ static void publish_applied(Replica *replica, GPtrArray *runs)
 }
 
 /* Before the store writes to disk, all logs are synced: a log is never shorter than the store (P4).
- * FALSE when the disk is too slow for that, or the node stops. */
-static gboolean sync_logs(Replica *replica)
+ */
+gboolean replica_sync_logs(Replica *replica)
 {
   gint64 until_us = g_get_monotonic_time() + PERSIST_WAIT_US;
   g_mutex_lock(&replica->mutex);
@@ -278,7 +279,7 @@ static gboolean persist_all(Replica *replica, GError **error)
     return stats.unpersisted_bytes < replica->options.memtable_size * MAX_MEMTABLES ||
            wait_for_space(replica, error);
   }
-  if (!sync_logs(replica))
+  if (!replica_sync_logs(replica))
     return TRUE; /* at the next batch */
   g_autoptr(GError) local = NULL;
   if (persist_now(replica, &local)) {
@@ -451,7 +452,7 @@ static gboolean mend_bucket(Replica *replica, const BucketMend *mend, GError **e
   if (!done)
     return FALSE;
   FAILPOINT("mend_before_persist");
-  if (!sync_logs(replica))
+  if (!replica_sync_logs(replica))
     return fail(error, SYNCLOG_TIMEOUT,
                 "the bucket is mended, but not durably yet: the logs could not be synced");
   g_rw_lock_reader_lock(&replica->store_lock);
@@ -502,6 +503,7 @@ static void run_apply(Replica *replica, GError **error)
     if (!take_runs(replica, &runs) || !apply_runs(replica, runs, error) ||
         !find_and_maintain(replica, error) || !serve_mend(replica, error))
       return;
+    replica_make_checkpoint(replica);
   }
 }
 

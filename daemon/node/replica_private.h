@@ -37,6 +37,27 @@ typedef struct MendRequest {
   gboolean done; /* error: NULL when it is durable */
   GError *error;
 } MendRequest;
+/* A snapshot that this node fetches; guarded by `mutex`. */
+typedef struct ReplicaSeed {
+  gboolean lacking;   /* entries are missing here that nobody keeps: nothing is served */
+  guint needed_ticks; /* so many seconds in a row */
+  gboolean asked;     /* an operator wants it, or it was begun before the start */
+  guint32 from;       /* … from this node; 0: any */
+  gboolean running, stop, ready;
+  GThread *thread;
+  GCond cond; /* the thread waits here */
+  guint failures;
+  gint64 retry_us;
+  guint64 done, all; /* bytes */
+  char *text;        /* for people; NULL: nothing goes on */
+} ReplicaSeed;
+
+#define SEED_LACKING_TEXT                                                                          \
+  "entries that this node lacks are deleted elsewhere: it is given a snapshot first"
+
+enum { SEED_HOLD = 0 }; /* for group_hold; those of snapshots have other ids */
+
+typedef struct Snapshots Snapshots;
 
 struct Replica {
   ReplicaOptions options;
@@ -64,6 +85,7 @@ struct Replica {
   char *own_broken;    /* why the own log can't be synced any more, or NULL */
   gboolean store_full; /* the store's disk has no room to persist */
   char *throttled;     /* why writes are throttled, or NULL */
+  ReplicaSeed seed;
 
   GMutex apply_mutex; /* guards the apply queue */
   GCond apply_cond;
@@ -75,6 +97,7 @@ struct Replica {
   GCond mend_cond;
   guint64 repair_cut;       /* not 0: the store is not maintained beyond this */
   guint64 maintain_horizon; /* the store is to be maintained with this horizon; 0: not now */
+  GQueue checkpoints;       /* what replica_make_checkpoint is to make */
 
   GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
   Store *store;
@@ -85,6 +108,7 @@ struct Replica {
 
   gint repairing;      /* atomic: a bucket is being mended */
   gint buckets_mended; /* atomic */
+  Snapshots *snapshots;
 
   GThread *log_thread;
   GThread *apply_thread;
@@ -132,6 +156,28 @@ gpointer replica_apply_thread(gpointer data);
  * ends the process when a file can't be written, so it is not let try. */
 gboolean replica_has_room(Replica *replica, guint64 bytes, GError **error);
 StoreOptions replica_store_options(Replica *replica, char **out_directory);
+
+/* All logs are durable up to what is applied; FALSE when the disk is too slow, or the node stops.
+ */
+gboolean replica_sync_logs(Replica *replica);
+
+/* replica_snapshot.c */
+Snapshots *snapshots_new(const char *group_directory, guint64 rate);
+void snapshots_free(Snapshots *snapshots);
+void snapshots_set_rate(Snapshots *snapshots, guint64 rate);
+/* By the apply thread, between batches: the next one that is asked for, if any. */
+void replica_make_checkpoint(Replica *replica);
+void replica_drop_checkpoints(Replica *replica);
+void replica_expire_snapshots(Replica *replica);
+
+/* replica_seed.c */
+/* Once a second: whether a snapshot is needed, and how it goes. */
+void replica_seed_tick(Replica *replica);
+void replica_seed_stop(Replica *replica);
+/* What is told of it: state and message. Caller holds `mutex`. */
+void replica_seed_status(Replica *replica, NodeStatus *status);
+/* When opening: goes on with what an earlier process began. */
+void replica_resume_seed(Replica *replica);
 
 /* Refuses or takes writes, by what the fields above say. Caller holds `mutex`. */
 void replica_update_refusal(Replica *replica);

@@ -288,9 +288,11 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
   g_mutex_lock(&replica->mutex);
   if (replica->stopped)
     fail(&pending->error, SYNCLOG_NOT_READY, "the node stops");
-  gboolean ready =
-      replica->stopped || group_wait_applied(replica->group, pending, tokens,
-                                             clock_mono_us(replica->clock) + timeout_ms * 1000);
+  else if (replica->seed.lacking)
+    fail(&pending->error, SYNCLOG_NOT_READY, SEED_LACKING_TEXT);
+  gboolean ready = pending->error != NULL ||
+                   group_wait_applied(replica->group, pending, tokens,
+                                      clock_mono_us(replica->clock) + timeout_ms * 1000);
   g_mutex_unlock(&replica->mutex);
   if (ready)
     run_read(pending);

@@ -424,6 +424,47 @@ static void handle_bucket(gpointer ctx, RpcCall *call, const BucketAsker *asker,
   replica_bucket(service->replica, call, asker, query);
 }
 
+/* --- snapshots ----------------------------------------------------------------------------------
+ */
+
+static void handle_snapshot(gpointer ctx, RpcCall *call, const SnapshotRequest *request)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(request->group, &error))
+    replica_snapshot(service->replica, call, request);
+  else
+    rpc_call_reply_snapshot(call, error, NULL);
+}
+
+static void handle_fragment(gpointer ctx, RpcCall *call, const FragmentRequest *request)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(request->group, &error))
+    replica_fragment(service->replica, call, request);
+  else
+    rpc_call_reply_fragment(call, error, NULL);
+}
+
+static void handle_snapshot_end(gpointer ctx, RpcCall *call, guint32 group, guint64 id)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(group, &error))
+    replica_snapshot_end(service->replica, id, &error);
+  rpc_call_reply_snapshot_end(call, error);
+}
+
+static void handle_reseed(gpointer ctx, RpcCall *call, const ReseedRequest *request)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(request->group, &error))
+    replica_reseed(service->replica, request, &error);
+  rpc_call_reply_reseed(call, error);
+}
+
 const RpcHandlers *service_handlers(void)
 {
   static const RpcHandlers handlers = {.write = handle_write,
@@ -446,6 +487,10 @@ const RpcHandlers *service_handlers(void)
                                        .bucket = handle_bucket,
                                        .add_member = handle_add_member,
                                        .remove_member = handle_remove_member,
+                                       .snapshot = handle_snapshot,
+                                       .fragment = handle_fragment,
+                                       .snapshot_end = handle_snapshot_end,
+                                       .reseed = handle_reseed,
                                        .batch_end = handle_batch_end};
   return &handlers;
 }

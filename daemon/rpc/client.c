@@ -355,6 +355,12 @@ static gboolean call(RpcClient *client, const char *method, gpointer request, gp
   return exchange(client, method, client->timeout_ms, reply, error);
 }
 
+gboolean client_call(RpcClient *client, const char *method, gpointer request, gpointer reply,
+                     GError **error)
+{
+  return call(client, method, request, reply, error);
+}
+
 /* How long the server may wait for tokens, so that its own answer comes before our deadline. */
 static gint32 token_timeout_ms(const RpcClient *client)
 {

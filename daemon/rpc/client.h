@@ -8,6 +8,7 @@
 
 #include "base/bucket.h"
 #include "core/messages.h"
+#include "core/snapshot_messages.h"
 
 typedef struct RpcClient RpcClient;
 
@@ -86,3 +87,14 @@ gboolean rpc_client_repair(RpcClient *client, guint32 group, const RepairQuery *
 /* Asks a node's peer service (its replication address) for one page of a bucket. */
 BucketPage *rpc_client_bucket(RpcClient *client, const BucketAsker *asker, const BucketQuery *query,
                               GError **error);
+/* --- snapshots; these may also be asked of the port for peers -----------------------------------
+ */
+
+/* NOT_READY while it is being prepared. Transfer full. */
+Snapshot *rpc_client_snapshot(RpcClient *client, const SnapshotRequest *request, GError **error);
+/* What comes is not compared with what was asked: snapshot_copy does. */
+gboolean rpc_client_fragment(RpcClient *client, guint32 group, guint64 id, guint32 file,
+                             guint64 offset, gsize size, SnapshotFragment *out_fragment,
+                             GBytes **out_bytes, GError **error);
+gboolean rpc_client_snapshot_end(RpcClient *client, guint32 group, guint64 id, GError **error);
+gboolean rpc_client_reseed(RpcClient *client, const ReseedRequest *request, GError **error);

@@ -249,6 +249,7 @@ static gboolean peer_status_from_thrift(const SlTPeerStatus *in, PeerStatus *out
   out->clock_offset_ms = in->clockOffsetMs;
   out->compared_hlc = in->__isset_comparedHlc ? (guint64)in->comparedHlc : 0;
   out->data_differs = in->__isset_dataDiffers && in->dataDiffers;
+  out->needs_reseed = in->__isset_needsReseed && in->needsReseed;
   return TRUE;
 }
 

@@ -235,6 +235,7 @@ static void peer_status_to_thrift(const PeerStatus *peer, SlTPeerStatus *out)
   out->comparedHlc = (gint64)peer->compared_hlc;
   out->dataDiffers = peer->data_differs;
   out->__isset_comparedHlc = out->__isset_dataDiffers = peer->compared_hlc != 0;
+  out->needsReseed = out->__isset_needsReseed = peer->needs_reseed;
 }
 
 static void counts_to_thrift(const ConflictCounts *counts, SlTConflictCounts *out)

@@ -109,6 +109,16 @@ static void finish_with(RpcCall *call, gpointer object)
   call_finish(call, reply);
 }
 
+gboolean dispatch_decode(RpcCall *call, GType type, gpointer *out_req)
+{
+  return decode(call, type, out_req);
+}
+
+void dispatch_finish(RpcCall *call, gpointer object)
+{
+  finish_with(call, object);
+}
+
 /* --- the peer service ----------------------------------------------------------------------------
  */
 
@@ -701,8 +711,16 @@ static const Method methods[] = {
     {"bucket", RPC_PEER_SERVICE, TRUE, run_bucket},
     {"addMember", RPC_CLIENT_SERVICES, TRUE, run_add_member},
     {"removeMember", RPC_CLIENT_SERVICES, TRUE, run_remove_member},
+    {"snapshot", RPC_CLIENT_SERVICES, TRUE, dispatch_snapshot},
+    {"fragment", RPC_CLIENT_SERVICES, TRUE, dispatch_fragment},
+    {"snapshotEnd", RPC_CLIENT_SERVICES, TRUE, dispatch_snapshot_end},
+    {"reseed", RPC_CLIENT_SERVICES, TRUE, dispatch_reseed},
     {"handshake", RPC_PEER_SERVICE, FALSE, run_handshake},
     {"heartbeat", RPC_PEER_SERVICE, FALSE, run_heartbeat},
+    {"snapshot", RPC_PEER_SERVICE, TRUE, dispatch_snapshot},
+    {"fragment", RPC_PEER_SERVICE, TRUE, dispatch_fragment},
+    {"snapshotEnd", RPC_PEER_SERVICE, TRUE, dispatch_snapshot_end},
+    {"reseed", RPC_PEER_SERVICE, TRUE, dispatch_reseed},
 };
 
 static const Method *find_method(RpcServices services, const FrameHeader *header)

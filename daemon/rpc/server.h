@@ -22,6 +22,7 @@
 #include "base/run.h"
 #include "base/table.h"
 #include "core/messages.h"
+#include "core/snapshot_messages.h"
 #include "rpc/loops.h"
 
 typedef struct RpcServer RpcServer;
@@ -88,6 +89,10 @@ typedef struct RpcHandlers {
   void (*add_member)(gpointer ctx, RpcCall *call, guint32 group, guint32 node,
                      const char *address);                                         /* W */
   void (*remove_member)(gpointer ctx, RpcCall *call, guint32 group, guint32 node); /* W */
+  void (*snapshot)(gpointer ctx, RpcCall *call, const SnapshotRequest *request);   /* W */
+  void (*fragment)(gpointer ctx, RpcCall *call, const FragmentRequest *request);   /* W */
+  void (*snapshot_end)(gpointer ctx, RpcCall *call, guint32 group, guint64 id);    /* W */
+  void (*reseed)(gpointer ctx, RpcCall *call, const ReseedRequest *request);       /* W */
   /* N: the loop has handed over all requests that it had read; before it sleeps. May be NULL. */
   void (*batch_end)(gpointer ctx, RpcLoop *loop);
 } RpcHandlers;
@@ -173,4 +178,8 @@ void rpc_call_reply_repair(RpcCall *call, const GError *error, const RepairResul
 void rpc_call_reply_bucket(RpcCall *call, const GError *error, const BucketPage *page);
 void rpc_call_reply_add_member(RpcCall *call, const GError *error);
 void rpc_call_reply_remove_member(RpcCall *call, const GError *error);
+void rpc_call_reply_snapshot(RpcCall *call, const GError *error, const Snapshot *snapshot);
+void rpc_call_reply_fragment(RpcCall *call, const GError *error, const SnapshotFragment *fragment);
+void rpc_call_reply_snapshot_end(RpcCall *call, const GError *error);
+void rpc_call_reply_reseed(RpcCall *call, const GError *error);
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries);

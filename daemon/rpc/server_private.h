@@ -8,6 +8,7 @@
 #include "rpc/server.h"
 
 #include <event2/event.h>
+#include <glib-object.h>
 #include <stdatomic.h>
 
 /* A server's part on one loop; for the loop's thread only. */
@@ -70,3 +71,14 @@ void call_finish_exception(RpcCall *call, const char *name, gsize name_size, int
 
 /* Takes one request apart and hands it over. */
 void dispatch_frame(ServerLoop *part, RpcConn *conn, guint64 number, Frame *frame);
+
+/* dispatch.c, for the methods that stand elsewhere. dispatch_decode: FALSE when the call was
+ * answered with what is wrong with its arguments. dispatch_finish takes the object. */
+gboolean dispatch_decode(RpcCall *call, GType type, gpointer *out_req);
+void dispatch_finish(RpcCall *call, gpointer object);
+
+/* dispatch_snapshot.c */
+void dispatch_snapshot(RpcCall *call);
+void dispatch_fragment(RpcCall *call);
+void dispatch_snapshot_end(RpcCall *call);
+void dispatch_reseed(RpcCall *call);

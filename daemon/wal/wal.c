@@ -276,6 +276,19 @@ void wal_stats(Wal *wal, WalStats *out_stats)
   *out_stats = stats;
 }
 
+guint64 wal_index_of_oldest(Wal *wal, guint64 bytes)
+{
+  guint64 index = 0, sum = 0;
+  g_mutex_lock(&wal->lock);
+  for (guint i = 0; i + 1 < wal->segments->len && sum < bytes; i++) {
+    const Segment *segment = wal->segments->pdata[i];
+    sum += (guint64)segment->file_size;
+    index = segment->last_index;
+  }
+  g_mutex_unlock(&wal->lock);
+  return index;
+}
+
 gboolean wal_check_writable(Wal *wal, GError **error)
 {
   if (wal->broken)

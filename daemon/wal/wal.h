@@ -111,6 +111,10 @@ gboolean wal_cut(Wal *wal, guint64 index, GError **error);
  * what every member already has. */
 gboolean wal_reset(Wal *wal, GError **error);
 
+/* The last index of the oldest segments that together have `bytes` or more, but never of the last
+ * segment; 0: there are none. */
+guint64 wal_index_of_oldest(Wal *wal, guint64 bytes);
+
 typedef struct WalStats {
   guint64 bytes; /* of all segments on disk */
   guint segments;

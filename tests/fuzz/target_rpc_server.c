@@ -390,6 +390,44 @@ static void on_remove_member(gpointer ctx, RpcCall *call, guint32 group, guint32
   rpc_call_reply_remove_member(call, error);
 }
 
+static void on_snapshot(gpointer ctx, RpcCall *call, const SnapshotRequest *request)
+{
+  (void)ctx;
+  g_assert(request->group <= G_MAXINT32 && request->requester != 0 && request->id <= G_MAXINT64 &&
+           request->node_id <= LIMIT_NODE_ID);
+  g_autoptr(GError) error = error_to_answer();
+  g_autoptr(Snapshot) snapshot = snapshot_new();
+  rpc_call_reply_snapshot(call, error, snapshot);
+}
+
+static void on_fragment(gpointer ctx, RpcCall *call, const FragmentRequest *request)
+{
+  (void)ctx;
+  g_assert(request->group <= G_MAXINT32 && request->id >= 1 && request->id <= G_MAXINT64 &&
+           request->file <= G_MAXINT32 && request->offset <= G_MAXINT64 && request->size >= 1 &&
+           request->size <= SNAPSHOT_FRAGMENT_SIZE);
+  g_autoptr(GError) error = error_to_answer();
+  SnapshotFragment fragment = {.id = request->id, .data = (const guint8 *)"x", .size = 1};
+  rpc_call_reply_fragment(call, error, &fragment);
+}
+
+static void on_snapshot_end(gpointer ctx, RpcCall *call, guint32 group, guint64 id)
+{
+  (void)ctx;
+  g_assert(group <= G_MAXINT32 && id >= 1 && id <= G_MAXINT64);
+  g_autoptr(GError) error = error_to_answer();
+  rpc_call_reply_snapshot_end(call, error);
+}
+
+static void on_reseed(gpointer ctx, RpcCall *call, const ReseedRequest *request)
+{
+  (void)ctx;
+  g_assert(request->group <= G_MAXINT32 && request->node_id >= 1 &&
+           request->node_id <= LIMIT_NODE_ID && request->from_node_id <= LIMIT_NODE_ID);
+  g_autoptr(GError) error = error_to_answer();
+  rpc_call_reply_reseed(call, error);
+}
+
 static const RpcHandlers handlers = {
     .write = on_write,
     .sync_log = on_sync,
@@ -411,6 +449,10 @@ static const RpcHandlers handlers = {
     .bucket = on_bucket,
     .add_member = on_add_member,
     .remove_member = on_remove_member,
+    .snapshot = on_snapshot,
+    .fragment = on_fragment,
+    .snapshot_end = on_snapshot_end,
+    .reseed = on_reseed,
 };
 
 /* --- the stream ---------------------------------------------------------------------------------
@@ -651,6 +693,22 @@ void fuzz_seeds(void)
   SlTRemoveMemberReq *removed = g_object_new(SL_TYPE_T_REMOVE_MEMBER_REQ, NULL);
   removed->nodeId = 4;
   add_request(admin, "removeMember", 7, removed);
+  SlTSnapshotReq *snapshot = g_object_new(SL_TYPE_T_SNAPSHOT_REQ, NULL);
+  snapshot->requester = 5;
+  snapshot->clusterId = g_strdup("fuzz");
+  snapshot->nodeId = 2;
+  snapshot->__isset_clusterId = snapshot->__isset_nodeId = TRUE;
+  add_request(admin, "snapshot", 5, snapshot);
+  SlTFragmentReq *fragment = g_object_new(SL_TYPE_T_FRAGMENT_REQ, NULL);
+  fragment->snapshotId = 7;
+  fragment->size = 4096;
+  add_request(admin, "fragment", 6, fragment);
+  SlTSnapshotEndReq *end = g_object_new(SL_TYPE_T_SNAPSHOT_END_REQ, NULL);
+  end->snapshotId = 7;
+  add_request(admin, "snapshotEnd", 7, end);
+  SlTReseedReq *reseed = g_object_new(SL_TYPE_T_RESEED_REQ, NULL);
+  reseed->nodeId = 3;
+  add_request(admin, "reseed", 8, reseed);
   seed_end("admin", admin);
   GByteArray *peer = g_byte_array_new();
   seed_number(peer, 9, 1);

@@ -71,9 +71,31 @@ START_TEST(alone_the_store_decides)
 }
 END_TEST
 
+/* Beyond the limit of the WAL a majority is enough, self included. */
+START_TEST(limit_wants_a_majority)
+{
+  g_autoptr(Membership) membership = three_members();
+  g_autoptr(Progress) one = durable_at(40);
+  g_autoptr(Progress) three = durable_at(60);
+  const Progress *const known[] = {one, NULL, three};
+  ck_assert_uint_eq(retention_limit_index(membership, LOG, 50, known), 50);
+  ck_assert_uint_eq(retention_limit_index(membership, LOG, 45, known), 45);
+  ck_assert_uint_eq(retention_limit_index(membership, LOG, 90, known), 60);
+  const Progress *const one_only[] = {one, NULL, NULL};
+  ck_assert_uint_eq(retention_limit_index(membership, LOG, 50, one_only), 40);
+  /* What no other member has stays, whatever the limit says. */
+  const Progress *const nobody[] = {NULL, NULL, NULL};
+  ck_assert_uint_eq(retention_limit_index(membership, LOG, 50, nobody), 0);
+  /* Of two members both must have it; with one declared lost, one of three is no matter. */
+  membership_raise(membership, 3, MEMBER_LOST, NULL);
+  ck_assert_uint_eq(retention_limit_index(membership, LOG, 50, known), 40);
+}
+END_TEST
+
 int main(void)
 {
-  const TTest *const tests[] = {inv6_smallest_of_store_and_members, inv6_what_is_unknown_keeps_all,
-                                entry_of_self_is_ignored, alone_the_store_decides};
+  const TTest *const tests[] = {limit_wants_a_majority, inv6_smallest_of_store_and_members,
+                                inv6_what_is_unknown_keeps_all, entry_of_self_is_ignored,
+                                alone_the_store_decides};
   return RUN_SUITE("retention", tests);
 }

@@ -293,6 +293,63 @@ static inline void rig_remove_member(gpointer ctx, RpcCall *call, guint32 group,
   rpc_call_reply_remove_member(call, error);
 }
 
+/* Of group 0 there is one with a single file; ends and reseeds of node 13 fail. */
+static inline void rig_snapshot(gpointer ctx, RpcCall *call, const SnapshotRequest *request)
+{
+  rig_saw(ctx, "snapshot %u %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %s %u %d", request->group,
+          request->requester, request->id, request->cluster_id != NULL ? request->cluster_id : "-",
+          request->node_id, request->of_peer);
+  g_autoptr(Snapshot) snapshot = snapshot_new();
+  snapshot->id = 77;
+  snapshot->node_id = 1;
+  snapshot->cluster_id = g_strdup("rig");
+  snapshot->time_precision = g_strdup("ms");
+  snapshot->version = g_strdup("1");
+  snapshot->partition_interval = 1000;
+  snapshot->created_ms = 5;
+  snapshot->digest = (StateDigest){1, 2, 3, 4};
+  SnapshotLog log = {{2, 9}, 10, 11};
+  g_array_append_val(snapshot->logs, log);
+  SnapshotFile file = {"CURRENT", 5, 0xfffffffe};
+  g_array_append_val(snapshot->files, file);
+  g_autoptr(GError) error = NULL;
+  if (request->group != 0)
+    g_set_error(&error, SYNCLOG_ERROR, SYNCLOG_NOT_READY, "it is being prepared");
+  rpc_call_reply_snapshot(call, error, snapshot);
+}
+
+static inline void rig_fragment(gpointer ctx, RpcCall *call, const FragmentRequest *request)
+{
+  rig_saw(ctx, "fragment %" G_GUINT64_FORMAT " %u %" G_GUINT64_FORMAT " %" G_GSIZE_FORMAT,
+          request->id, request->file, request->offset, request->size);
+  SnapshotFragment fragment = {.id = request->id,
+                               .file = request->file,
+                               .offset = request->offset,
+                               .data = (const guint8 *)"bytes",
+                               .size = 5};
+  fragment.checksum = snapshot_fragment_checksum(&fragment);
+  rpc_call_reply_fragment(call, NULL, &fragment);
+}
+
+static inline void rig_snapshot_end(gpointer ctx, RpcCall *call, guint32 group, guint64 id)
+{
+  rig_saw(ctx, "snapshotEnd %u %" G_GUINT64_FORMAT, group, id);
+  g_autoptr(GError) error = NULL;
+  if (id == 13)
+    g_set_error(&error, SYNCLOG_ERROR, SYNCLOG_INVALID, "there is no snapshot 13");
+  rpc_call_reply_snapshot_end(call, error);
+}
+
+static inline void rig_reseed(gpointer ctx, RpcCall *call, const ReseedRequest *request)
+{
+  rig_saw(ctx, "reseed %u %u %u %d", request->group, request->node_id, request->from_node_id,
+          request->of_peer);
+  g_autoptr(GError) error = NULL;
+  if (request->node_id == 13)
+    g_set_error(&error, SYNCLOG_ERROR, SYNCLOG_NOT_READY, "node 13 does not answer");
+  rpc_call_reply_reseed(call, error);
+}
+
 static inline void rig_config(gpointer ctx, RpcCall *call)
 {
   rig_saw(ctx, "config");
@@ -347,6 +404,10 @@ static inline Rig *rig_new(const RpcServerOptions *options, guint loops)
                                        .bucket = rig_bucket,
                                        .add_member = rig_add_member,
                                        .remove_member = rig_remove_member,
+                                       .snapshot = rig_snapshot,
+                                       .fragment = rig_fragment,
+                                       .snapshot_end = rig_snapshot_end,
+                                       .reseed = rig_reseed,
                                        .batch_end = rig_batch_end};
   Rig *rig = g_new0(Rig, 1);
   g_mutex_init(&rig->lock);

@@ -1,0 +1,110 @@
+"""A member that lacks entries which are deleted elsewhere gets a snapshot, and goes on from it."""
+
+import os
+import shutil
+
+from case import expect, expect_equal, test
+from load import check_everywhere, join_writers, start_writers
+
+SMALL = {"wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB",
+         "replication.max_pending_bytes": "64KiB", "replication.max_retry_wait": "500ms"}
+LIMIT = dict(SMALL, **{"wal.wal_retention_limit": "1MiB"})
+
+
+def write_some(cluster, name, ledger=None, nodes=None, count=60, size=4000):
+    more = join_writers(start_writers(nodes or cluster, name, per_node=2, payload="x" * size,
+                                      count=count))
+    if ledger is None:
+        return more
+    ledger.merge(more)
+    return ledger
+
+
+def write_until_trimmed(case, cluster, ledger):
+    """Little by little, until the first entries of all nodes' logs are gone everywhere."""
+    case.eventually("old segments are deleted", lambda: (
+        write_some(cluster, "more%d" % ledger.writes, ledger, count=5) and
+        all(each.progress.firstAvailable > 10 for node in cluster for each in node.status().logs)),
+        timeout=30, pause=0.2)
+
+
+def is_seeded(node, count=1):
+    return node.log_text().count("the store is that of node") >= count
+
+
+def wait_seeded(case, node, count=1):
+    case.eventually("%s got a snapshot" % node, lambda: is_seeded(node, count), timeout=40)
+    node.wait_ready()
+
+
+@test(timeout=90)
+def a_wiped_node_gets_a_snapshot(case):
+    """Its logs begin anew behind it, and it writes a new incarnation."""
+    cluster = case.cluster(3, SMALL)
+    ledger = write_some(cluster, "load")
+    write_until_trimmed(case, cluster, ledger)
+    cluster.converge()
+    before = cluster[3].own_log().progress.log.incarnation
+    cluster[3].stop()
+    shutil.rmtree(cluster[3].data_dir)
+    write_some(cluster, "while-away", ledger, nodes=[cluster[1], cluster[2]])
+    cluster[3].start()
+    wait_seeded(case, cluster[3])
+    write_some(cluster, "after", ledger)
+    check_everywhere(cluster, ledger)
+    expect(cluster[3].own_log().progress.log.incarnation > before, "no new incarnation")
+    expect_equal(sorted(os.listdir(os.path.join(cluster[3].data_dir, "group-0"))),
+                 ["snapshots", "store", "wal"], "what is beside the store")
+    # It is as good as any other: also after a kill.
+    for node in cluster:
+        node.kill()
+    cluster.start()
+    check_everywhere(cluster, ledger)
+
+
+@test(timeout=90)
+def beyond_the_limit_a_member_is_given_up_and_seeded(case):
+    """Writes are never refused, the logs stay small, the member is marked, and comes back."""
+    cluster = case.cluster(3, LIMIT)
+    ledger = write_some(cluster, "load", count=20)
+    cluster.converge()
+    own = cluster[3].own_log().progress.log
+    cluster[3].kill()
+    others = [cluster[1], cluster[2]]
+    for round_number in range(6):
+        write_some(cluster, "away%d" % round_number, ledger, nodes=others, count=80)
+    case.eventually("node 3 is marked", lambda: all(
+        node.peer_status(3).needsReseed for node in others))
+    case.eventually("the WAL is within its limit", lambda: all(
+        sum(each.walBytes for each in node.status().logs) < 2 << 20 for node in others))
+    for node in others:
+        expect_equal(node.status().state, "serving", "state of %s" % node)
+        expect("further behind than wal_retention_limit" in node.log_text(), "no message")
+    cluster[3].start()
+    wait_seeded(case, cluster[3])
+    write_some(cluster, "after", ledger, count=20)
+    check_everywhere(cluster, ledger)
+    expect_equal(cluster[3].own_log().progress.log, own, "the log that node 3 writes")
+    case.eventually("the mark is gone", lambda: not any(
+        node.peer_status(3).needsReseed for node in others))
+
+
+@test(timeout=90)
+def what_it_wrote_alone_is_not_lost(case):
+    """A member that wrote while it was cut off, and is given up meanwhile: what it acknowledged
+    is applied on top of the snapshot from its own log (P1, P4)."""
+    cluster = case.cluster(3, LIMIT, proxied=True)
+    ledger = write_some(cluster, "load", count=20)
+    cluster.converge()
+    own = cluster[3].own_log().progress.log
+    cluster.cut(3)
+    write_some(cluster, "alone", ledger, nodes=[cluster[3]], count=30)
+    others = [cluster[1], cluster[2]]
+    for round_number in range(6):
+        write_some(cluster, "away%d" % round_number, ledger, nodes=others, count=80)
+    case.eventually("node 3 is marked", lambda: all(
+        node.peer_status(3).needsReseed for node in others))
+    cluster.heal()
+    wait_seeded(case, cluster[3])
+    check_everywhere(cluster, ledger)
+    expect_equal(cluster[3].own_log().progress.log, own, "the log that node 3 writes")
