@@ -140,32 +140,32 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
 
 void replica_start(Replica *replica)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_start(replica->group, clock_mono_us(replica->clock));
   replica->log_waiting = FALSE;
   g_cond_signal(&replica->log_cond);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 void replica_drain(Replica *replica, gint64 timeout_ms)
 {
   gint64 until_us = clock_mono_us(replica->clock) + timeout_ms * 1000;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   replica->draining = TRUE;
   replica_update_refusal(replica);
   while (!group_is_drained(replica->group))
-    if (!g_cond_wait_until(&replica->progress_cond, &replica->mutex, until_us))
+    if (!replica_wait_progress(replica, until_us))
       break;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 static void stop_threads(Replica *replica)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   replica->log_stop = TRUE;
   g_cond_signal(&replica->log_cond);
-  g_cond_broadcast(&replica->progress_cond);
-  g_mutex_unlock(&replica->mutex);
+  replica_tell_progress(replica);
+  replica_unlock(replica);
   g_thread_join(replica->log_thread);
   g_mutex_lock(&replica->apply_mutex);
   replica->apply_stop = TRUE;
@@ -198,10 +198,10 @@ void replica_stop(Replica *replica)
 {
   replica_seed_stop(replica);
   stop_threads(replica);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   replica->stopped = TRUE;
   group_stop(replica->group);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   replica_free_links(replica);
 }
 
@@ -213,19 +213,19 @@ void replica_job_begin(Replica *replica)
 void replica_job_end(Replica *replica)
 {
   /* Under the lock, so that whoever waits for the last one may free the replica right after. */
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   if (g_atomic_int_dec_and_test(&replica->jobs))
-    g_cond_broadcast(&replica->progress_cond);
-  g_mutex_unlock(&replica->mutex);
+    replica_tell_progress(replica);
+  replica_unlock(replica);
 }
 
 /* Waits for the jobs that workers still do for this replica. */
 static void wait_for_jobs(Replica *replica)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   while (g_atomic_int_get(&replica->jobs) > 0)
-    g_cond_wait(&replica->progress_cond, &replica->mutex);
-  g_mutex_unlock(&replica->mutex);
+    replica_wait_progress(replica, G_MAXINT64);
+  replica_unlock(replica);
 }
 
 void replica_close(Replica *replica)
@@ -243,12 +243,12 @@ NodeStatus *replica_status(Replica *replica)
 {
   NodeStatus *status = node_status_new();
   gint64 now_us = clock_mono_us(replica->clock);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_horizon(replica->group); /* the newest is told */
   group_status(replica->group, status, now_us);
   replica_fill_addresses(replica, status);
   replica_seed_status(replica, status);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   status->version = g_strdup(SYNCLOG_VERSION);
   status->uptime_ms = (now_us - replica->started_us) / 1000;
   for (guint i = 0; i < status->logs->len; i++) {
@@ -275,17 +275,17 @@ NodeStatus *replica_status(Replica *replica)
 
 Progress *replica_progress(Replica *replica)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   Progress *progress = group_progress(replica->group);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return progress;
 }
 
 guint64 replica_horizon(Replica *replica)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   guint64 horizon = group_horizon(replica->group);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return horizon;
 }
 
@@ -345,7 +345,7 @@ void replica_housekeeping(Replica *replica)
   g_rw_lock_reader_unlock(&replica->store_lock);
   if (error != NULL)
     g_warning("asking the store what is durable: %s", error->message);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   for (guint i = 0; durable != NULL && i < durable->len; i++) {
     const StoreProgress *p = &g_array_index(durable, StoreProgress, i);
     group_on_store_durable(replica->group, p->log, p->applied);
@@ -355,7 +355,7 @@ void replica_housekeeping(Replica *replica)
   gboolean store_full = replica->store_full;
   guint64 horizon = group_horizon(replica->group), comparable;
   gboolean join_is_on = group_comparable(replica->group, &comparable);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   horizon = MIN(horizon, replica_check(replica, horizon, comparable, join_is_on));
   /* The apply thread looks whether there is room again, or whether deletes can be carried out. */
   g_mutex_lock(&replica->apply_mutex);
@@ -369,10 +369,10 @@ void replica_housekeeping(Replica *replica)
 
 gboolean replica_is_alive(Replica *replica)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gint64 idle_us = clock_mono_us(replica->clock) - replica->log_turned_us;
   gboolean alive = replica->log_waiting || idle_us < ALIVE_LIMIT_US;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return alive;
 }
 
@@ -405,31 +405,31 @@ void replica_update_refusal(Replica *replica)
 
 char *replica_fatal(Replica *replica)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   char *why = g_strdup(replica->fatal);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return why;
 }
 
 void replica_set_retry_waits(Replica *replica, guint64 basic_wait_ms, guint64 max_wait_ms)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_set_retry_waits(replica->group, basic_wait_ms, max_wait_ms);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 void replica_set_heartbeat_interval(Replica *replica, gint64 interval_ms)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_set_heartbeat_interval(replica->group, interval_ms);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 void replica_set_retention_limit(Replica *replica, guint64 bytes)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   replica->options.retention_limit = bytes;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 void replica_set_snapshot_rate(Replica *replica, guint64 rate)
@@ -439,7 +439,7 @@ void replica_set_snapshot_rate(Replica *replica, guint64 rate)
 
 void replica_set_throttle_threshold(Replica *replica, guint64 bytes)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   replica->options.throttle_threshold = bytes;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }

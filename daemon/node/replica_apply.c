@@ -54,8 +54,11 @@ static gboolean take_runs(Replica *replica, GPtrArray **out_runs)
   g_mutex_lock(&replica->apply_mutex);
   while (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop &&
          !replica->persist_wanted && replica->maintain_horizon == 0 && replica->mend == NULL &&
-         g_queue_is_empty(&replica->checkpoints))
+         g_queue_is_empty(&replica->checkpoints)) {
+    replica->apply_waiting = TRUE;
     g_cond_wait(&replica->apply_cond, &replica->apply_mutex);
+    replica->apply_waiting = FALSE;
+  }
   gboolean go_on = !g_queue_is_empty(&replica->apply_queue) || !replica->apply_stop;
   replica->persist_wanted = FALSE;
   while (!g_queue_is_empty(&replica->apply_queue) && entries < APPLY_ENTRIES) {
@@ -147,7 +150,7 @@ static gboolean pause_unless_stopping(Replica *replica, gint64 pause_us)
 
 static void set_store_full(Replica *replica, gboolean full)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   if (replica->store_full != full) {
     replica->store_full = full;
     if (full)
@@ -156,14 +159,14 @@ static void set_store_full(Replica *replica, gboolean full)
       g_message("the store's disk has room again");
     replica_update_refusal(replica);
   }
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 static void set_store_stuck(Replica *replica, gboolean stuck)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_set_store_stuck(replica->group, stuck);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 static gboolean persist_now(Replica *replica, GError **error)
@@ -241,7 +244,7 @@ static gboolean apply_entries(Replica *replica, GArray *entries, GError **error)
 
 static void publish_applied(Replica *replica, GPtrArray *runs)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   for (guint i = 0; i < runs->len; i++) {
     EntryRun *run = runs->pdata[i];
     gsize size;
@@ -249,8 +252,8 @@ static void publish_applied(Replica *replica, GPtrArray *runs)
     Record last = entry_run_record(run, entry_run_count(run) - 1);
     group_on_applied(replica->group, entry_run_log(run), last.index, last.hlc, size);
   }
-  g_cond_broadcast(&replica->progress_cond);
-  g_mutex_unlock(&replica->mutex);
+  replica_tell_progress(replica);
+  replica_unlock(replica);
 }
 
 /* Before the store writes to disk, all logs are synced: a log is never shorter than the store (P4).
@@ -258,14 +261,14 @@ static void publish_applied(Replica *replica, GPtrArray *runs)
 gboolean replica_sync_logs(Replica *replica)
 {
   gint64 until_us = g_get_monotonic_time() + PERSIST_WAIT_US;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   FAILPOINT("persist_before_sync");
   group_sync_mirrors(replica->group);
   gboolean synced;
   while (!(synced = group_mirrors_synced(replica->group)) && !replica->log_stop)
-    if (!g_cond_wait_until(&replica->progress_cond, &replica->mutex, until_us))
+    if (!replica_wait_progress(replica, until_us))
       break;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return synced;
 }
 
@@ -515,8 +518,8 @@ gpointer replica_apply_thread(gpointer data)
   end_mend(replica, TRUE);
   if (error == NULL)
     return NULL;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   replica_set_fatal(replica, error->message);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return NULL;
 }

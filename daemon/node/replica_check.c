@@ -32,11 +32,11 @@ static void check_job(gpointer data)
   StateDigest digest;
   g_autoptr(GError) error = NULL;
   if (digest_at(replica, job->cut, &digest, &error)) {
-    g_mutex_lock(&replica->mutex);
+    replica_lock(replica);
     group_set_check(replica->group, job->cut, digest.low);
     gint64 now_us = clock_mono_us(replica->clock);
     replica->check_ready_us = now_us + JOIN_REST_FACTOR * (now_us - job->begun_us);
-    g_mutex_unlock(&replica->mutex);
+    replica_unlock(replica);
   } else if (error != NULL) {
     g_info("comparing data: %s", error->message);
   }
@@ -69,9 +69,9 @@ guint64 replica_check(Replica *replica, guint64 horizon, guint64 comparable, gbo
     return MIN(horizon, replica->checked_hlc);
   guint64 cut;
   if (join_is_on) {
-    g_mutex_lock(&replica->mutex);
+    replica_lock(replica);
     gboolean rests = clock_mono_us(replica->clock) < replica->check_ready_us;
-    g_mutex_unlock(&replica->mutex);
+    replica_unlock(replica);
     cut = rests ? 0 : common_cut(replica->checked_hlc, comparable);
   } else {
     cut = hlc_from_ms(hlc_ms(comparable) / interval_ms * interval_ms);

@@ -28,15 +28,15 @@ static void commit_own(Replica *replica, GPtrArray *writes)
   FAILPOINT("commit_before_publish");
   if (done && sync)
     replica->own_synced_us = now_us;
-  g_mutex_lock(&replica->mutex);
   for (guint i = 0; i < writes->len; i++)
     ((GroupWrite *)writes->pdata[i])->decoded = NULL; /* the run's from here on */
+  replica_lock(replica);
   if (done)
     group_on_own_durable(replica->group, writes, run, clock_mono_us(replica->clock));
   else
     group_on_own_failed(replica->group, writes, error);
-  g_cond_broadcast(&replica->progress_cond);
-  g_mutex_unlock(&replica->mutex);
+  replica_tell_progress(replica);
+  replica_unlock(replica);
   FAILPOINT("commit_published");
 }
 
@@ -46,10 +46,10 @@ static void do_mirror(Replica *replica, const MirrorWork *work)
   guint written = 0;
   log_work_mirror(replica->logs, work, &written, &error);
   FAILPOINT("mirror_before_publish");
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_mirror_done(replica->group, work, written, error, clock_mono_us(replica->clock));
-  g_cond_broadcast(&replica->progress_cond);
-  g_mutex_unlock(&replica->mutex);
+  replica_tell_progress(replica);
+  replica_unlock(replica);
 }
 
 static void do_trim(Replica *replica, const TrimWork *trim)
@@ -61,9 +61,9 @@ static void do_trim(Replica *replica, const TrimWork *trim)
   FAILPOINT("trim_begin");
   if (!wal_trim(wal, trim->index, &error))
     g_warning("deleting old segments: %s", error->message);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_trimmed(replica->group, trim->log, wal_first_index(wal));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 static void do_work(Replica *replica, const GroupWork *work)
@@ -84,11 +84,11 @@ static void sync_own(Replica *replica)
   if (wal_durable_index(replica->own_wal) == wal_last_index(replica->own_wal) ||
       wal_sync(replica->own_wal, &error))
     return;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   if (replica->own_broken == NULL)
     replica->own_broken = g_strdup(error->message);
   replica_update_refusal(replica);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 /* The own log lost its end: from now on another one is written. Caller holds `mutex`. */
@@ -102,10 +102,10 @@ static void begin_incarnation(Replica *replica)
   LogId unused = {before.origin, MAX(before.incarnation + 1, (guint64)g_get_real_time())};
   while (progress_find(progress, unused) != NULL)
     unused.incarnation++;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   Wal *wal = log_work_begin_incarnation(replica->identity, replica->logs, replica->own_wal, durable,
                                         unused.incarnation, &error);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   if (wal == NULL) {
     replica_set_fatal(replica, error->message);
     return;
@@ -126,20 +126,10 @@ static gint64 deadline_us(Replica *replica)
   return deadline;
 }
 
-static void wait_for_work(Replica *replica, gint64 until_us)
-{
-  replica->log_waiting = TRUE;
-  if (until_us == G_MAXINT64)
-    g_cond_wait(&replica->log_cond, &replica->mutex);
-  else
-    g_cond_wait_until(&replica->log_cond, &replica->mutex, until_us);
-  replica->log_waiting = FALSE;
-}
-
 gpointer replica_log_thread(gpointer data)
 {
   Replica *replica = data;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   while (!replica->log_stop) {
     gint64 now_us = clock_mono_us(replica->clock);
     replica->log_turned_us = now_us;
@@ -152,21 +142,21 @@ gpointer replica_log_thread(gpointer data)
     gboolean sync_wanted = replica->own_sync_wanted;
     replica->own_sync_wanted = FALSE;
     if (group_take_work(replica->group, now_us, clock_wall_ms(replica->clock), &work)) {
-      g_mutex_unlock(&replica->mutex);
+      replica_unlock(replica);
       do_work(replica, &work);
       group_work_clear(&work);
-      g_mutex_lock(&replica->mutex);
+      replica_lock(replica);
     } else if (!sync_wanted && deadline > now_us) {
-      wait_for_work(replica, deadline);
+      replica_wait_for_work(replica, deadline);
       continue;
     }
     if (replica->options.wal_sync != WAL_SYNC_GROUP &&
         must_sync_own(replica, clock_mono_us(replica->clock), sync_wanted)) {
-      g_mutex_unlock(&replica->mutex);
+      replica_unlock(replica);
       sync_own(replica);
-      g_mutex_lock(&replica->mutex);
+      replica_lock(replica);
     }
   }
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return NULL;
 }

@@ -103,7 +103,7 @@ static gboolean finish_change(Replica *replica, gboolean done, GError **error)
 {
   g_autoptr(GPtrArray) record = done ? membership_record(replica->membership) : NULL;
   guint64 changes = replica->membership->changes;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (!done || !identity_set_members(replica->identity, record, changes, error))
     return FALSE;
   FAILPOINT("member_change_kept");
@@ -112,7 +112,7 @@ static gboolean finish_change(Replica *replica, gboolean done, GError **error)
 
 gboolean replica_forget(Replica *replica, guint32 node, GError **error)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean done = group_forget(replica->group, node, clock_mono_us(replica->clock), error);
   return finish_change(replica, done, error);
 }
@@ -120,7 +120,7 @@ gboolean replica_forget(Replica *replica, guint32 node, GError **error)
 gboolean replica_add_member(Replica *replica, guint32 node, const char *address, GError **error)
 {
   FAILPOINT("member_add_begin");
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean done = group_add_member(replica->group, node, address, error);
   return finish_change(replica, done, error);
 }
@@ -128,7 +128,7 @@ gboolean replica_add_member(Replica *replica, guint32 node, const char *address,
 gboolean replica_remove_member(Replica *replica, guint32 node, GError **error)
 {
   FAILPOINT("member_remove_begin");
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean done = group_remove_member(replica->group, node, error);
   return finish_change(replica, done, error);
 }

@@ -11,7 +11,7 @@ static void port_work(gpointer ctx)
   Replica *replica = ctx;
   if (replica->log_waiting) {
     replica->log_waiting = FALSE; /* one signal wakes it for all */
-    g_cond_signal(&replica->log_cond);
+    replica->wake_log = TRUE;
   }
 }
 
@@ -19,10 +19,11 @@ static void port_apply(gpointer ctx, EntryRun *run)
 {
   Replica *replica = ctx;
   g_mutex_lock(&replica->apply_mutex);
-  gboolean was_empty = g_queue_is_empty(&replica->apply_queue);
   g_queue_push_tail(&replica->apply_queue, run);
-  if (was_empty)
-    g_cond_signal(&replica->apply_cond);
+  if (replica->apply_waiting) {
+    replica->apply_waiting = FALSE;
+    replica->wake_apply = TRUE;
+  }
   g_mutex_unlock(&replica->apply_mutex);
 }
 
@@ -47,7 +48,7 @@ static void read_job(gpointer data)
     fail(&error, SYNCLOG_CORRUPT, "the log's directory is missing");
   else
     run = wal_read(wal, job->from, job->max_count, job->max_bytes, &error);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   if (run == NULL && error == NULL) {
     /* Acknowledged without a sync (wal_sync): it can be read once it is synced. */
     replica->own_sync_wanted = TRUE;
@@ -55,7 +56,7 @@ static void read_job(gpointer data)
   }
   group_on_read(replica->group, job->peer, job->log, job->from, run,
                 error != NULL ? error->message : NULL, clock_mono_us(replica->clock));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   replica_job_end(replica);
 }
 
@@ -95,9 +96,9 @@ static void digest_job(gpointer data)
     verdict = digest == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
   if (error != NULL)
     g_warning("comparing a log with that of node %u: %s", job->peer, error->message);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_digest(replica->group, job->peer, job->log, verdict, clock_mono_us(replica->clock));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   replica_job_end(replica);
 }
 
@@ -134,13 +135,13 @@ static void keep_job(gpointer data)
   guint64 left_out;
   if (!kept && log_limit_pass(&limit, clock_mono_us(replica->clock), &left_out))
     g_warning("%s", error->message);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   if (job->clock_bound != 0)
     group_on_clock_bound(replica->group, job->clock_bound, kept);
   else
     group_on_members_kept(replica->group, kept);
-  g_cond_broadcast(&replica->progress_cond);
-  g_mutex_unlock(&replica->mutex);
+  replica_tell_progress(replica);
+  replica_unlock(replica);
   g_clear_pointer(&job->members, g_ptr_array_unref);
   replica_job_end(replica);
 }
@@ -222,27 +223,27 @@ static void on_connected(gpointer ctx)
 {
   Link *link = ctx;
   Replica *replica = link->replica;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_connected(replica->group, link->peer, clock_mono_us(replica->clock));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 static void on_closed(gpointer ctx, const GError *error)
 {
   Link *link = ctx;
   Replica *replica = link->replica;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_closed(replica->group, link->peer, error->message, clock_mono_us(replica->clock));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 static void on_handshake(gpointer ctx, const HandshakeReply *reply)
 {
   Link *link = ctx;
   Replica *replica = link->replica;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_handshake_reply(replica->group, link->peer, reply, clock_mono_us(replica->clock));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 static void on_sync(gpointer ctx, guint64 cookie, const SyncReply *reply)
@@ -250,20 +251,20 @@ static void on_sync(gpointer ctx, guint64 cookie, const SyncReply *reply)
   Link *link = ctx;
   Replica *replica = link->replica;
   FAILPOINT("take_sync_reply");
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_sync_reply(replica->group, link->peer, cookie, reply, clock_mono_us(replica->clock));
   if (replica->draining)
-    g_cond_broadcast(&replica->progress_cond);
-  g_mutex_unlock(&replica->mutex);
+    replica_tell_progress(replica);
+  replica_unlock(replica);
 }
 
 static void on_heartbeat(gpointer ctx, const HeartbeatReply *reply)
 {
   Link *link = ctx;
   Replica *replica = link->replica;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_heartbeat_reply(replica->group, link->peer, reply, clock_mono_us(replica->clock));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 void replica_open_link(Replica *replica, guint32 peer, const char *address)
@@ -305,9 +306,8 @@ static void port_write_done(gpointer ctx, gpointer write, SynclogStatus status, 
   (void)ctx;
   ClientWrite *client_write = write;
   FAILPOINT("reply_write");
-  rpc_call_reply_write(client_write->call, status, message, token);
   g_clear_pointer(&client_write->base.decoded, store_decoded_free);
-  g_free(client_write);
+  rpc_call_reply_write(client_write->call, status, message, token);
 }
 
 static void port_sync_done(gpointer ctx, gpointer call, const SyncReply *reply)

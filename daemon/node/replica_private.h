@@ -11,7 +11,7 @@
 #include "node/log_set.h"
 #include "node/replica.h"
 
-/* A write of a client on its way through the engine. */
+/* A write of a client on its way through the engine; lives in its call. */
 typedef struct ClientWrite {
   GroupWrite base; /* first: the engine hands back a pointer to it */
   RpcCall *call;
@@ -71,14 +71,16 @@ struct Replica {
   const Clock *clock;
   gint64 started_us;
 
-  GMutex mutex; /* guards group and the fields up to the next comment */
+  GMutex mutex; /* guards group and the fields up to the next comment; see replica_lock */
   Group *group;
   GCond log_cond; /* the log thread waits here */
   gboolean log_waiting;
+  gboolean wake_log, wake_apply; /* that thread is to be woken by whoever unlocks */
   gboolean log_stop;
   gboolean own_sync_wanted; /* a reader waits for unsynced entries (wal_sync other than group) */
   gint64 log_turned_us;     /* when the log thread last began to wait or work */
-  GCond progress_cond;      /* broadcast when something became durable or was applied */
+  GCond progress_cond;      /* replica_tell_progress; waited for by replica_wait_progress */
+  guint progress_waiters;
   gboolean draining;
   gboolean stopped;
   char *fatal;         /* why the process must end, or NULL */
@@ -89,7 +91,8 @@ struct Replica {
 
   GMutex apply_mutex; /* guards the apply queue */
   GCond apply_cond;
-  GQueue apply_queue; /* EntryRun */
+  gboolean apply_waiting; /* for apply_cond */
+  GQueue apply_queue;     /* EntryRun */
   gboolean apply_stop;
   gboolean persist_wanted; /* although nothing is to be applied */
   gboolean apply_ended;    /* nobody serves `mend` any more */
@@ -115,6 +118,26 @@ struct Replica {
   gint64 own_synced_us; /* log thread only */
   gint jobs;            /* atomic: on their way to or at a worker */
 };
+
+/*
+ * replica_lock.c: `mutex`. What the engine posts to the loops while it is held goes there in one
+ * piece before it is given up; the threads that the engine woke are woken when it has been given
+ * up, so that they need not wait for it.
+ */
+void replica_lock(Replica *replica);
+void replica_unlock(Replica *replica);
+
+/* Waits for `cond` with `mutex`, which the caller holds; FALSE when it is too late. G_MAXINT64:
+ * waits forever. */
+gboolean replica_wait_until(Replica *replica, GCond *cond, gint64 until_us);
+
+/* The log thread waits for work, or until then. Caller holds `mutex`. */
+void replica_wait_for_work(Replica *replica, gint64 until_us);
+
+/* Something became durable or was applied. Caller holds `mutex`. */
+void replica_tell_progress(Replica *replica);
+/* Waits for that as replica_wait_until does. */
+gboolean replica_wait_progress(Replica *replica, gint64 until_us);
 
 /* replica.c: around all that a worker does for the replica; the replica lives until then. */
 void replica_job_begin(Replica *replica);

@@ -183,13 +183,13 @@ static gpointer repair_thread(gpointer data)
 static char *peer_address(Replica *replica, guint32 node)
 {
   char *address = NULL;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   for (guint i = 0; !replica->stopped && i < replica->links->len; i++) {
     const Link *link = replica->links->pdata[i];
     if (link->peer == node)
       address = g_strdup(link->address);
   }
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return address;
 }
 
@@ -212,9 +212,9 @@ void replica_repair(Replica *replica, RpcCall *call, const RepairQuery *query)
   g_autoptr(GError) error = NULL;
   g_autofree char *address = peer_address(replica, query->from_node);
   replica_job_begin(replica);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean stopped = replica->stopped;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (stopped)
     fail(&error, SYNCLOG_NOT_READY, "the node stops");
   else if (check_query(replica, query, address, &error) &&
@@ -251,11 +251,11 @@ void replica_bucket(Replica *replica, RpcCall *call, const BucketAsker *asker,
                     const BucketQuery *query)
 {
   g_autoptr(GError) error = NULL;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean member = membership_has(replica->membership, asker->node_id) &&
                     !membership_is_gone(replica->membership, asker->node_id);
   guint64 horizon = group_horizon(replica->group);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (asker->group != replica->options.group.group)
     fail(&error, SYNCLOG_UNKNOWN_GROUP, "group %u does not exist here", asker->group);
   else if (g_strcmp0(asker->cluster_id, replica->identity->cluster_id) != 0)

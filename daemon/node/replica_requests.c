@@ -13,6 +13,8 @@ enum {
 /* --- writes -------------------------------------------------------------------------------------
  */
 
+G_STATIC_ASSERT(sizeof(ClientWrite) <= RPC_CALL_ROOM);
+
 typedef struct WriteJob {
   Replica *replica;
   RpcCall *call;
@@ -51,12 +53,13 @@ static ClientWrite *prepare_write(Replica *replica, RpcCall *call, const WriteRe
     answer_error(call, error);
     return NULL;
   }
-  ClientWrite *write = g_new0(ClientWrite, 1);
+  ClientWrite *write = rpc_call_room(call);
   write->base = (GroupWrite){.data = request->data,
                              .size = request->size,
                              .decoded = g_steal_pointer(&decoded),
-                             .ack = request->ack,
-                             .deadline_us = clock_mono_us(replica->clock) + timeout_ms * 1000};
+                             .ack = request->ack};
+  if (request->ack != ACK_LOCAL)
+    write->base.deadline_us = clock_mono_us(replica->clock) + timeout_ms * 1000;
   write->call = call;
   return write;
 }
@@ -68,9 +71,8 @@ static void submit_locked(Replica *replica, ClientWrite *write)
   FAILPOINT("take_write");
   if (group_write(replica->group, &write->base, &error))
     return;
-  answer_error(write->call, error);
   store_decoded_free(write->base.decoded);
-  g_free(write);
+  answer_error(write->call, error);
 }
 
 static void write_job(gpointer data)
@@ -79,9 +81,9 @@ static void write_job(gpointer data)
   Replica *replica = job->replica;
   ClientWrite *write = prepare_write(replica, job->call, &job->request, job->timeout_ms);
   if (write != NULL) {
-    g_mutex_lock(&replica->mutex);
+    replica_lock(replica);
     submit_locked(replica, write);
-    g_mutex_unlock(&replica->mutex);
+    replica_unlock(replica);
   }
   replica_job_end(replica);
 }
@@ -116,10 +118,10 @@ void replica_flush_writes(Replica *replica, RpcLoop *loop)
   GPtrArray *writes = writes_of(replica, loop)->writes;
   if (writes->len == 0)
     return;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   for (guint i = 0; i < writes->len; i++)
     submit_locked(replica, writes->pdata[i]);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   g_ptr_array_set_size(writes, 0);
 }
 
@@ -181,11 +183,11 @@ static void take_sync(Replica *replica, RpcCall *call, const SyncLogRequest *req
   }
   FAILPOINT("take_sync");
   run = decode_run(replica, run, &error);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_sync(replica->group, call, request->log, request->first_index, run,
                 error != NULL ? error->message : NULL, request->sync_now,
                 clock_mono_us(replica->clock));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 static void sync_job(gpointer data)
@@ -222,9 +224,9 @@ void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handsha
 {
   HandshakeReply reply;
   FAILPOINT("take_handshake");
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_handshake(replica->group, handshake, &reply, clock_mono_us(replica->clock));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   rpc_call_set_peer(call, reply.status == SYNCLOG_OK ? handshake->node_id : 0);
   rpc_call_reply_handshake(call, &reply);
   handshake_reply_clear(&reply);
@@ -240,9 +242,9 @@ void replica_heartbeat(Replica *replica, RpcCall *call, const Heartbeat *heartbe
     rpc_call_reply_heartbeat(call, &reply);
     return;
   }
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_on_heartbeat(replica->group, heartbeat, &reply, clock_mono_us(replica->clock));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   rpc_call_reply_heartbeat(call, &reply);
   heartbeat_reply_clear(&reply);
 }
@@ -285,7 +287,7 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
   PendingRead *pending = g_new0(PendingRead, 1);
   *pending = (PendingRead){replica, read, data, NULL};
   replica_job_begin(replica);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   if (replica->stopped)
     fail(&pending->error, SYNCLOG_NOT_READY, "the node stops");
   else if (replica->seed.lacking)
@@ -293,7 +295,7 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
   gboolean ready = pending->error != NULL ||
                    group_wait_applied(replica->group, pending, tokens,
                                       clock_mono_us(replica->clock) + timeout_ms * 1000);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (ready)
     run_read(pending);
 }

@@ -29,21 +29,21 @@ typedef struct Seeding {
 
 static void say(Replica *replica, char *text)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   g_free(replica->seed.text);
   replica->seed.text = text;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 /* Waits; FALSE when the node stops. */
 static gboolean pause_us(Replica *replica, gint64 wait_us)
 {
   gint64 until_us = g_get_monotonic_time() + wait_us;
-  g_mutex_lock(&replica->mutex);
-  while (!replica->seed.stop && g_cond_wait_until(&replica->seed.cond, &replica->mutex, until_us))
+  replica_lock(replica);
+  while (!replica->seed.stop && replica_wait_until(replica, &replica->seed.cond, until_us))
     ;
   gboolean go_on = !replica->seed.stop;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return go_on;
 }
 
@@ -69,11 +69,11 @@ static gboolean step(gpointer ctx, guint64 done, guint64 all)
 {
   Seeding *seeding = ctx;
   Replica *replica = seeding->replica;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean go_on = !replica->seed.stop;
   replica->seed.done = done;
   replica->seed.all = all;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return go_on;
 }
 
@@ -126,9 +126,9 @@ static gboolean judge(Replica *replica, const Snapshot *snapshot, guint32 from, 
                 " units of time, here it is %" G_GUINT64_FORMAT,
                 snapshot->partition_interval, replica->options.partition_interval);
   g_autofree char *why = NULL;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean covers = group_covers(replica->group, applied_in, (gpointer)snapshot, &why);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (!covers)
     return fail(error, SYNCLOG_INVALID, "it would lose entries: %s", why);
   return replica_has_room(replica, snapshot_bytes(snapshot), error);
@@ -225,7 +225,7 @@ static gpointer seed_thread(gpointer data)
   Replica *replica = seeding->replica;
   g_autoptr(GError) error = NULL;
   gboolean done = fetch(seeding, &error);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean stopping = replica->seed.stop;
   replica->seed.running = FALSE;
   if (!done) /* whether it still loses nothing is looked at again with the next attempt */
@@ -241,7 +241,7 @@ static gpointer seed_thread(gpointer data)
         g_strdup_printf("no snapshot of node %u: %s", seeding->from, error->message);
     g_warning("no snapshot of node %u: %s", seeding->from, error->message);
   }
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   rpc_client_free(seeding->client);
   g_free(seeding);
   return NULL;
@@ -309,7 +309,7 @@ void replica_seed_tick(Replica *replica)
 {
   GThread *ended = NULL;
   gint64 now_us = clock_mono_us(replica->clock);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   set_lacking(replica);
   if (!replica->seed.running)
     ended = g_steal_pointer(&replica->seed.thread);
@@ -319,27 +319,27 @@ void replica_seed_tick(Replica *replica)
   if (wanted && replica->seed.thread == NULL && !replica->seed.ready && !replica->draining &&
       replica->fatal == NULL && now_us >= replica->seed.retry_us)
     start(replica, now_us);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (ended != NULL)
     g_thread_join(ended);
 }
 
 void replica_seed_stop(Replica *replica)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   replica->seed.stop = TRUE;
   g_cond_broadcast(&replica->seed.cond);
   GThread *thread = g_steal_pointer(&replica->seed.thread);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (thread != NULL)
     g_thread_join(thread);
 }
 
 gboolean replica_wants_reopening(Replica *replica)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean ready = replica->seed.ready;
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   return ready;
 }
 
@@ -365,7 +365,7 @@ static gboolean reseed_here(Replica *replica, guint32 from, GError **error)
 {
   if (from == replica->identity->node_id)
     return fail(error, SYNCLOG_INVALID, "a node can't be given a snapshot of itself");
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean known = from == 0 || (membership_has(replica->membership, from) &&
                                  !membership_is_gone(replica->membership, from));
   gboolean possible = known && group_seeder(replica->group, from) != 0;
@@ -374,7 +374,7 @@ static gboolean reseed_here(Replica *replica, guint32 from, GError **error)
     replica->seed.from = from;
     replica->seed.retry_us = 0;
   }
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (!known)
     return fail(error, SYNCLOG_NOT_MEMBER, "node %u is not a member here", from);
   return possible ||
@@ -383,9 +383,9 @@ static gboolean reseed_here(Replica *replica, guint32 from, GError **error)
 
 static gboolean pass_on(Replica *replica, const ReseedRequest *request, GError **error)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   g_autofree char *address = g_strdup(address_of(replica, request->node_id));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (address == NULL)
     return fail(error, SYNCLOG_NOT_MEMBER, "node %u is not a member here", request->node_id);
   ReseedRequest passed = *request;

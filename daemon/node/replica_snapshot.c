@@ -110,9 +110,9 @@ static void end_making(Replica *replica, Made *made, const GError *error)
   if (error != NULL) {
     g_warning("making a snapshot: %s", error->message);
     remove_tree(made->directory);
-    g_mutex_lock(&replica->mutex);
+    replica_lock(replica);
     group_release(replica->group, made->id);
-    g_mutex_unlock(&replica->mutex);
+    replica_unlock(replica);
   }
   g_mutex_lock(&snapshots->mutex);
   made->state = error == NULL ? MADE : FAILED;
@@ -195,9 +195,9 @@ static void hold(Replica *replica, const Made *made, const GArray *progress)
     LogPoint point = {one->log, one->applied};
     g_array_append_val(points, point);
   }
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   group_hold(replica->group, made->id, points);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }
 
 static gboolean copy_store(Replica *replica, const Made *made, GError **error)
@@ -306,13 +306,13 @@ static gboolean check_asker(Replica *replica, const SnapshotRequest *request, GE
     return fail(error, SYNCLOG_WRONG_CLUSTER, "this node belongs to cluster \"%s\"",
                 replica->identity->cluster_id);
   g_autofree char *lacking = NULL;
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean member =
       !request->of_peer || (membership_has(replica->membership, request->node_id) &&
                             !membership_is_gone(replica->membership, request->node_id));
   gboolean stopped = replica->stopped || replica->draining;
   gboolean needy = group_needs_seed(replica->group);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (!member)
     return fail(error, SYNCLOG_NOT_MEMBER, "node %u is not a member here", request->node_id);
   if (stopped)
@@ -480,8 +480,8 @@ void replica_expire_snapshots(Replica *replica)
     g_ptr_array_remove_index(snapshots->made, i - 1);
   }
   g_mutex_unlock(&snapshots->mutex);
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   for (guint i = 0; i < released->len; i++)
     group_release(replica->group, g_array_index(released, guint64, i));
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
 }

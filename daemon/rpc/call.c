@@ -21,10 +21,14 @@ static void deliver(gpointer data)
   RpcCall *call = data;
   RpcServer *server = call->server;
   frame_release(&call->frame);
+  if (call->accepted && !call->oneway)
+    call->reply = hot_write_reply(call->seqid, SYNCLOG_OK, NULL, &call->token);
   conn_answer(call->conn, call->number, call->reply, call->flags);
   conn_unref(call->conn);
   g_free(call);
-  if (atomic_fetch_sub(&server->calls, 1) > 1)
+  /* Who waits has set `waiting` before it looked at `calls`; it frees the server only when this
+   * loop has left here. Without a waiter a broadcast would still be a system call. */
+  if (atomic_fetch_sub(&server->calls, 1) > 1 || !atomic_load(&server->waiting))
     return;
   g_mutex_lock(&server->lock);
   g_cond_broadcast(&server->answered);
@@ -75,6 +79,11 @@ guint32 rpc_call_peer(RpcCall *call)
   return conn_peer(call->conn);
 }
 
+gpointer rpc_call_room(RpcCall *call)
+{
+  return call->room;
+}
+
 gpointer rpc_call_ref_frame(RpcCall *call)
 {
   g_assert(call->frame.chunk != NULL);
@@ -89,7 +98,13 @@ void rpc_frame_unref(gpointer frame)
 void rpc_call_reply_write(RpcCall *call, SynclogStatus status, const char *message,
                           const Token *token)
 {
-  call_finish(call, hot_write_reply(call->seqid, status, message, token));
+  if (status != SYNCLOG_OK || token == NULL) {
+    call_finish(call, hot_write_reply(call->seqid, status, message, token));
+    return;
+  }
+  call->accepted = TRUE;
+  call->token = *token;
+  call_finish(call, NULL);
 }
 
 void rpc_call_reply_sync(RpcCall *call, const SyncReply *reply)

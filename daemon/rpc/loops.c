@@ -21,8 +21,22 @@ struct RpcLoop {
   gboolean stop;   /* set by a task on the loop itself */
 
   GMutex lock;
-  GArray *inbox; /* Task; under lock */
+  GArray *inbox;   /* Task; under lock */
+  gboolean asleep; /* whoever posts must wake it; under lock */
 };
+
+/* The loop that the thread runs, or NULL. */
+static __thread RpcLoop *current_loop;
+
+/* Posts of the thread that wait for rpc_loops_release. */
+typedef struct HeldPost {
+  RpcLoop *loop;
+  Task task;
+} HeldPost;
+
+static __thread gboolean holding;
+static __thread guint held_count;
+static __thread HeldPost held_posts[256];
 
 typedef struct Job {
   struct Job *next;
@@ -41,18 +55,21 @@ struct RpcLoops {
   Job **end;  /* where the next is hung on; under lock */
 };
 
+/* Edge-triggered: each write wakes the loop, and nobody reads the counter. */
 static void on_wake(evutil_socket_t fd, short what, void *data)
 {
+  (void)fd;
   (void)what;
-  RpcLoop *loop = data;
-  guint64 count;
-  /* Read before the inbox is emptied: a post after the swap writes again. */
-  while (read(fd, &count, sizeof count) < 0 && errno == EINTR)
-    ;
+  (void)data;
+}
+
+static void run_inbox(RpcLoop *loop)
+{
   g_mutex_lock(&loop->lock);
   GArray *tasks = loop->inbox;
   loop->inbox = loop->running;
   loop->running = tasks;
+  loop->asleep = FALSE;
   g_mutex_unlock(&loop->lock);
   for (guint i = 0; i < tasks->len; i++) {
     Task *task = &g_array_index(tasks, Task, i);
@@ -61,11 +78,23 @@ static void on_wake(evutil_socket_t fd, short what, void *data)
   g_array_set_size(tasks, 0);
 }
 
+/* Whether nothing was posted since the inbox was emptied; from then on a post wakes the loop. */
+static gboolean go_to_sleep(RpcLoop *loop)
+{
+  g_mutex_lock(&loop->lock);
+  gboolean asleep = loop->inbox->len == 0;
+  loop->asleep = asleep;
+  g_mutex_unlock(&loop->lock);
+  return asleep;
+}
+
 static gpointer loop_main(gpointer data)
 {
   RpcLoop *loop = data;
+  current_loop = loop;
   while (!loop->stop) {
-    event_base_loop(loop->base, EVLOOP_ONCE);
+    event_base_loop(loop->base, go_to_sleep(loop) ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    run_inbox(loop);
     for (guint i = 0; i < loop->hooks->len; i++) {
       Task *hook = &g_array_index(loop->hooks, Task, i);
       hook->func(hook->data);
@@ -83,7 +112,8 @@ static void loop_start(RpcLoop *loop, guint number)
   loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (loop->base == NULL || loop->wake_fd < 0)
     g_error("cannot make a network loop: %s", g_strerror(errno));
-  loop->wake_event = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
+  loop->wake_event =
+      event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST | EV_ET, on_wake, NULL);
   event_add(loop->wake_event, NULL);
   g_mutex_init(&loop->lock);
   loop->inbox = g_array_new(FALSE, FALSE, sizeof(Task));
@@ -185,18 +215,62 @@ RpcLoop *rpc_loops_get(RpcLoops *loops, guint i)
   return &loops->loops[i];
 }
 
-void rpc_loop_post(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
+static void wake(RpcLoop *loop)
 {
-  Task task = {func, data};
-  g_mutex_lock(&loop->lock);
-  gboolean was_empty = loop->inbox->len == 0;
-  g_array_append_val(loop->inbox, task);
-  g_mutex_unlock(&loop->lock);
-  if (!was_empty)
-    return;
   guint64 one = 1;
   while (write(loop->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
     ;
+}
+
+/* Posts several tasks of one loop. */
+static void post(RpcLoop *loop, const HeldPost *posts, guint count)
+{
+  g_mutex_lock(&loop->lock);
+  for (guint i = 0; i < count; i++)
+    g_array_append_val(loop->inbox, posts[i].task);
+  /* What the loop posts to itself it finds before it sleeps. */
+  gboolean was_asleep = loop->asleep && loop != current_loop;
+  if (was_asleep)
+    loop->asleep = FALSE;
+  g_mutex_unlock(&loop->lock);
+  if (was_asleep)
+    wake(loop);
+}
+
+static void post_held(void)
+{
+  for (guint begin = 0, end; begin < held_count; begin = end) {
+    end = begin + 1;
+    while (end < held_count && held_posts[end].loop == held_posts[begin].loop)
+      end++;
+    post(held_posts[begin].loop, held_posts + begin, end - begin);
+  }
+  held_count = 0;
+}
+
+void rpc_loop_post(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
+{
+  HeldPost held = {loop, {func, data}};
+  if (!holding) {
+    post(loop, &held, 1);
+    return;
+  }
+  if (held_count == G_N_ELEMENTS(held_posts))
+    post_held();
+  held_posts[held_count++] = held;
+}
+
+void rpc_loops_hold(void)
+{
+  g_assert(!holding);
+  holding = TRUE;
+}
+
+void rpc_loops_release(void)
+{
+  g_assert(holding);
+  post_held();
+  holding = FALSE;
 }
 
 void rpc_loops_work(RpcLoops *loops, void (*func)(gpointer data), gpointer data)
@@ -217,7 +291,7 @@ struct event_base *rpc_loop_base(RpcLoop *loop)
 
 gboolean rpc_loop_is_current(RpcLoop *loop)
 {
-  return loop->thread == g_thread_self();
+  return loop == current_loop;
 }
 
 void rpc_loop_add_hook(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
@@ -258,7 +332,7 @@ static void run_call(gpointer data)
 
 void rpc_loop_call(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
 {
-  g_assert(!rpc_loop_is_current(loop));
+  g_assert(!rpc_loop_is_current(loop) && !holding);
   Call call = {.func = func, .data = data};
   g_mutex_init(&call.lock);
   g_cond_init(&call.cond);

@@ -26,5 +26,13 @@ RpcLoop *rpc_loops_get(RpcLoops *loops, guint i);
 /* Runs func(data) on the loop's thread, in the order of the posts of one thread. Any thread. */
 void rpc_loop_post(RpcLoop *loop, void (*func)(gpointer data), gpointer data);
 
+/*
+ * Between these two the posts of the calling thread are kept back, at most some hundreds, and then
+ * handed over together, in their order: a loop is woken once for all of them. Not nested, and only
+ * for as long as one computes. Any thread.
+ */
+void rpc_loops_hold(void);
+void rpc_loops_release(void);
+
 /* Runs func(data) on a worker. Any thread. */
 void rpc_loops_work(RpcLoops *loops, void (*func)(gpointer data), gpointer data);

@@ -288,6 +288,7 @@ guint rpc_server_calls(RpcServer *server)
 void rpc_server_free(RpcServer *server)
 {
   rpc_server_drain(server);
+  atomic_store(&server->waiting, TRUE);
   g_mutex_lock(&server->lock);
   while (atomic_load(&server->calls) > 0)
     g_cond_wait(&server->answered, &server->lock);

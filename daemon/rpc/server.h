@@ -143,6 +143,10 @@ const char *rpc_call_peer_address(RpcCall *call);
 void rpc_call_set_peer(RpcCall *call, guint32 node_id);
 guint32 rpc_call_peer(RpcCall *call);
 
+/* RPC_CALL_ROOM bytes of zeros for whoever answers the call, valid until then. */
+enum { RPC_CALL_ROOM = 96 };
+gpointer rpc_call_room(RpcCall *call);
+
 /* Keeps the request's bytes beyond the answer; give back by rpc_frame_unref (any thread). */
 gpointer rpc_call_ref_frame(RpcCall *call);
 void rpc_frame_unref(gpointer frame);

@@ -30,7 +30,8 @@ struct RpcServer {
   ServerLoop *parts;
   guint part_count;
   atomic_uint connections;
-  atomic_uint calls; /* not answered yet */
+  atomic_uint calls;   /* not answered yet */
+  atomic_bool waiting; /* for calls to become 0 */
   GMutex lock;
   GCond answered; /* with lock: calls has become 0 */
   guint16 port;
@@ -56,7 +57,10 @@ struct RpcCall {
   guint32 group;               /* of a handshake or heartbeat, for the reply */
   gpointer args;               /* what the decoded arguments own */
   GDestroyNotify free_args;
-  RpcReply *reply; /* on its way to the loop */
+  RpcReply *reply;   /* on its way to the loop */
+  gboolean accepted; /* a write was, with `token`: the loop makes the reply */
+  Token token;
+  guint64 room[RPC_CALL_ROOM / sizeof(guint64)]; /* see rpc_call_room */
 };
 
 /* A request of the connection; takes the frame. */

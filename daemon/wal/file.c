@@ -5,7 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { COPY_CHUNK_SIZE = 1024 * 1024 };
+enum {
+  COPY_CHUNK_SIZE = 1024 * 1024,
+  /* Of zeros. The kernel keeps what one call writes in one piece of its cache, and each sync of a
+   * part of it looks at all of that piece. */
+  ZEROS_CHUNK_SIZE = 64 * 1024,
+};
 
 void wal_file_close(WalFile *file)
 {
@@ -64,19 +69,15 @@ gsize wal_file_write(const WalFile *file, const void *bytes, gsize size, goffset
 
 gsize wal_file_write_zeros(const WalFile *file, gsize size, goffset offset)
 {
-  gsize chunk = MIN(size, (gsize)COPY_CHUNK_SIZE);
-  guint8 *zeros = g_malloc0(MAX(chunk, (gsize)1));
+  static const guint8 zeros[ZEROS_CHUNK_SIZE];
   gsize done = 0;
   while (done < size) {
-    gsize n = MIN(chunk, size - done);
+    gsize n = MIN(sizeof zeros, size - done);
     gsize written = wal_file_write(file, zeros, n, offset + (goffset)done);
     done += written;
     if (written < n)
       break;
   }
-  int errno_value = errno;
-  g_free(zeros);
-  errno = errno_value;
   return done;
 }
 
