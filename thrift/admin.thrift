@@ -13,7 +13,7 @@ struct TLogStatus {
   2: required bool own
   /**
    * "ok"; "closed": its origin was declared lost; or, with the reason in `message`: "read-only",
-   * "stopped", "forked" (a peer has other entries at the same indices), "held" (the next entry is
+   * "stopped", "stalled" (nothing comes, though a peer has more), "forked" (a peer has other entries at the same indices), "held" (the next entry is
    * stamped too far ahead and waits).
    */
   3: required string state
@@ -23,6 +23,12 @@ struct TLogStatus {
   6: optional i32 walSegments
   /** The peer that hands the log on to this node, as its origin does not reach it. */
   7: optional i32 handedOnBy
+  /** The entry that does not decode here; the log is "stopped" at it. */
+  8: optional i64 stoppedAt
+  /** For so many milliseconds nothing came of the log, though a peer has more of it. */
+  9: optional i64 stalledMs
+  /** Entries that this node leaves out by an operator's word (`skip`). */
+  10: optional list<i64> skipped
 }
 
 /** The channel from the answering node to one peer. */
@@ -242,6 +248,16 @@ struct TForgetReply {
   1: required types.TStatus status
 }
 
+struct TSkipReq {
+  1: required i32 consensusGroupId
+  /** The log, and the entry at which it is stopped. */
+  2: required types.TToken entry
+}
+
+struct TSkipReply {
+  1: required types.TStatus status
+}
+
 /** Makes a bucket of this node like that of a peer, as of a clock that both have passed. */
 struct TRepairReq {
   1: required i32 consensusGroupId
@@ -296,6 +312,11 @@ service TAdminService {
    * the others hold of its logs spreads among them. Refused (INVALID) while the member is there.
    */
   TForgetReply forget(1: TForgetReq req)
+  /**
+   * This node leaves out an entry that does not decode here, for good: the log goes on behind it.
+   * INVALID unless the log is stopped at that entry. The node then lacks what the others have of it.
+   */
+  TSkipReply skip(1: TSkipReq req)
   /**
    * Answered when the bucket is mended durably. One at a time (OVERLOADED). NOT_READY: the clock is
    * above a horizon; INVALID: what was deleted since then is gone already, try a later clock.

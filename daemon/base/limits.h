@@ -26,6 +26,7 @@ enum {
   LIMIT_PENDING_BATCHES = 256,          /* batches in flight per log and peer */
   LIMIT_QUERY_ROWS = 1000000,           /* rows of one page */
   LIMIT_QUERY_BYTES = 12 * 1024 * 1024, /* bytes of one page */
+  LIMIT_SKIPPED = 256,                  /* entries that a node leaves out by an operator's word */
   LIMIT_TOKENS = 256,                   /* tokens of one read */
   LIMIT_CONFLICT_TEXT = 256,            /* bytes of a TEXT that the journal of conflicts keeps */
   LIMIT_HTTP_CONNECTIONS = 256,         /* of the HTTP server */

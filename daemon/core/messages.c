@@ -68,7 +68,9 @@ void heartbeat_reply_clear(HeartbeatReply *reply)
 
 static void log_status_clear(gpointer data)
 {
-  g_free(((LogStatus *)data)->message);
+  LogStatus *log = data;
+  g_free(log->message);
+  g_clear_pointer(&log->skipped, g_array_unref);
 }
 
 static void peer_status_clear(gpointer data)

@@ -100,6 +100,9 @@ typedef struct LogStatus {
   guint64 wal_bytes;
   guint wal_segments;
   guint32 handed_on_by; /* 0: nobody */
+  guint64 stopped_at;   /* the entry that does not decode here; 0: none */
+  guint64 stalled_ms;   /* for so long nothing came though it should; 0: it goes on */
+  GArray *skipped;      /* guint64: entries left out by an operator's word; NULL: none. Owned */
 } LogStatus;
 
 typedef struct PeerStatus {

@@ -148,6 +148,23 @@ static void print_differences(const Ctl *ctl, const Answer *left, const Answer *
   }
 }
 
+/* Entries that some server leaves out by an operator's word explain a difference. */
+static void tell_skipped(Ctl *ctl, const GArray *answers)
+{
+  for (guint i = 0; i < answers->len; i++) {
+    const Answer *answer = answer_at(answers, i);
+    g_autoptr(NodeStatus) status = rpc_client_status(answer->client, ctl->group, NULL);
+    guint skipped = 0;
+    for (guint k = 0; status != NULL && k < status->logs->len; k++) {
+      const LogStatus *log = &g_array_index(status->logs, LogStatus, k);
+      skipped += log->skipped != NULL ? log->skipped->len : 0;
+    }
+    if (skipped > 0)
+      g_printerr("%s leaves out %u entries by an operator's word: see \"synclogctl log list\"\n",
+                 answer->server, skipped);
+  }
+}
+
 /* Compares the first server with each other one, down to device and bucket. */
 static gboolean compare_parts(Ctl *ctl, const GArray *answers, guint64 cut, GError **error)
 {
@@ -227,6 +244,8 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
       return FALSE;
   }
   g_autoptr(GError) local = NULL;
+  if (compare)
+    tell_skipped(ctl, answers);
   if (!compare || reach_same_point(ctl, answers, &local)) {
     /* One document for programs: where the data differs, or else the digests. */
     if (!compare || ctl->format == FORMAT_TEXT || are_equal(answers))

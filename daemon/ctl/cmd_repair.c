@@ -110,16 +110,34 @@ static gboolean repair_and_tell(Repair *repair, const char *device, gint64 time,
   return FALSE;
 }
 
+/* What differs; at a later clock when the first one is out of date before both were asked. */
+static GPtrArray *find_differences(const Repair *repair, gboolean *out_more, GError **error)
+{
+  gint64 deadline_us = g_get_monotonic_time() + repair->ctl->timeout_ms * 1000;
+  for (;;) {
+    guint64 cut;
+    if (!choose_cut(repair, &cut, error))
+      return NULL;
+    GError *local = NULL;
+    GPtrArray *differences = digest_diff(repair->ctl, repair->ctl->client, repair->source,
+                                         repair->device, cut, MAX_BUCKETS, out_more, &local);
+    if (differences != NULL)
+      return differences;
+    if (!is_passing(local) || g_get_monotonic_time() > deadline_us) {
+      g_propagate_error(error, local);
+      return NULL;
+    }
+    g_error_free(local);
+    g_usleep(PAUSE_US);
+  }
+}
+
 static gboolean repair_all(Repair *repair, GError **error)
 {
-  guint64 cut;
   gboolean more = FALSE;
   if (repair->has_time)
     return repair_and_tell(repair, repair->device, repair->time, error);
-  if (!choose_cut(repair, &cut, error))
-    return FALSE;
-  g_autoptr(GPtrArray) differences = digest_diff(repair->ctl, repair->ctl->client, repair->source,
-                                                 repair->device, cut, MAX_BUCKETS, &more, error);
+  g_autoptr(GPtrArray) differences = find_differences(repair, &more, error);
   for (guint i = 0; differences != NULL && i < differences->len; i++) {
     const Difference *one = differences->pdata[i];
     if (!repair_and_tell(repair, one->device, one->start_time, error))

@@ -189,9 +189,24 @@ void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, E
   release_contiguous(group, log);
   g_autofree char *why =
       g_strdup_printf("entry %" G_GUINT64_FORMAT " does not decode: %s", bad_index, undecodable);
-  if (bad_index <= reorder_expected(log->reorder))
+  if (bad_index <= reorder_expected(log->reorder)) {
     log_set_state(group, log, LOG_STOPPED, why);
+    log->stopped_at = bad_index;
+  }
   reply_progress(group, call, log, SYNCLOG_CORRUPT, why);
+}
+
+gboolean group_is_stopped_at(const Group *group, LogId id, guint64 index, GError **error)
+{
+  const Log *log = group_find_log(group, id);
+  char text[LOG_ID_TEXT_SIZE];
+  log_id_format(id, text);
+  if (log == NULL)
+    return fail(error, SYNCLOG_UNKNOWN_LOG, "log %s is not known here", text);
+  if (log->state == LOG_STOPPED && log->stopped_at == index)
+    return TRUE;
+  return fail(error, SYNCLOG_INVALID, "log %s is not stopped at entry %" G_GUINT64_FORMAT, text,
+              index);
 }
 
 void group_stop_log(Group *group, LogId id, const char *why)

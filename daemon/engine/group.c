@@ -252,6 +252,8 @@ void log_set_state(Group *group, Log *log, LogState state, const char *message)
                log_id_format(log->id, text), names[state], message != NULL ? ": " : "",
                message != NULL ? message : "");
   }
+  if (state != LOG_STOPPED)
+    log->stopped_at = 0;
   char *copy = g_strdup(message);
   g_free(log->message);
   log->message = copy;
@@ -523,15 +525,20 @@ static const char *peer_state_name(const Peer *peer)
   return peer->refused ? "refused" : "backoff";
 }
 
-static void add_log_status(const Group *group, const Log *log, GArray *logs)
+static void add_log_status(const Group *group, const Log *log, gint64 now_us, GArray *logs)
 {
   gboolean closed = membership_is_gone(group->options.membership, log->id.origin);
+  const char *ok = closed ? "closed" : log->stall_told ? "stalled" : "ok";
   static const char *const names[] = {"ok", "read-only", "stopped", "forked", "held"};
-  LogStatus status = {.progress = progress_of(log),
-                      .own = log->own,
-                      .state = closed && log->state == LOG_OK ? "closed" : names[log->state],
-                      .message = g_strdup(log->message),
-                      .handed_on_by = log->supplier};
+  LogStatus status = {
+      .progress = progress_of(log),
+      .own = log->own,
+      .state = log->state == LOG_OK ? ok : names[log->state],
+      .message = log->state == LOG_OK && log->stall_told ? stall_text(group, log, now_us)
+                                                         : g_strdup(log->message),
+      .stopped_at = log->stopped_at,
+      .stalled_ms = log->stall_since_us != 0 ? (guint64)(now_us - log->stall_since_us) / 1000 : 0,
+      .handed_on_by = log->supplier};
   g_array_append_val(logs, status);
 }
 
@@ -580,7 +587,7 @@ void group_status(const Group *group, NodeStatus *status, gint64 now_us)
         g_strdup(group->refuse != SYNCLOG_OK ? group->refuse_message : group->own->message);
   }
   for (guint i = 0; i < group->logs->len; i++)
-    add_log_status(group, group->logs->pdata[i], status->logs);
+    add_log_status(group, group->logs->pdata[i], now_us, status->logs);
   for (guint i = 0; i < group->peers->len; i++)
     add_peer_status(group, group->peers->pdata[i], now_us, status->peers);
   status->writes = group->writes;

@@ -217,6 +217,12 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
 void group_on_sync(Group *group, gpointer call, LogId log, guint64 first_index, EntryRun *run,
                    const char *undecodable, gboolean sync_now, gint64 now_us);
 
+/*
+ * Whether a log is stopped at exactly this entry, because it does not decode: then the caller may
+ * leave it out, durably, and give it to group_on_sync as decoded from then on. INVALID otherwise.
+ */
+gboolean group_is_stopped_at(const Group *group, LogId log, guint64 index, GError **error);
+
 /* A log can't go on here (its WAL can't be read, an entry can't be applied): visible until it can.
  */
 void group_stop_log(Group *group, LogId log, const char *why);

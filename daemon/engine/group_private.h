@@ -63,6 +63,10 @@ typedef struct Log {
   gint64 sync_due_us;    /* G_MAXINT64: nothing unsynced */
   GQueue calls;          /* SyncCall */
   guint32 supplier;      /* the peer that is asked to hand this log on; 0: none */
+  guint64 stopped_at;  /* the entry that does not decode, when that is why it is stopped; else 0 */
+  guint64 stall_index; /* `written` at stall_since_us */
+  gint64 stall_since_us; /* since then nothing comes though it should; 0: it does */
+  gboolean stall_told;
 } Log;
 
 /* A log on its way to one peer. */
@@ -237,6 +241,11 @@ void dispatcher_hail(Group *group, Peer *peer, gint64 now_us);
 void dispatcher_stop(Group *group);
 
 /* follower.c */
+/* stall.c: looks whether logs stand still; at every heartbeat. */
+void stall_watch(Group *group, gint64 now_us);
+/* Of a log that does. Transfer full. */
+char *stall_text(const Group *group, const Log *log, gint64 now_us);
+
 void follower_init_log(Group *group, Log *log);
 void follower_take(Group *group, gint64 now_us, GArray *mirrors);
 void follower_answer(Group *group, Log *log);

@@ -98,11 +98,25 @@ static void save_members(const GPtrArray *members, GKeyFile *file)
   g_key_file_set_string_list(file, GROUP, "members", (const char *const *)texts->pdata, texts->len);
 }
 
+static void parse_skipped(Identity *identity, GKeyFile *file, GError **error)
+{
+  if (!g_key_file_has_key(file, GROUP, "skipped", NULL))
+    return;
+  g_auto(GStrv) texts = g_key_file_get_string_list(file, GROUP, "skipped", NULL, error);
+  for (guint i = 0; texts != NULL && texts[i] != NULL; i++) {
+    Token entry;
+    if (!token_parse(texts[i], &entry, error))
+      return;
+    g_array_append_val(identity->skipped, entry);
+  }
+}
+
 /* Fills what changes; `local` is checked once at the end. */
 static gboolean parse_state(Identity *identity, const char *path, GKeyFile *file, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_array_set_size(identity->forgotten, 0);
+  g_array_set_size(identity->skipped, 0);
   identity->incarnation = g_key_file_get_uint64(file, GROUP, "incarnation", &local);
   if (local == NULL)
     identity->clean = g_key_file_get_boolean(file, GROUP, "clean", &local);
@@ -116,6 +130,8 @@ static gboolean parse_state(Identity *identity, const char *path, GKeyFile *file
     parse_forgotten(identity, file, &local);
   if (local == NULL)
     parse_members(identity, file, &local);
+  if (local == NULL)
+    parse_skipped(identity, file, &local);
   if (local != NULL)
     return fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
   if (identity->incarnation == 0 || identity->incarnation > G_MAXINT64)
@@ -193,6 +209,19 @@ static guint64 sequence_of(GKeyFile *file)
   return file != NULL ? g_key_file_get_uint64(file, GROUP, "sequence", NULL) : 0;
 }
 
+static void put_skipped(const Identity *identity, GKeyFile *file)
+{
+  g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+  for (guint i = 0; i < identity->skipped->len; i++) {
+    char text[TOKEN_TEXT_SIZE];
+    g_ptr_array_add(texts,
+                    g_strdup(token_format(&g_array_index(identity->skipped, Token, i), text)));
+  }
+  if (texts->len > 0)
+    g_key_file_set_string_list(file, GROUP, "skipped", (const gchar *const *)texts->pdata,
+                               texts->len);
+}
+
 /* Written beside, synced, renamed: after a crash there is the old or the new. */
 static gboolean save_copy(const WalIo *io, const char *path, const char *text, gsize size,
                           GError **error)
@@ -226,6 +255,7 @@ static gboolean save(Identity *identity, GError **error)
                                 identity->forgotten->len);
   if (identity->members != NULL)
     save_members(identity->members, file);
+  put_skipped(identity, file);
   /* That it was copied is known until an incarnation began because of it. */
   g_key_file_set_uint64(file, GROUP, "inode", identity->copied ? 0 : identity->inode);
   g_key_file_set_uint64(file, GROUP, "sequence", identity->sequence + 1);
@@ -291,6 +321,8 @@ static Identity *identity_new(const WalIo *io, const char *directory, guint32 no
   identity->time_precision = g_strdup(time_precision);
   identity->clean = TRUE;
   identity->forgotten = g_array_new(FALSE, FALSE, sizeof(guint32));
+  identity->skipped = g_array_new(FALSE, FALSE, sizeof(Token));
+  g_mutex_init(&identity->skip_mutex);
   g_mutex_init(&identity->mutex);
   return identity;
 }
@@ -322,8 +354,10 @@ void identity_free(Identity *identity)
   if (identity->lock_fd >= 0)
     close(identity->lock_fd);
   g_mutex_clear(&identity->mutex);
+  g_mutex_clear(&identity->skip_mutex);
   g_array_unref(identity->forgotten);
   g_clear_pointer(&identity->members, g_ptr_array_unref);
+  g_array_unref(identity->skipped);
   g_free(identity->directory);
   g_free(identity->cluster_id);
   g_free(identity->time_precision);
@@ -385,4 +419,57 @@ gboolean identity_set_members(Identity *identity, GPtrArray *members, guint64 ch
   identity->members_changes = changes;
   FAILPOINT("members_saved");
   return TRUE;
+}
+
+GArray *identity_skipped(Identity *identity)
+{
+  g_mutex_lock(&identity->skip_mutex);
+  GArray *skipped = g_array_ref(identity->skipped);
+  g_mutex_unlock(&identity->skip_mutex);
+  return skipped;
+}
+
+static gboolean has_entry(const GArray *entries, LogId log, guint64 index)
+{
+  for (guint i = 0; i < entries->len; i++) {
+    const Token *entry = &g_array_index(entries, Token, i);
+    if (entry->index == index && log_id_equal(entry->log, log))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+gboolean identity_skips(Identity *identity, LogId log, guint64 index)
+{
+  g_autoptr(GArray) skipped = identity_skipped(identity);
+  return has_entry(skipped, log, index);
+}
+
+/* Returns what was there. */
+static GArray *set_skipped(Identity *identity, GArray *skipped)
+{
+  g_mutex_lock(&identity->skip_mutex);
+  GArray *before = identity->skipped;
+  identity->skipped = skipped;
+  g_mutex_unlock(&identity->skip_mutex);
+  return before;
+}
+
+gboolean identity_skip(Identity *identity, const Token *entry, GError **error)
+{
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&identity->mutex);
+  if (has_entry(identity->skipped, entry->log, entry->index))
+    return TRUE;
+  if (identity->skipped->len >= LIMIT_SKIPPED)
+    return fail(error, SYNCLOG_TOO_LARGE, "%d entries are left out already, no more can be",
+                LIMIT_SKIPPED);
+  GArray *longer = g_array_copy(identity->skipped);
+  g_array_append_vals(longer, entry, 1);
+  GArray *before = set_skipped(identity, longer);
+  if (save(identity, error)) {
+    g_array_unref(before);
+    return TRUE;
+  }
+  g_array_unref(set_skipped(identity, before));
+  return FALSE;
 }

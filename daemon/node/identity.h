@@ -1,8 +1,9 @@
 /*
  * Who this node is: the data directory's lock, and what must survive beside the logs: node id,
- * cluster id, time precision, incarnation, the bound of the clock, and the record of members. It
- * stands twice, in node.ini and node.ini.copy, each with a checksum; one good one of the two is
- * enough, and none is no reason to guess.
+ * cluster id, time precision, incarnation, the bound of the clock, the record of members, and the
+ * entries that an operator told this node to leave out. It stands twice, in node.ini and
+ * node.ini.copy, each with a checksum; one good one of the two is enough, and none is no reason to
+ * guess.
  *
  * Functions that write are thread-safe. The fields may be read without a lock: those of the first
  * part never change, incarnation is changed by one thread only, the others are read at the start.
@@ -11,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log_id.h"
+#include "base/token.h"
 #include "core/member.h"
 #include "wal/io.h"
 
@@ -30,6 +32,9 @@ typedef struct Identity {
   guint64 clock_bound; /* hlc: the clock begins above it; what was promised is not */
   GArray *forgotten;   /* guint32: members that are lost, as versions without a record kept them */
   GPtrArray *members;  /* Member: the record of members; NULL: none */
+
+  GMutex skip_mutex; /* guards skipped; held for moments only */
+  GArray *skipped;   /* Token, in the order in which they were told; replaced, never changed */
 
   GMutex mutex; /* guards writing */
   guint64 sequence;
@@ -69,3 +74,10 @@ gboolean identity_set_clock_bound(Identity *identity, guint64 hlc, GError **erro
 /* Keeps the record of members, durably, unless a later one (of more changes) is kept already. */
 gboolean identity_set_members(Identity *identity, GPtrArray *members, guint64 changes,
                               GError **error);
+
+/* Adds an entry to those that this node leaves out, durably. TOO_LARGE: LIMIT_SKIPPED are. */
+gboolean identity_skip(Identity *identity, const Token *entry, GError **error);
+/* Whether it does. Any thread. */
+gboolean identity_skips(Identity *identity, LogId log, guint64 index);
+/* All of them (Token). Transfer full. */
+GArray *identity_skipped(Identity *identity);

@@ -64,6 +64,15 @@ static double log_is_in_trouble(const LogStatus *log)
   return log->message != NULL;
 }
 
+static double log_stalled(const LogStatus *log)
+{
+  return (double)log->stalled_ms / 1000;
+}
+static double log_skipped(const LogStatus *log)
+{
+  return log->skipped != NULL ? log->skipped->len : 0;
+}
+
 static const LogMetric log_metrics[] = {
     {"log_received_index", "gauge", "Highest index of the log that is here without a hole.",
      log_received},
@@ -73,6 +82,11 @@ static const LogMetric log_metrics[] = {
     {"log_wal_segments", "gauge", "Files of the log.", log_wal_segments},
     {"log_in_trouble", "gauge", "1 when the log can not go on here; its status says why.",
      log_is_in_trouble},
+    {"log_stalled_seconds", "gauge",
+     "For so long nothing came of the log, though a peer has more of it; 0: it goes on.",
+     log_stalled},
+    {"log_skipped_entries", "gauge", "Entries that are left out by an operator's word.",
+     log_skipped},
 };
 
 typedef struct PeerMetric {

@@ -8,13 +8,24 @@ enum {
   REPLAY_BYTES = 4 * 1024 * 1024,
 };
 
+Decoded *recovery_decode(Identity *identity, LogId log, const Record *record,
+                         guint64 partition_interval, GError **error)
+{
+  /* Whether or not it would decode by now: what a node has left out stays out. */
+  if (identity_skips(identity, log, record->index))
+    return store_decode_nothing();
+  return store_decode(record->data, record->data_size, partition_interval, error);
+}
+
 /* Decodes a run's entries; the array holds those before the first that fails. */
-static GPtrArray *decode_run(EntryRun *run, guint64 partition_interval, GError **error)
+static GPtrArray *decode_run(Identity *identity, EntryRun *run, guint64 partition_interval,
+                             GError **error)
 {
   GPtrArray *decoded = g_ptr_array_new_with_free_func((GDestroyNotify)store_decoded_free);
   for (guint i = 0; i < entry_run_count(run); i++) {
     Record record = entry_run_record(run, i);
-    Decoded *one = store_decode(record.data, record.data_size, partition_interval, error);
+    Decoded *one =
+        recovery_decode(identity, entry_run_log(run), &record, partition_interval, error);
     if (one == NULL) {
       if (error != NULL && *error != NULL)
         (*error)->code = SYNCLOG_CORRUPT;
@@ -60,9 +71,9 @@ static guint count_up_to(EntryRun *run, guint64 limit)
   return count;
 }
 
-gboolean recovery_replay(Wal *wal, Store *store, guint64 partition_interval, guint64 from,
-                         guint64 to, guint64 limit_hlc, guint64 *out_applied, guint64 *out_hlc,
-                         GError **error)
+gboolean recovery_replay(Identity *identity, Wal *wal, Store *store, guint64 partition_interval,
+                         guint64 from, guint64 to, guint64 limit_hlc, guint64 *out_applied,
+                         guint64 *out_hlc, GError **error)
 {
   while (from <= to) {
     guint count = (guint)MIN(REPLAY_ENTRIES, to - from + 1);
@@ -82,7 +93,7 @@ gboolean recovery_replay(Wal *wal, Store *store, guint64 partition_interval, gui
       entry_run_unref(run);
       run = part;
     }
-    g_autoptr(GPtrArray) decoded = decode_run(run, partition_interval, &local);
+    g_autoptr(GPtrArray) decoded = decode_run(identity, run, partition_interval, &local);
     if (decoded->len > 0 && !apply_run(store, run, decoded, out_applied, out_hlc, error))
       return FALSE;
     if (local != NULL) {
@@ -216,8 +227,9 @@ static gboolean recover_log(Recovery *recovery, const FoundLog *found, GroupLog 
     g_autoptr(GError) local = NULL;
     guint64 limit =
         log->log.origin == recovery->identity->node_id ? G_MAXUINT64 : recovery->limit_hlc;
-    if (!recovery_replay(wal, recovery->store, recovery->partition_interval, log->applied + 1,
-                         G_MAXUINT64, limit, &log->applied, &log->applied_hlc, &local)) {
+    if (!recovery_replay(recovery->identity, wal, recovery->store, recovery->partition_interval,
+                         log->applied + 1, G_MAXUINT64, limit, &log->applied, &log->applied_hlc,
+                         &local)) {
       if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT)) {
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;

@@ -20,11 +20,18 @@ gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 pa
                       GError **error);
 
 /*
+ * An entry's decoded form: nothing, when an operator told this node to leave it out (P2's one
+ * exception); NULL with an error when it does not decode. Any thread.
+ */
+Decoded *recovery_decode(Identity *identity, LogId log, const Record *record,
+                         guint64 partition_interval, GError **error);
+
+/*
  * Applies what the log holds from `from` up to `to` (or its end), but nothing from the first entry
  * with a clock above limit_hlc on. *out_applied and *out_hlc move
  * with what was applied. FALSE with an error: CORRUPT when entry *out_applied + 1 can't be read or
  * decoded, else the store's.
  */
-gboolean recovery_replay(Wal *wal, Store *store, guint64 partition_interval, guint64 from,
-                         guint64 to, guint64 limit_hlc, guint64 *out_applied, guint64 *out_hlc,
-                         GError **error);
+gboolean recovery_replay(Identity *identity, Wal *wal, Store *store, guint64 partition_interval,
+                         guint64 from, guint64 to, guint64 limit_hlc, guint64 *out_applied,
+                         guint64 *out_hlc, GError **error);

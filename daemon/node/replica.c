@@ -18,6 +18,16 @@ static gboolean mark_unclean(Replica *replica, GError **error)
          identity_set_clean(replica->identity, FALSE, error);
 }
 
+static void tell_skipped(Replica *replica)
+{
+  g_autoptr(GArray) skipped = identity_skipped(replica->identity);
+  for (guint i = 0; i < skipped->len; i++) {
+    char text[TOKEN_TEXT_SIZE];
+    g_warning("entry %s is left out by an operator's word",
+              token_format(&g_array_index(skipped, Token, i), text));
+  }
+}
+
 static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, GError **error)
 {
   g_autofree char *wal_directory = g_build_filename(replica->options.directory, "wal", NULL);
@@ -130,6 +140,7 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
     free_disk(replica);
     return NULL;
   }
+  tell_skipped(replica);
   make_group(replica, logs, own);
   replica->snapshots = snapshots_new(replica->options.directory, options->snapshot_rate);
   replica_resume_seed(replica);
@@ -239,6 +250,21 @@ void replica_close(Replica *replica)
   free_disk(replica);
 }
 
+/* Those of the log, NULL when there are none. */
+static GArray *skipped_of(const GArray *all, LogId log)
+{
+  GArray *indices = NULL;
+  for (guint i = 0; i < all->len; i++) {
+    const Token *entry = &g_array_index(all, Token, i);
+    if (!log_id_equal(entry->log, log))
+      continue;
+    if (indices == NULL)
+      indices = g_array_new(FALSE, FALSE, sizeof(guint64));
+    g_array_append_val(indices, entry->index);
+  }
+  return indices;
+}
+
 NodeStatus *replica_status(Replica *replica)
 {
   NodeStatus *status = node_status_new();
@@ -251,8 +277,10 @@ NodeStatus *replica_status(Replica *replica)
   replica_unlock(replica);
   status->version = g_strdup(SYNCLOG_VERSION);
   status->uptime_ms = (now_us - replica->started_us) / 1000;
+  g_autoptr(GArray) skipped = identity_skipped(replica->identity);
   for (guint i = 0; i < status->logs->len; i++) {
     LogStatus *log = &g_array_index(status->logs, LogStatus, i);
+    log->skipped = skipped_of(skipped, log->progress.log);
     Wal *wal = log_set_find(replica->logs, log->progress.log);
     if (wal == NULL)
       continue;
@@ -279,6 +307,20 @@ Progress *replica_progress(Replica *replica)
   Progress *progress = group_progress(replica->group);
   replica_unlock(replica);
   return progress;
+}
+
+gboolean replica_skip(Replica *replica, const Token *entry, GError **error)
+{
+  g_mutex_lock(&replica->mutex);
+  gboolean stopped = identity_skips(replica->identity, entry->log, entry->index) ||
+                     group_is_stopped_at(replica->group, entry->log, entry->index, error);
+  g_mutex_unlock(&replica->mutex);
+  if (!stopped || !identity_skip(replica->identity, entry, error))
+    return FALSE;
+  char text[TOKEN_TEXT_SIZE];
+  g_critical("entry %s is left out by an operator's word: this node lacks what it writes",
+             token_format(entry, text));
+  return TRUE;
 }
 
 guint64 replica_horizon(Replica *replica)

@@ -113,6 +113,9 @@ gboolean replica_reseed(Replica *replica, const ReseedRequest *request, GError *
 /* A snapshot was fetched: the replica is to be closed and opened again, which installs it. */
 gboolean replica_wants_reopening(Replica *replica);
 
+/* Leaves out an entry at which a log is stopped, durably; the log goes on when it is sent again. */
+gboolean replica_skip(Replica *replica, const Token *entry, GError **error);
+
 /* No entry with a clock at or below this can still come. */
 guint64 replica_horizon(Replica *replica);
 

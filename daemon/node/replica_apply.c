@@ -80,8 +80,8 @@ static gboolean collect(Replica *replica, GPtrArray *runs, GArray *entries, GErr
       Record record = entry_run_record(run, k);
       Decoded *decoded = entry_run_take_decoded(run, k);
       if (decoded == NULL)
-        decoded =
-            store_decode(record.data, record.data_size, replica->options.partition_interval, error);
+        decoded = recovery_decode(replica->identity, entry_run_log(run), &record,
+                                  replica->options.partition_interval, error);
       if (decoded == NULL)
         return FALSE; /* it was decoded before it was taken: the process ends */
       StoreEntry entry = {entry_run_log(run), record.index, record.hlc, decoded};
@@ -113,8 +113,9 @@ static gboolean catch_up(Replica *replica, const StoreProgress *was, GError **er
   Wal *wal = log_set_find(replica->logs, was->log);
   if (wal == NULL)
     return fail(error, SYNCLOG_CORRUPT, "a log is missing");
-  return recovery_replay(wal, replica->store, replica->options.partition_interval, applied + 1,
-                         was->applied, G_MAXUINT64, &applied, &hlc, error);
+  return recovery_replay(replica->identity, wal, replica->store,
+                         replica->options.partition_interval, applied + 1, was->applied,
+                         G_MAXUINT64, &applied, &hlc, error);
 }
 
 /*

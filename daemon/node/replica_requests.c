@@ -1,4 +1,5 @@
 /* Requests of clients and peers on their way into the engine. */
+#include "node/recovery.h"
 #include "node/replica_private.h"
 
 #include "base/failpoint.h"
@@ -151,8 +152,8 @@ static EntryRun *decode_run(Replica *replica, EntryRun *run, GError **error)
   guint done = 0;
   for (; done < count; done++) {
     Record record = entry_run_record(run, done);
-    decoded[done] =
-        store_decode(record.data, record.data_size, replica->options.partition_interval, error);
+    decoded[done] = recovery_decode(replica->identity, entry_run_log(run), &record,
+                                    replica->options.partition_interval, error);
     if (decoded[done] == NULL)
       break;
   }

@@ -407,6 +407,15 @@ static void handle_remove_member(gpointer ctx, RpcCall *call, guint32 group, gui
   rpc_call_reply_remove_member(call, error);
 }
 
+static void handle_skip(gpointer ctx, RpcCall *call, guint32 group, const Token *entry)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(group, &error))
+    replica_skip(service->replica, entry, &error);
+  rpc_call_reply_skip(call, error);
+}
+
 static void handle_repair(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query)
 {
   Service *service = ctx;
@@ -483,6 +492,7 @@ const RpcHandlers *service_handlers(void)
                                        .conflicts = handle_conflicts,
                                        .config = handle_config,
                                        .forget = handle_forget,
+                                       .skip = handle_skip,
                                        .repair = handle_repair,
                                        .bucket = handle_bucket,
                                        .add_member = handle_add_member,

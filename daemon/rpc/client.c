@@ -641,6 +641,19 @@ ConflictPage *rpc_client_conflicts(RpcClient *client, guint32 group, const Confl
   return convert_conflicts_from_thrift(SL_T_CONFLICTS_REPLY(reply), error);
 }
 
+gboolean rpc_client_skip(RpcClient *client, guint32 group, const Token *entry, GError **error)
+{
+  g_autoptr(GObject) request = g_object_new(SL_TYPE_T_SKIP_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_SKIP_REPLY, NULL);
+  SlTSkipReq *req = SL_T_SKIP_REQ(request);
+  req->consensusGroupId = (gint32)group;
+  req->entry->log->origin = (gint32)entry->log.origin;
+  req->entry->log->incarnation = (gint64)entry->log.incarnation;
+  req->entry->index = (gint64)entry->index;
+  return call(client, "skip", request, reply, error) &&
+         convert_check_status(SL_T_SKIP_REPLY(reply)->status, error);
+}
+
 gboolean rpc_client_repair(RpcClient *client, guint32 group, const RepairQuery *query,
                            RepairResult *out_result, GError **error)
 {

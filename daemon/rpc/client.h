@@ -80,6 +80,9 @@ gboolean rpc_client_add_member(RpcClient *client, guint32 group, guint32 node, c
                                GError **error);
 gboolean rpc_client_remove_member(RpcClient *client, guint32 group, guint32 node, GError **error);
 
+/* The node leaves out an entry at which a log is stopped there. */
+gboolean rpc_client_skip(RpcClient *client, guint32 group, const Token *entry, GError **error);
+
 /* Makes a bucket of that node like a peer's. */
 gboolean rpc_client_repair(RpcClient *client, guint32 group, const RepairQuery *query,
                            RepairResult *out_result, GError **error);

@@ -224,6 +224,14 @@ static gboolean log_status_from_thrift(const SlTLogStatus *in, LogStatus *out, G
   out->wal_bytes = (guint64)in->walBytes;
   out->wal_segments = (guint)in->walSegments;
   out->handed_on_by = in->__isset_handedOnBy ? (guint32)in->handedOnBy : 0;
+  out->stopped_at = in->__isset_stoppedAt ? (guint64)in->stoppedAt : 0;
+  out->stalled_ms = in->__isset_stalledMs ? (guint64)in->stalledMs : 0;
+  if (in->__isset_skipped && in->skipped->len > 0)
+    out->skipped = g_array_new(FALSE, FALSE, sizeof(guint64));
+  for (guint i = 0; out->skipped != NULL && i < in->skipped->len; i++) {
+    guint64 index = (guint64)g_array_index(in->skipped, gint64, i);
+    g_array_append_val(out->skipped, index);
+  }
   return TRUE;
 }
 

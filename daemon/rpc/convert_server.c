@@ -211,6 +211,15 @@ static void log_status_to_thrift(const LogStatus *log, SlTLogStatus *out)
   out->__isset_walBytes = out->__isset_walSegments = TRUE;
   out->handedOnBy = (gint32)log->handed_on_by;
   out->__isset_handedOnBy = log->handed_on_by != 0;
+  out->stoppedAt = (gint64)log->stopped_at;
+  out->__isset_stoppedAt = log->stopped_at != 0;
+  out->stalledMs = (gint64)log->stalled_ms;
+  out->__isset_stalledMs = log->stalled_ms != 0;
+  out->__isset_skipped = log->skipped != NULL;
+  for (guint i = 0; log->skipped != NULL && i < log->skipped->len; i++) {
+    gint64 index = (gint64)g_array_index(log->skipped, guint64, i);
+    g_array_append_val(out->skipped, index);
+  }
 }
 
 static void peer_status_to_thrift(const PeerStatus *peer, SlTPeerStatus *out)

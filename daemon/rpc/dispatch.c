@@ -187,8 +187,6 @@ typedef struct ReadArgs {
     AggregateQuery aggregate;
     DigestQuery digest;
     ConflictQuery conflicts;
-    RepairQuery repair;
-    BucketQuery bucket;
     TailQuery tail;
   };
   GBytes *page;
@@ -548,50 +546,6 @@ static void run_forget(RpcCall *call)
     rpc_call_reply_forget(call, error);
 }
 
-void rpc_call_reply_repair(RpcCall *call, const GError *error, const RepairResult *result)
-{
-  SlTRepairReply *out = g_object_new(SL_TYPE_T_REPAIR_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
-  if (error == NULL)
-    convert_repair_result_to_thrift(result, out);
-  finish_with(call, out);
-}
-
-static void run_repair(RpcCall *call)
-{
-  ReadArgs *args = decode_read(call, SL_TYPE_T_REPAIR_REQ);
-  if (args == NULL)
-    return;
-  g_autoptr(GError) error = NULL;
-  guint32 group = 0;
-  if (convert_repair_from_thrift((SlTRepairReq *)args->req, &group, &args->repair, &error))
-    call->server->handlers.repair(call->server->ctx, call, group, &args->repair);
-  else
-    rpc_call_reply_repair(call, error, NULL);
-}
-
-void rpc_call_reply_bucket(RpcCall *call, const GError *error, const BucketPage *page)
-{
-  SlTBucketReply *out = g_object_new(SL_TYPE_T_BUCKET_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
-  if (error == NULL)
-    convert_bucket_to_thrift(page, out);
-  finish_with(call, out);
-}
-
-static void run_bucket(RpcCall *call)
-{
-  ReadArgs *args = decode_read(call, SL_TYPE_T_BUCKET_REQ);
-  if (args == NULL)
-    return;
-  g_autoptr(GError) error = NULL;
-  BucketAsker asker;
-  if (convert_bucket_query_from_thrift((SlTBucketReq *)args->req, &asker, &args->bucket, &error))
-    call->server->handlers.bucket(call->server->ctx, call, &asker, &args->bucket);
-  else
-    rpc_call_reply_bucket(call, error, NULL);
-}
-
 void rpc_call_reply_add_member(RpcCall *call, const GError *error)
 {
   SlTAddMemberReply *out = g_object_new(SL_TYPE_T_ADD_MEMBER_REPLY, NULL);
@@ -707,8 +661,9 @@ static const Method methods[] = {
     {"conflicts", RPC_CLIENT_SERVICES, TRUE, run_conflicts},
     {"config", RPC_CLIENT_SERVICES, TRUE, run_config},
     {"forget", RPC_CLIENT_SERVICES, TRUE, run_forget},
-    {"repair", RPC_CLIENT_SERVICES, TRUE, run_repair},
-    {"bucket", RPC_PEER_SERVICE, TRUE, run_bucket},
+    {"skip", RPC_CLIENT_SERVICES, TRUE, dispatch_skip},
+    {"repair", RPC_CLIENT_SERVICES, TRUE, dispatch_repair},
+    {"bucket", RPC_PEER_SERVICE, TRUE, dispatch_bucket},
     {"addMember", RPC_CLIENT_SERVICES, TRUE, run_add_member},
     {"removeMember", RPC_CLIENT_SERVICES, TRUE, run_remove_member},
     {"snapshot", RPC_CLIENT_SERVICES, TRUE, dispatch_snapshot},

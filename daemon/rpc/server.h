@@ -82,6 +82,7 @@ typedef struct RpcHandlers {
   void (*conflicts)(gpointer ctx, RpcCall *call, guint32 group, const ConflictQuery *query); /* W */
   void (*config)(gpointer ctx, RpcCall *call);                                               /* W */
   void (*forget)(gpointer ctx, RpcCall *call, guint32 group, guint32 node);                  /* W */
+  void (*skip)(gpointer ctx, RpcCall *call, guint32 group, const Token *entry);              /* W */
   void (*repair)(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query);      /* W */
   void (*bucket)(gpointer ctx, RpcCall *call, const BucketAsker *asker,
                  const BucketQuery *query); /* W */
@@ -177,6 +178,7 @@ void rpc_call_reply_digest_parts(RpcCall *call, const GError *error, const GPtrA
 /* page: NULL with an error. */
 void rpc_call_reply_conflicts(RpcCall *call, const GError *error, const ConflictPage *page);
 void rpc_call_reply_forget(RpcCall *call, const GError *error);
+void rpc_call_reply_skip(RpcCall *call, const GError *error);
 /* result, page: NULL with an error. */
 void rpc_call_reply_repair(RpcCall *call, const GError *error, const RepairResult *result);
 void rpc_call_reply_bucket(RpcCall *call, const GError *error, const BucketPage *page);

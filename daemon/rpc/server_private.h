@@ -86,3 +86,8 @@ void dispatch_snapshot(RpcCall *call);
 void dispatch_fragment(RpcCall *call);
 void dispatch_snapshot_end(RpcCall *call);
 void dispatch_reseed(RpcCall *call);
+
+/* dispatch_repair.c */
+void dispatch_skip(RpcCall *call);
+void dispatch_repair(RpcCall *call);
+void dispatch_bucket(RpcCall *call);

@@ -140,6 +140,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_close)
  * applied. partition_interval is that of the store it will be applied to.
  */
 Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval, GError **error);
+/* What an entry that is left out is applied as: it changes nothing but the progress. */
+Decoded *store_decode_nothing(void);
 void store_decoded_free(Decoded *decoded);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Decoded, store_decoded_free)
 

@@ -537,6 +537,11 @@ Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval
   return g_steal_pointer(&decoded);
 }
 
+Decoded *store_decode_nothing(void)
+{
+  return decoded_new(0);
+}
+
 void store_decoded_free(Decoded *decoded)
 {
   g_free(decoded->copy);

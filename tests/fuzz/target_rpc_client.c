@@ -179,6 +179,12 @@ static gboolean run_forget(RpcClient *client, GError **error)
   return rpc_client_forget(client, 0, 3, error);
 }
 
+static gboolean run_skip(RpcClient *client, GError **error)
+{
+  Token entry = {{2, 17}, 5};
+  return rpc_client_skip(client, 0, &entry, error);
+}
+
 static gboolean run_repair(RpcClient *client, GError **error)
 {
   RepairQuery query = {3, "device", 5, 77, FALSE};
@@ -217,8 +223,9 @@ static gboolean run_remove_member(RpcClient *client, GError **error)
 }
 
 static gboolean (*const methods[])(RpcClient *, GError **) = {
-    run_query,  run_last,  run_aggregate, run_series, run_info,   run_status,     run_digest,
-    run_config, run_write, run_forget,    run_repair, run_bucket, run_add_member, run_remove_member,
+    run_query,  run_last,   run_aggregate,  run_series,        run_info,
+    run_status, run_digest, run_config,     run_write,         run_forget,
+    run_repair, run_bucket, run_add_member, run_remove_member, run_skip,
 };
 
 void fuzz_one(const guint8 *bytes, gsize size)
@@ -326,4 +333,5 @@ void fuzz_seeds(void)
   give_seed(11, "bucket", some_bucket());
   give_seed(12, "addMember", g_object_new(SL_TYPE_T_ADD_MEMBER_REPLY, NULL));
   give_seed(13, "removeMember", g_object_new(SL_TYPE_T_REMOVE_MEMBER_REPLY, NULL));
+  give_seed(14, "skip", g_object_new(SL_TYPE_T_SKIP_REPLY, NULL));
 }

@@ -333,6 +333,14 @@ static void on_conflicts(gpointer ctx, RpcCall *call, guint32 group, const Confl
   rpc_call_reply_conflicts(call, error, page);
 }
 
+static void on_skip(gpointer ctx, RpcCall *call, guint32 group, const Token *entry)
+{
+  (void)ctx;
+  g_assert(group <= G_MAXINT32 && entry->index >= 1 && entry->log.origin >= 1);
+  g_autoptr(GError) error = error_to_answer();
+  rpc_call_reply_skip(call, error);
+}
+
 static void on_repair(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query)
 {
   (void)ctx;
@@ -445,6 +453,7 @@ static const RpcHandlers handlers = {
     .conflicts = on_conflicts,
     .tail = on_tail,
     .forget = on_forget,
+    .skip = on_skip,
     .repair = on_repair,
     .bucket = on_bucket,
     .add_member = on_add_member,
@@ -709,6 +718,11 @@ void fuzz_seeds(void)
   SlTReseedReq *reseed = g_object_new(SL_TYPE_T_RESEED_REQ, NULL);
   reseed->nodeId = 3;
   add_request(admin, "reseed", 8, reseed);
+  SlTSkipReq *skip = g_object_new(SL_TYPE_T_SKIP_REQ, NULL);
+  skip->entry->log->origin = 2;
+  skip->entry->log->incarnation = 17;
+  skip->entry->index = 4;
+  add_request(admin, "skip", 9, skip);
   seed_end("admin", admin);
   GByteArray *peer = g_byte_array_new();
   seed_number(peer, 9, 1);

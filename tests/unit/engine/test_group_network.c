@@ -131,6 +131,61 @@ START_TEST(lost_batch_holds_the_five_behind_it)
 }
 END_TEST
 
+static const LogStatus *log_status(const NodeStatus *status, LogId log)
+{
+  for (guint i = 0; i < status->logs->len; i++) {
+    const LogStatus *one = &g_array_index(status->logs, LogStatus, i);
+    if (log_id_equal(one->progress.log, log))
+      return one;
+  }
+  return NULL;
+}
+
+/* A batch that never gets through, channel after channel: after a while it is an alarm. */
+START_TEST(gap_that_is_never_filled_is_told)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 3);
+  cluster->options.max_requests_per_batch = 10;
+  fake_start_all(cluster);
+  fake_run_for(cluster, 500000);
+  Watch w = {.lose_first = 21, .times = G_MAXUINT};
+  set_watch(cluster, &w);
+  write_many(cluster, 1, 100);
+  LogId log = fake_own_log(cluster, 1);
+  fake_run_for(cluster, 20 * G_USEC_PER_SEC);
+  g_autoptr(NodeStatus) early = fake_status(cluster, 2);
+  ck_assert_str_eq(log_status(early, log)->state, "ok");
+  ck_assert_uint_gt(log_status(early, log)->stalled_ms, 10000);
+  fake_run_for(cluster, 20 * G_USEC_PER_SEC);
+  g_autoptr(NodeStatus) late = fake_status(cluster, 2);
+  ck_assert_str_eq(log_status(late, log)->state, "stalled");
+  ck_assert_uint_gt(log_status(late, log)->stalled_ms, 30000);
+  ck_assert(fake_says(log_status(late, log)->message, "entry 21 does not come"));
+  w.times = 0;
+  fake_run_until_equal(cluster, 60 * G_USEC_PER_SEC);
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  g_autoptr(NodeStatus) after = fake_status(cluster, 2);
+  ck_assert_str_eq(log_status(after, log)->state, "ok");
+  ck_assert_uint_eq(log_status(after, log)->stalled_ms, 0);
+  ck_assert_ptr_null(log_status(after, log)->message);
+}
+END_TEST
+
+/* A log that is busy is none that stands still. */
+START_TEST(busy_log_is_not_stalled)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 4);
+  LogId log = fake_own_log(cluster, 1);
+  for (guint second = 0; second < 45; second++) {
+    write_many(cluster, 1, 20);
+    fake_run_for(cluster, G_USEC_PER_SEC);
+    g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+    ck_assert_uint_lt(log_status(status, log)->stalled_ms, 2000);
+    ck_assert_str_eq(log_status(status, log)->state, "ok");
+  }
+}
+END_TEST
+
 /* What waits from the channel that was lost does not push out what comes on the new one. */
 START_TEST(leftovers_do_not_close_the_window)
 {
@@ -506,6 +561,8 @@ int main(void)
   const TTest *const tests[] = {every_batch_comes_twice,
                                 batches_overtake_each_other,
                                 lost_batch_holds_the_five_behind_it,
+                                gap_that_is_never_filled_is_told,
+                                busy_log_is_not_stalled,
                                 leftovers_do_not_close_the_window,
                                 out_of_window_sets_the_cursor_back,
                                 out_of_window_goes_back_behind_what_was_acknowledged,

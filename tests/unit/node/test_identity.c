@@ -1,6 +1,8 @@
 /* node.ini and its copy. */
 #include "node/identity.h"
 
+#include "base/limits.h"
+
 #include "support/suite.h"
 
 #include <glib/gstdio.h>
@@ -61,6 +63,10 @@ START_TEST(all_is_there_after_reopening)
   g_autoptr(GPtrArray) older = member_list_new();
   ck_assert(identity_set_members(identity, older, 4, NULL)); /* not kept */
   ck_assert(identity_set_clean(identity, FALSE, NULL));
+  Token first = {{2, G_MAXINT64}, 5}, second = {{7, 1}, G_MAXINT64};
+  ck_assert(identity_skip(identity, &first, NULL));
+  ck_assert(identity_skip(identity, &second, NULL));
+  ck_assert(identity_skip(identity, &first, NULL));
   identity_free(identity);
   g_autoptr(Identity) again = reopen(NULL);
   ck_assert_uint_eq(again->incarnation, 1000);
@@ -74,6 +80,10 @@ START_TEST(all_is_there_after_reopening)
   const Member *lost = member_list_find(again->members, 9);
   ck_assert_int_eq(lost->state, MEMBER_LOST);
   ck_assert_ptr_null(lost->address);
+  g_autoptr(GArray) skipped = identity_skipped(again);
+  ck_assert_uint_eq(skipped->len, 2);
+  ck_assert(identity_skips(again, first.log, 5) && identity_skips(again, second.log, G_MAXINT64));
+  ck_assert(!identity_skips(again, first.log, 6) && !identity_skips(again, second.log, 5));
   ck_assert(identity_begin_incarnation(again, 10, NULL));
   ck_assert_uint_eq(again->incarnation, 1001); /* later than any before */
   remove_directory();
@@ -96,6 +106,24 @@ START_TEST(one_bad_copy_is_mended)
     ck_assert_msg(identity != NULL, "byte %zu: %s", at, error != NULL ? error->message : "");
     ck_assert_uint_eq(identity->incarnation, 1000);
   }
+  remove_directory();
+}
+END_TEST
+
+START_TEST(what_is_left_out_is_bounded)
+{
+  make_directory();
+  Identity *identity = begun();
+  for (guint i = 1; i <= LIMIT_SKIPPED; i++)
+    ck_assert(identity_skip(identity, &(Token){{65535, G_MAXINT64}, G_MAXINT64 - i}, NULL));
+  g_autoptr(GError) error = NULL;
+  ck_assert(!identity_skip(identity, &(Token){{1, 1}, 1}, &error));
+  ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TOO_LARGE));
+  ck_assert(!identity_skips(identity, (LogId){1, 1}, 1));
+  identity_free(identity);
+  g_autoptr(Identity) again = reopen(NULL); /* so much fits into the file */
+  g_autoptr(GArray) skipped = identity_skipped(again);
+  ck_assert_uint_eq(skipped->len, LIMIT_SKIPPED);
   remove_directory();
 }
 END_TEST
@@ -192,9 +220,9 @@ END_TEST
 
 int main(void)
 {
-  const TTest *const tests[] = {all_is_there_after_reopening,        one_bad_copy_is_mended,
-                                two_bad_copies_are_refused,          the_newer_copy_counts,
-                                a_copied_directory_is_noticed,       another_node_is_refused,
-                                nothing_follows_the_last_incarnation};
+  const TTest *const tests[] = {all_is_there_after_reopening, what_is_left_out_is_bounded,
+                                one_bad_copy_is_mended,       two_bad_copies_are_refused,
+                                the_newer_copy_counts,        a_copied_directory_is_noticed,
+                                another_node_is_refused,      nothing_follows_the_last_incarnation};
   return RUN_SUITE("identity", tests);
 }

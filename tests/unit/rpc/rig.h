@@ -236,6 +236,13 @@ static inline void rig_forget(gpointer ctx, RpcCall *call, guint32 group, guint3
   rpc_call_reply_forget(call, error);
 }
 
+static inline void rig_skip(gpointer ctx, RpcCall *call, guint32 group, const Token *entry)
+{
+  char text[TOKEN_TEXT_SIZE];
+  rig_saw(ctx, "skip %u %s", group, token_format(entry, text));
+  rpc_call_reply_skip(call, NULL);
+}
+
 /* Node 13 has nothing to give. */
 static inline void rig_repair(gpointer ctx, RpcCall *call, guint32 group, const RepairQuery *query)
 {
@@ -400,6 +407,7 @@ static inline Rig *rig_new(const RpcServerOptions *options, guint loops)
                                        .conflicts = rig_conflicts,
                                        .tail = rig_tail,
                                        .forget = rig_forget,
+                                       .skip = rig_skip,
                                        .repair = rig_repair,
                                        .bucket = rig_bucket,
                                        .add_member = rig_add_member,
