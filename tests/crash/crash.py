@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import checker
+import members as membership
 from campaign import Figures
 from case import Skip
 from cluster import Failed
@@ -169,7 +170,7 @@ def _points_of(job, round_, shares):
     if job.points:
         return job.points.split(",")
     names = [name for name in sorted(all_points(job.build))
-             if name not in RESTORED + DAMAGED + EMPTIED
+             if name not in RESTORED + DAMAGED + EMPTIED + membership.POINTS
              and not (job.short and name == "keep_clock_bound")]
     if job.short:
         return names[job.number::shares]
@@ -211,6 +212,22 @@ def failpoints(job):
             job.note("not passed: %s" % " ".join(missed))
         if len(missed) * 3 > len(names) and not job.points:
             raise Failed("%d of %d failpoints were not passed" % (len(missed), len(names)))
+        round_.judge()
+
+
+@campaign_of(short=1, weight=1, limit=240)
+def members(job):
+    """Nodes join and leave, and one is killed at each step of it; in the end nobody waits for them."""
+    with job.round(nodes=3, rate=60, config={"wal.wal_segment_size": "64MiB"}) as round_:
+        pairs = list(zip(membership.ADD, membership.REMOVE))
+        round_.random.shuffle(pairs)
+        missed = []
+        for number, pair in enumerate(pairs[:3] if job.short else pairs):
+            fired = membership.grow_and_shrink(round_, 4 + number, *pair)
+            missed += [name for name in pair if name not in fired]
+            round_.run_for(0.1)
+        if missed:
+            raise Failed("not passed: %s" % " ".join(missed))
         round_.judge()
 
 
