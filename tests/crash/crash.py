@@ -218,7 +218,7 @@ def failpoints(job):
 @campaign_of(short=1, weight=1, limit=240)
 def members(job):
     """Nodes join and leave, and one is killed at each step of it; in the end nobody waits for them."""
-    with job.round(nodes=3, rate=60, config={"wal.wal_segment_size": "64MiB"}) as round_:
+    with job.round(nodes=3, rate=60) as round_:
         pairs = list(zip(membership.ADD, membership.REMOVE))
         round_.random.shuffle(pairs)
         missed = []

@@ -260,3 +260,24 @@ def what_can_not_join(case):
     alone.expect_death()
     expect_equal(alone.wait_exit(), 78, "exit code of a node that knows nobody")
     expect("at least one node of the cluster" in alone.log_text(), alone.log_text())
+
+
+@test(timeout=120)
+def a_newcomer_gets_a_snapshot(case):
+    """The members have deleted the beginning of their logs long ago: the newcomer begins with a
+    member's store, goes on from the logs, and becomes a member like any other."""
+    small = {**QUICK, "wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB"}
+    cluster = case.cluster(config=small)
+    before = join_writers(start_writers(cluster, "before", count=case.scaled(400, least=150),
+                                        payload="x" * 1000))
+    case.eventually("old segments are deleted", lambda: all(
+        each.progress.firstAvailable > 1 for node in cluster for each in node.status().logs))
+    writers = start_writers(cluster, "load", ack="majority", pause=0.005)
+    node = newcomer(case, cluster, 4, known=2, config={
+        key: value for key, value in small.items() if key not in QUICK}).start()
+    add(case, cluster, node, at=2)
+    writers += start_writers([node], "newcomer", ack="all", pause=0.005)
+    case.eventually("the newcomer writes", lambda: writers[-1].ledger.writes > 20)
+    ledger = stop_writers(writers)
+    check_everywhere(cluster, before)
+    check_everywhere(cluster, ledger)
