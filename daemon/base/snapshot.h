@@ -16,6 +16,13 @@ enum {
   SNAPSHOT_TEXT_SIZE = 16 << 20,    /* most bytes of a manifest */
 };
 
+/* Names in a group's folder while a snapshot takes the place of its store (node/install.h), and the
+ * states of the manifest there. */
+#define SEED_MANIFEST "seed.ini"
+#define SEED_COPY "store.new"
+#define SEED_FETCHING "fetching"
+#define SEED_READY "ready"
+
 typedef struct SnapshotFile {
   char name[SNAPSHOT_NAME_SIZE + 1];
   guint64 size;

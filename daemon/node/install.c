@@ -10,12 +10,12 @@
 
 char *install_manifest_path(const char *group_directory)
 {
-  return g_build_filename(group_directory, "seed.ini", NULL);
+  return g_build_filename(group_directory, SEED_MANIFEST, NULL);
 }
 
 char *install_copy_path(const char *group_directory)
 {
-  return g_build_filename(group_directory, "store.new", NULL);
+  return g_build_filename(group_directory, SEED_COPY, NULL);
 }
 
 Snapshot *install_pending(const char *group_directory, gboolean *out_ready)
@@ -26,7 +26,7 @@ Snapshot *install_pending(const char *group_directory, gboolean *out_ready)
   Snapshot *snapshot = snapshot_load(path, &state, &error);
   if (snapshot == NULL && !g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY))
     g_warning("%s: the snapshot is fetched again", error->message);
-  *out_ready = snapshot != NULL && strcmp(state, INSTALL_READY) == 0;
+  *out_ready = snapshot != NULL && strcmp(state, SEED_READY) == 0;
   return snapshot;
 }
 
@@ -94,9 +94,22 @@ static gboolean restart_mirrors(const Snapshot *snapshot, LogSet *logs, LogId ow
   return TRUE;
 }
 
-gboolean install_run(const char *group_directory, const StoreOptions *options, LogSet *logs,
-                     LogId own, GError **error)
+/* A restored backup may be any. */
+static gboolean check_origin(const Snapshot *snapshot, const Identity *identity, GError **error)
 {
+  if (strcmp(snapshot->cluster_id, identity->cluster_id) != 0)
+    return fail(error, SYNCLOG_INVALID,
+                "%s was made ready for cluster \"%s\", the configuration says \"%s\"",
+                SEED_MANIFEST, snapshot->cluster_id, identity->cluster_id);
+  return strcmp(snapshot->time_precision, identity->time_precision) == 0 ||
+         fail(error, SYNCLOG_INVALID, "%s has time precision %s, the configuration says %s",
+              SEED_MANIFEST, snapshot->time_precision, identity->time_precision);
+}
+
+gboolean install_run(const char *group_directory, const StoreOptions *options, LogSet *logs,
+                     const Identity *identity, GError **error)
+{
+  LogId own = {identity->node_id, identity->incarnation};
   gboolean ready = FALSE;
   g_autoptr(Snapshot) snapshot = install_pending(group_directory, &ready);
   g_autofree char *copy = install_copy_path(group_directory);
@@ -104,6 +117,8 @@ gboolean install_run(const char *group_directory, const StoreOptions *options, L
     return install_discard(group_directory, error);
   if (!ready)
     return TRUE;
+  if (!check_origin(snapshot, identity, error))
+    return FALSE;
   if (g_file_test(copy, G_FILE_TEST_IS_DIR) && would_lose(snapshot, options, logs))
     return install_discard(group_directory, error);
   FAILPOINT("install_begin");

@@ -13,11 +13,9 @@
 #pragma once
 
 #include "base/snapshot.h"
+#include "node/identity.h"
 #include "node/log_set.h"
 #include "store/store.h"
-
-#define INSTALL_FETCHING "fetching"
-#define INSTALL_READY "ready"
 
 /* Paths of the two; transfer full. */
 char *install_manifest_path(const char *group_directory);
@@ -32,9 +30,10 @@ gboolean install_discard(const char *group_directory, GError **error);
 
 /*
  * Installs what is ready, if anything is; the logs are open, the store (options->directory) is not.
- * A snapshot that would lose entries which only this node has is discarded, loudly. Logs other than
- * `own` that end before what the new store has are emptied: they go on behind it. What `own` has
- * more than the store is applied by recovery; what it has less makes a new incarnation (P4).
+ * A snapshot that would lose entries which only this node has is discarded, loudly; one of another
+ * cluster (a restored backup) is INVALID and stays. Logs other than the last own one that end
+ * before what the new store has are emptied: they go on behind it. What that one has more than the
+ * store is applied by recovery; what it has less makes a new incarnation (P4).
  */
 gboolean install_run(const char *group_directory, const StoreOptions *options, LogSet *logs,
-                     LogId own, GError **error);
+                     const Identity *identity, GError **error);

@@ -41,8 +41,7 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
     return FALSE;
   g_autofree char *store_directory = NULL;
   StoreOptions options = replica_store_options(replica, &store_directory);
-  LogId last_own = {replica->identity->node_id, replica->identity->incarnation};
-  if (!install_run(replica->options.directory, &options, replica->logs, last_own, error))
+  if (!install_run(replica->options.directory, &options, replica->logs, replica->identity, error))
     return FALSE;
   replica->store = store_rocks_new(&options, error);
   if (replica->store == NULL)

@@ -291,7 +291,7 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
   replica_lock(replica);
   if (replica->stopped)
     fail(&pending->error, SYNCLOG_NOT_READY, "the node stops");
-  else if (replica->seed.lacking)
+  else if (replica->seed.lacking && group_needs_seed(replica->group)) /* the former is told late */
     fail(&pending->error, SYNCLOG_NOT_READY, SEED_LACKING_TEXT);
   gboolean ready = pending->error != NULL ||
                    group_wait_applied(replica->group, pending, tokens,

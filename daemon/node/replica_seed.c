@@ -200,7 +200,7 @@ static gboolean fetch(Seeding *seeding, GError **error)
             seeding->from, snapshot_bytes(snapshot), snapshot->files->len);
   FAILPOINT("seed_before_manifest");
   SnapshotCopy job = {snapshot, copy, get_fragment, step, seeding};
-  if (!snapshot_save(snapshot, INSTALL_FETCHING, manifest, error) || !snapshot_copy(&job, error))
+  if (!snapshot_save(snapshot, SEED_FETCHING, manifest, error) || !snapshot_copy(&job, error))
     return FALSE;
   say(replica, g_strdup_printf("comparing the snapshot of node %u", seeding->from));
   FAILPOINT("seed_before_compare");
@@ -209,7 +209,7 @@ static gboolean fetch(Seeding *seeding, GError **error)
     return FALSE;
   }
   FAILPOINT("seed_before_ready");
-  if (!snapshot_save(snapshot, INSTALL_READY, manifest, error))
+  if (!snapshot_save(snapshot, SEED_READY, manifest, error))
     return FALSE;
   FAILPOINT("seed_ready");
   rpc_client_snapshot_end(seeding->client, replica->options.group.group, snapshot->id, NULL);

@@ -108,3 +108,67 @@ def what_it_wrote_alone_is_not_lost(case):
     wait_seeded(case, cluster[3])
     check_everywhere(cluster, ledger)
     expect_equal(cluster[3].own_log().progress.log, own, "the log that node 3 writes")
+
+
+# --- kill -9 at each step -------------------------------------------------------------------------
+
+TARGET_POINTS = ("seed_before_manifest", "seed_before_fragment", "seed_fragment",
+                 "seed_file_before_sync", "seed_before_compare", "seed_before_ready", "seed_ready",
+                 "install_begin", "install_before_old", "install_between", "install_moved",
+                 "install_before_mirrors", "install_before_end")
+SOURCE_POINTS = ("checkpoint_before", "checkpoint_made", "snapshot_before_describe",
+                 "snapshot_read")
+
+
+def arm(node, text):
+    with open(node.environment["SYNCLOG_FAILPOINTS_FILE"], "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def wiped_with(case, points, on_source):
+    """Node 3 is wiped once for each point, and something dies there; each time it comes back to
+    the same data."""
+    if not case.flavour.name.startswith("failpoints"):
+        case.skip("needs make FAILPOINTS=1 and --build build/failpoints")
+    cluster = case.cluster(3, SMALL, start=False)
+    for node in cluster:
+        node.environment["SYNCLOG_FAILPOINTS_FILE"] = os.path.join(node.dir, "points")
+        arm(node, "")
+    cluster.start()
+    ledger = write_some(cluster, "load")
+    write_until_trimmed(case, cluster, ledger)
+    cluster.converge()
+    target, sources = cluster[3], [cluster[1], cluster[2]]
+    for point in points:
+        target.kill()
+        shutil.rmtree(target.data_dir)
+        armed = sources if on_source else [target]
+        for node in armed:
+            node.expect_death()
+            arm(node, point + "=kill")
+        target.launch()
+        case.eventually("one dies at %s" % point,
+                        lambda: any(not node.running for node in armed), timeout=20)
+        for node in armed:
+            arm(node, "")
+            if not node.running:
+                expect("failpoint %s kill" % point in node.log_text(), "%s died elsewhere", node)
+                node.start()
+            node.expect_life()
+        case.eventually("%s was killed at %s and goes on" % (armed[0], point), lambda: (
+            target.is_ready() and target.status().state == "serving" and
+            target.log_status(1).progress.applied > 0), timeout=40, pause=0.1)
+        write_some(cluster, "after-" + point, ledger, count=3)
+        check_everywhere(cluster, ledger)
+        expect_equal(sorted(os.listdir(os.path.join(target.data_dir, "group-0"))),
+                     ["snapshots", "store", "wal"], "what is beside the store after " + point)
+
+
+@test(timeout=400)
+def the_target_is_killed_at_each_step(case):
+    wiped_with(case, TARGET_POINTS, on_source=False)
+
+
+@test(timeout=200)
+def the_source_is_killed_at_each_step(case):
+    wiped_with(case, SOURCE_POINTS, on_source=True)
