@@ -224,6 +224,12 @@ struct TWrite {
   1: optional list<TDelete> deletes
   2: optional list<TRow> rows
   3: optional list<TTablet> tablets
+  /**
+   * Chosen by the client, 1 to 64 bytes, for instance a random UUID: a write that comes again with the
+   * same key is not applied again but answered with the token of the first, on every node that has
+   * applied it, as long as it is among the newest 262,144 writes with a key.
+   */
+  4: optional binary key
 }
 
 /** One file of a snapshot. */

@@ -45,8 +45,21 @@ static gboolean parse_point(const char *argument, const Device *device, Point *o
   return TRUE;
 }
 
-static gboolean send(Ctl *ctl, const char *device, gint64 time, const GArray *points, AckLevel ack,
-                     GError **error)
+/* What the options say. */
+typedef struct Insert {
+  char *ack_text, *key;
+  AckLevel ack;
+} Insert;
+
+static void insert_clear(Insert *options)
+{
+  g_free(options->ack_text);
+  g_free(options->key);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Insert, insert_clear)
+
+static gboolean send(Ctl *ctl, const char *device, gint64 time, const GArray *points,
+                     const Insert *options, GError **error)
 {
   g_autofree const char **names = g_new(const char *, points->len);
   g_autofree Value *values = g_new(Value, points->len);
@@ -57,15 +70,16 @@ static gboolean send(Ctl *ctl, const char *device, gint64 time, const GArray *po
   }
   g_autoptr(WriteBuilder) builder = write_builder_new();
   write_builder_row(builder, device, time, names, values, points->len);
+  write_builder_key(builder, options->key);
   SynclogStatus status;
   Token token;
-  if (!rpc_client_write(ctl->client, ctl->group, builder, ack, (gint)ctl->timeout_ms, &status,
-                        &token, error))
+  if (!rpc_client_write(ctl->client, ctl->group, builder, options->ack, (gint)ctl->timeout_ms,
+                        &status, &token, error))
     return FALSE;
   return ctl_print_written(ctl, status, &token);
 }
 
-static gboolean insert(Ctl *ctl, int argc, char **argv, AckLevel ack, GError **error)
+static gboolean insert(Ctl *ctl, int argc, char **argv, const Insert *options, GError **error)
 {
   int first = 2;
   gint64 time = 0;
@@ -92,20 +106,23 @@ static gboolean insert(Ctl *ctl, int argc, char **argv, AckLevel ack, GError **e
       return FALSE;
     g_array_append_val(points, point);
   }
-  return send(ctl, argv[1], time, points, ack, error);
+  return send(ctl, argv[1], time, points, options, error);
 }
 
 static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
 {
-  g_autofree char *ack_text = NULL;
+  g_auto(Insert) options = {0};
   const GOptionEntry entries[] = {
-      {"ack", 0, 0, G_OPTION_ARG_STRING, &ack_text,
+      {"ack", 0, 0, G_OPTION_ARG_STRING, &options.ack_text,
        "Where it must be durable: local (default), majority, all", "LEVEL"},
+      {"key", 0, 0, G_OPTION_ARG_STRING, &options.key,
+       "What the write is recognised by when it is sent again: it is then not written again",
+       "KEY"},
       G_OPTION_ENTRY_NULL,
   };
-  AckLevel ack;
-  return ctl_options(ctl, entries, 2, -1, &argc, &argv, error) && ctl_ack(ack_text, &ack, error) &&
-         ctl_connect(ctl, error) && insert(ctl, argc, argv, ack, error);
+  return ctl_options(ctl, entries, 2, -1, &argc, &argv, error) &&
+         ctl_ack(options.ack_text, &options.ack, error) && ctl_connect(ctl, error) &&
+         insert(ctl, argc, argv, &options, error);
 }
 
 const CtlCommand ctl_insert = {

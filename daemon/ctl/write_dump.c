@@ -328,6 +328,10 @@ static gboolean dump_write(Dump *dump, const char *key)
   guint16 id;
   begin_object(dump, key, TRUE);
   while (next_field(dump, &type, &id)) {
+    if (is_field(type, id, T_STRING, 4)) {
+      put_text(dump, "key", take_bytes(dump));
+      continue;
+    }
     if (type != T_LIST || id < 1 || id > G_N_ELEMENTS(parts)) {
       set_failed(dump);
       break;

@@ -95,6 +95,7 @@ static void free_disk(Replica *replica)
   g_cond_clear(&replica->log_cond);
   g_cond_clear(&replica->progress_cond);
   g_cond_clear(&replica->apply_cond);
+  replica_keys_free(replica->keys);
   g_cond_clear(&replica->mend_cond);
   g_free(replica);
 }
@@ -127,6 +128,7 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
   g_cond_init(&replica->log_cond);
   g_cond_init(&replica->progress_cond);
   g_cond_init(&replica->apply_cond);
+  replica->keys = replica_keys_new();
   g_cond_init(&replica->mend_cond);
   g_cond_init(&replica->seed.cond);
   g_rw_lock_init(&replica->store_lock);

@@ -232,6 +232,8 @@ static gboolean apply_entries(Replica *replica, GArray *entries, GError **error)
     gboolean applied =
         store_apply(replica->store, (StoreEntry *)(void *)entries->data, entries->len, &local);
     g_rw_lock_reader_unlock(&replica->store_lock);
+    for (guint i = 0; applied && i < entries->len; i++)
+      replica_key_applied(replica, g_array_index(entries, StoreEntry, i).decoded);
     if (applied)
       return TRUE;
     if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NO_SPACE)) {

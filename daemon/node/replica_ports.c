@@ -303,9 +303,10 @@ void replica_free_links(Replica *replica)
 static void port_write_done(gpointer ctx, gpointer write, SynclogStatus status, const char *message,
                             const Token *token)
 {
-  (void)ctx;
   ClientWrite *client_write = write;
   FAILPOINT("reply_write");
+  if (client_write->has_key)
+    replica_key_answered(ctx, client_write->key_hash, status, message, token);
   g_clear_pointer(&client_write->base.decoded, store_decoded_free);
   rpc_call_reply_write(client_write->call, status, message, token);
 }

@@ -11,10 +11,14 @@
 #include "node/log_set.h"
 #include "node/replica.h"
 
+typedef struct KeysInFlight KeysInFlight;
+
 /* A write of a client on its way through the engine; lives in its call. */
 typedef struct ClientWrite {
   GroupWrite base; /* first: the engine hands back a pointer to it */
   RpcCall *call;
+  gboolean has_key; /* it has a key, of this hash, which it claimed */
+  guint8 key_hash[WRITE_KEY_HASH_SIZE];
 } ClientWrite;
 
 /* A peer's channel. */
@@ -102,6 +106,8 @@ struct Replica {
   guint64 maintain_horizon; /* the store is to be maintained with this horizon; 0: not now */
   GQueue checkpoints;       /* what replica_make_checkpoint is to make */
 
+  KeysInFlight *keys; /* replica_keys.c */
+
   GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
   Store *store;
 
@@ -148,6 +154,18 @@ GroupPorts replica_ports(Replica *replica);
 /* Caller holds `mutex`. */
 void replica_open_link(Replica *replica, guint32 peer, const char *address);
 void replica_free_links(Replica *replica);
+
+/*
+ * replica_keys.c: writes with a key. claim: TRUE when the write is the first with its key and goes
+ * on; FALSE when it was answered, or will be together with the first. answered: by the first,
+ * whatever became of it. applied: an entry is in the store.
+ */
+KeysInFlight *replica_keys_new(void);
+void replica_keys_free(KeysInFlight *keys);
+gboolean replica_claim_key(Replica *replica, const ClientWrite *write);
+void replica_key_answered(Replica *replica, const guint8 hash[WRITE_KEY_HASH_SIZE],
+                          SynclogStatus status, const char *message, const Token *token);
+void replica_key_applied(Replica *replica, const Decoded *decoded);
 
 /* replica_requests.c */
 void replica_run_read(Replica *replica, gpointer read, SynclogStatus status, const char *message);

@@ -30,7 +30,7 @@ static void answer_error(RpcCall *call, const GError *error)
                        NULL);
 }
 
-/* Validates; NULL when the call was answered with what is wrong. */
+/* Validates; NULL when the call was answered, or will be with another write of the same key. */
 static ClientWrite *prepare_write(Replica *replica, RpcCall *call, const WriteRequest *request,
                                   gint64 timeout_ms)
 {
@@ -62,7 +62,17 @@ static ClientWrite *prepare_write(Replica *replica, RpcCall *call, const WriteRe
   if (request->ack != ACK_LOCAL)
     write->base.deadline_us = clock_mono_us(replica->clock) + timeout_ms * 1000;
   write->call = call;
-  return write;
+  const guint8 *key = store_decoded_key(write->base.decoded);
+  write->has_key = key != NULL;
+  if (key == NULL)
+    return write;
+  memcpy(write->key_hash, key, sizeof write->key_hash);
+  /* When it is not the first, the call and with it the write may be gone afterwards. */
+  Decoded *unused = write->base.decoded;
+  if (replica_claim_key(replica, write))
+    return write;
+  store_decoded_free(unused);
+  return NULL;
 }
 
 /* Caller holds `mutex`. */
@@ -72,6 +82,9 @@ static void submit_locked(Replica *replica, ClientWrite *write)
   FAILPOINT("take_write");
   if (group_write(replica->group, &write->base, &error))
     return;
+  if (write->has_key)
+    replica_key_answered(replica, write->key_hash, (SynclogStatus)error->code, error->message,
+                         NULL);
   store_decoded_free(write->base.decoded);
   answer_error(write->call, error);
 }

@@ -31,6 +31,8 @@ void write_builder_tablet(WriteBuilder *builder, const char *device, const GArra
 /* measurements: NULL-terminated, or NULL for all. */
 void write_builder_delete(WriteBuilder *builder, const char *device,
                           const char *const *measurements, gint64 start_time, gint64 end_time);
+/* What a write that is sent again is recognised by, 1 to LIMIT_KEY_SIZE bytes; NULL: nothing. */
+void write_builder_key(WriteBuilder *builder, const char *key);
 /* Bytes so far, to decide when to send. */
 gsize write_builder_size(const WriteBuilder *builder);
 

@@ -18,6 +18,7 @@ struct WriteBuilder {
     GByteArray *bytes; /* the structs, back to back */
     guint32 count;
   } parts[PART_COUNT];
+  char *key; /* NULL: none */
 };
 
 WriteBuilder *write_builder_new(void)
@@ -34,6 +35,7 @@ void write_builder_free(WriteBuilder *builder)
     return;
   for (guint i = 0; i < PART_COUNT; i++)
     g_byte_array_unref(builder->parts[i].bytes);
+  g_free(builder->key);
   g_free(builder);
 }
 
@@ -43,6 +45,13 @@ void write_builder_clear(WriteBuilder *builder)
     g_byte_array_set_size(builder->parts[i].bytes, 0);
     builder->parts[i].count = 0;
   }
+  g_clear_pointer(&builder->key, g_free);
+}
+
+void write_builder_key(WriteBuilder *builder, const char *key)
+{
+  g_free(builder->key);
+  builder->key = g_strdup(key);
 }
 
 gsize write_builder_size(const WriteBuilder *builder)
@@ -51,6 +60,8 @@ gsize write_builder_size(const WriteBuilder *builder)
   for (guint i = 0; i < PART_COUNT; i++)
     if (builder->parts[i].count > 0)
       size += LIST_HEAD_SIZE + builder->parts[i].bytes->len;
+  if (builder->key != NULL)
+    size += 3 + 4 + strlen(builder->key);
   return size;
 }
 
@@ -243,5 +254,7 @@ void write_builder_encode(const WriteBuilder *builder, GByteArray *out)
     put_list_field(out, (guint8)(i + 1), WIRE_STRUCT, builder->parts[i].count);
     put(out, builder->parts[i].bytes->data, builder->parts[i].bytes->len);
   }
+  if (builder->key != NULL)
+    put_string_field(out, PART_COUNT + 1, builder->key);
   put_u8(out, WIRE_STOP);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "store/store.h"
+#include "store/write_keys.h"
 
 /* Bytes inside Decoded.copy. */
 typedef struct Slice {
@@ -43,6 +44,8 @@ struct Decoded {
   GArray *deletes; /* DecodedDelete */
   GArray *names;   /* Slice */
   guint64 points, rows;
+  gboolean has_key; /* the write brings a key, of this hash */
+  guint8 key_hash[WRITE_KEY_HASH_SIZE];
   guint64 ids_of; /* which opening of a store the ids are of; 0: not resolved */
 };
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "store/schema.h"
+#include "store/write_keys.h"
 
 #include "base/bytes.h"
 #include "base/log_id.h"
@@ -21,6 +22,7 @@ enum {
   KEY_JOURNAL = 'J',
   KEY_WRITER = 'O',
   KEY_CHECK = 'Q',
+  KEY_WRITE_KEY = 'K',
   /* 'C' is kept for per-column chunks. */
 
   BLOCK_PREFIX_SIZE = 1 + 4 + 8,                          /* R, device, partition */
@@ -31,6 +33,8 @@ enum {
   SCHEMA_KEY_SIZE = 1 + 4 + 4 + 1,
   WRITER_KEY_SIZE = 1 + 4 + 4,
   SEQUENCE_KEY_SIZE = 1 + 8, /* of the journal and of checks */
+  WRITE_KEY_KEY_SIZE = 1 + WRITE_KEY_HASH_SIZE,
+  WRITE_KEY_VALUE_SIZE = 4 + 8 + 8 + 8, /* origin, incarnation, index, hlc */
 };
 
 static inline guint64 key_flip(gint64 value)

@@ -199,6 +199,12 @@ static gboolean mem_apply(Store *parent, const StoreEntry *entries, guint count,
       put_delete(store, entry, &g_array_index(decoded->deletes, DecodedDelete, k));
     for (guint k = 0; k < decoded->blocks->len; k++)
       put_block(store, entry, &g_array_index(decoded->blocks, DecodedBlock, k));
+    if (decoded->has_key) {
+      WriteKey key = {.log = entry->log, .index = entry->index, .hlc = entry->hlc}, dropped;
+      gboolean drops;
+      memcpy(key.hash, decoded->key_hash, sizeof key.hash);
+      write_keys_add(store->keys, &key, &dropped, &drops);
+    }
     progress->applied = entry->index;
     progress->hlc = entry->hlc;
   }
@@ -216,6 +222,12 @@ static int valid_type(MemStore *store, const char *device, const char *measureme
       oldest = column;
   }
   return oldest != NULL ? (int)oldest->type : 0;
+}
+
+static gboolean mem_find_key(Store *store, const guint8 hash[WRITE_KEY_HASH_SIZE],
+                             WriteKey *out_key)
+{
+  return write_keys_find(mem_of(store)->keys, hash, out_key);
 }
 
 static gboolean mem_reserve(Store *parent, const Decoded *decoded, GError **error)
@@ -667,6 +679,7 @@ static void mem_close(Store *parent)
   g_array_unref(store->deletes);
   g_array_unref(store->progress);
   g_array_unref(store->persisted);
+  write_keys_free(store->keys);
   g_ptr_array_unref(store->conflicts);
   g_mutex_clear(&store->mutex);
   g_free(store);
@@ -699,6 +712,7 @@ static const StoreOps mem_ops = {.name = "memory",
                                  .find_conflicts = mem_find_conflicts,
                                  .conflicts = mem_conflicts,
                                  .checkpoint = mem_checkpoint,
+                                 .find_key = mem_find_key,
                                  .stats = mem_stats};
 
 Store *store_mem_new(const StoreOptions *options)
@@ -712,6 +726,7 @@ Store *store_mem_new(const StoreOptions *options)
   store->deletes = g_array_new(FALSE, FALSE, sizeof(MemDelete));
   g_array_set_clear_func(store->deletes, delete_clear);
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
+  store->keys = write_keys_new(LIMIT_WRITE_KEYS);
   store->persisted = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
   store->conflicts = g_ptr_array_new_with_free_func((GDestroyNotify)conflict_free);
   return &store->parent;

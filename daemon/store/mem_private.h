@@ -33,6 +33,7 @@ typedef struct MemStore {
   GArray *deletes;      /* MemDelete */
   GArray *progress;     /* StoreProgress, sorted */
   GArray *persisted;    /* as of the last persist */
+  WriteKeys *keys;
   guint64 unpersisted;  /* values since then */
   GPtrArray *conflicts; /* Conflict; the journal */
   ConflictCounts conflict_counts;

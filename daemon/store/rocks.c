@@ -1,6 +1,7 @@
 #include "store/rocks_private.h"
 
 #include "base/failpoint.h"
+#include "base/limits.h"
 
 #include <errno.h>
 #include <string.h>
@@ -165,6 +166,12 @@ static gboolean load_writer(RocksStore *store, const guint8 *key, gsize key_size
   return TRUE;
 }
 
+static gboolean rocks_find_key(Store *store, const guint8 hash[WRITE_KEY_HASH_SIZE],
+                               WriteKey *out_key)
+{
+  return write_keys_find(rocks_of(store)->keys, hash, out_key);
+}
+
 /* FALSE when the record is not as it was written. */
 static gboolean load_record(RocksStore *store, const guint8 *key, gsize key_size,
                             const guint8 *value, gsize size)
@@ -178,6 +185,8 @@ static gboolean load_record(RocksStore *store, const guint8 *key, gsize key_size
     return rocks_load_check(store, key, key_size, value, size);
   if (key[0] == KEY_WRITER)
     return load_writer(store, key, key_size);
+  if (key[0] == KEY_WRITE_KEY)
+    return rocks_load_write_key(store, key, key_size, value, size);
   if (size != 16)
     return FALSE;
   if (key[0] == KEY_SCHEMA) {
@@ -243,11 +252,12 @@ static gboolean load_maintained(RocksStore *store, GError **error)
 static gboolean load(RocksStore *store, GError **error)
 {
   /* Names before what refers to them. */
-  static const char kinds[] = {KEY_NAME,      KEY_WRITER,  KEY_SCHEMA,
-                               KEY_TOMBSTONE, KEY_APPLIED, KEY_CHECK};
+  static const char kinds[] = {KEY_NAME,    KEY_WRITER, KEY_SCHEMA,   KEY_TOMBSTONE,
+                               KEY_APPLIED, KEY_CHECK,  KEY_WRITE_KEY};
   for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
     if (!load_kind(store, kinds[i], error))
       return FALSE;
+  rocks_sort_write_keys(store);
   return load_maintained(store, error) && rocks_load_counts(store, error);
 }
 
@@ -264,6 +274,8 @@ static void rocks_close(Store *parent)
   rocksdb_writeoptions_destroy(store->write_options);
   rocksdb_readoptions_destroy(store->persisted_options);
   schema_free(store->schema);
+  write_keys_free(store->keys);
+  g_clear_pointer(&store->loaded_keys, g_array_unref);
   tombstones_free(store->tombstones);
   pending_free(store->checks);
   fresh_free(store->fresh);
@@ -427,6 +439,8 @@ static void add_entry(Batch *batch, const StoreEntry *entry)
     put_delete(batch, entry, &g_array_index(decoded->deletes, DecodedDelete, i));
   for (guint i = 0; i < decoded->blocks->len; i++)
     put_block(batch, entry, &g_array_index(decoded->blocks, DecodedBlock, i));
+  if (decoded->has_key)
+    batch->bytes += rocks_put_write_key(batch->store, batch->writes, entry);
   progress->applied = entry->index;
   progress->hlc = entry->hlc;
 }
@@ -687,6 +701,7 @@ static const StoreOps rocks_ops = {.name = "rocksdb",
                                    .find_conflicts = rocks_find_conflicts,
                                    .conflicts = rocks_conflicts,
                                    .checkpoint = rocks_checkpoint,
+                                   .find_key = rocks_find_key,
                                    .stats = rocks_stats};
 
 Store *store_rocks_new(const StoreOptions *options, GError **error)
@@ -703,6 +718,7 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->persisted_options = rocksdb_readoptions_create();
   rocksdb_readoptions_set_read_tier(store->persisted_options, PERSISTED_TIER);
   store->schema = schema_new();
+  store->keys = write_keys_new(LIMIT_WRITE_KEYS);
   store->tombstones = tombstones_new();
   store->checks = pending_new();
   store->fresh = fresh_new();

@@ -7,6 +7,7 @@
 #include "store/pending.h"
 #include "store/store.h"
 #include "store/tombstones.h"
+#include "store/write_keys.h"
 
 #include <rocksdb/c.h>
 
@@ -35,6 +36,8 @@ typedef struct RocksStore {
   GArray *written_progress; /* `progress` as it was when the records were written; persist's */
   Tombstones *tombstones;
   GArray *progress;       /* StoreProgress, sorted */
+  WriteKeys *keys;        /* of applied writes */
+  GArray *loaded_keys;    /* WriteKey, while the store is opened */
   guint64 maintained_hlc; /* the greatest horizon that was worked with */
   ConflictCounts conflicts;
 
@@ -126,3 +129,11 @@ gsize rocks_put_noted(rocksdb_writebatch_t *writes, const Noted *noted, guint32 
                       guint32 origin);
 gsize rocks_put_check(rocksdb_writebatch_t *writes, const Check *check);
 gsize rocks_put_counts(rocksdb_writebatch_t *writes, const ConflictCounts *counts);
+
+/* rocks_keys.c: puts the record of an entry that has a key; bytes. Applying thread. */
+gsize rocks_put_write_key(RocksStore *store, rocksdb_writebatch_t *writes, const StoreEntry *entry);
+/* While opening: takes a record (FALSE: not as it was written); at the end puts them in their
+ * order. */
+gboolean rocks_load_write_key(RocksStore *store, const guint8 *key, gsize key_size,
+                              const guint8 *value, gsize size);
+void rocks_sort_write_keys(RocksStore *store);

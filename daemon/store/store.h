@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "base/log_id.h"
 #include "base/table.h"
+#include "store/write_keys.h"
 
 typedef struct Store Store;
 typedef struct Decoded Decoded;
@@ -97,6 +98,7 @@ typedef struct StoreOps {
   ConflictPage *(*conflicts)(Store *store, const ConflictQuery *query, GError **error);
   gboolean (*checkpoint)(Store *store, const char *directory, GArray **out_progress,
                          GError **error);
+  gboolean (*find_key)(Store *store, const guint8 hash[WRITE_KEY_HASH_SIZE], WriteKey *out_key);
   void (*stats)(Store *store, StoreStats *out_stats);
 } StoreOps;
 
@@ -148,6 +150,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Decoded, store_decoded_free)
 /* Points (cells) and timestamps that the write sets. */
 guint64 store_decoded_points(const Decoded *decoded);
 guint64 store_decoded_rows(const Decoded *decoded);
+
+/* The hash of the key that its client gave the write, or NULL. */
+const guint8 *store_decoded_key(const Decoded *decoded);
 
 /*
  * Before a write enters this node's own log: fixes the types of measurements that have none yet (in
@@ -331,6 +336,14 @@ gboolean store_install(const char *copy, const char *directory, GError **error);
 
 /* Removes a store or a copy of one, if there is one. */
 gboolean store_remove(const char *directory, GError **error);
+
+/* The entry that was applied with this key of a write; FALSE when it is not, or not any more,
+ * known. Thread-safe. */
+static inline gboolean store_find_key(Store *store, const guint8 hash[WRITE_KEY_HASH_SIZE],
+                                      WriteKey *out_key)
+{
+  return store->ops->find_key(store, hash, out_key);
+}
 
 static inline void store_stats(Store *store, StoreStats *out_stats)
 {

@@ -471,6 +471,19 @@ static gboolean read_parts(Parser *p, const char *what, gboolean (*read_one)(Par
   return TRUE;
 }
 
+static gboolean read_key(Parser *p, GError **error)
+{
+  guint32 size = byte_reader_be32(&p->in);
+  const guint8 *bytes = byte_reader_take(&p->in, size);
+  if (bytes == NULL)
+    return TRUE; /* the caller sees that it is cut short */
+  if (size < 1 || size > LIMIT_KEY_SIZE)
+    return fail(error, SYNCLOG_INVALID, "key: %u bytes, 1 to %d are taken", size, LIMIT_KEY_SIZE);
+  write_keys_hash(bytes, size, p->decoded->key_hash);
+  p->decoded->has_key = TRUE;
+  return TRUE;
+}
+
 /*
  * The order of effect is deletes, rows, tablets, which is the order of the field ids. A writer that
  * sends the fields in another order is refused rather than sorted: no generated code does.
@@ -483,13 +496,15 @@ static gboolean read_write(Parser *p, GError **error)
   gboolean ok = TRUE;
   while (ok && next_field(p, &seen, &type, &id, &local)) {
     if ((guint64)seen >> (id + 1) != 0)
-      ok = fail(&local, SYNCLOG_INVALID, "deletes, rows and tablets must come in this order");
+      ok = fail(&local, SYNCLOG_INVALID, "deletes, rows, tablets and key must come in this order");
     else if (id == 1 && type == WIRE_LIST)
       ok = read_parts(p, "deletes", read_delete, &local);
     else if (id == 2 && type == WIRE_LIST)
       ok = read_parts(p, "rows", read_row, &local);
     else if (id == 3 && type == WIRE_LIST)
       ok = read_parts(p, "tablets", read_tablet, &local);
+    else if (id == 4 && type == WIRE_STRING)
+      ok = read_key(p, &local);
     else
       ok = unknown_field(id, type, &local);
   }
@@ -561,4 +576,9 @@ guint64 store_decoded_points(const Decoded *decoded)
 guint64 store_decoded_rows(const Decoded *decoded)
 {
   return decoded->rows;
+}
+
+const guint8 *store_decoded_key(const Decoded *decoded)
+{
+  return decoded->has_key ? decoded->key_hash : NULL;
 }

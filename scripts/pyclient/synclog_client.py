@@ -360,9 +360,12 @@ class Client:
 
     # --- writing ---
 
-    def write(self, write, ack=None, timeout_ms=None):
-        """Writes a TWrite as one entry. `ack`: "local", "majority" or "all"."""
+    def write(self, write, ack=None, timeout_ms=None, key=None):
+        """Writes a TWrite as one entry. `ack`: "local", "majority" or "all". `key`: 1 to 64 bytes; the same
+        write sent again with it, to any node that has applied the first, is not applied again."""
         level = ACKS[ack] if ack is not None else None
+        if key is not None:
+            write.key = key
         reply = self._checked(self._call_once(
             "_client", "write", TWriteReq(self.group, write, level, timeout_ms)))
         token = token_from_thrift(reply.token)
