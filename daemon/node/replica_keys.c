@@ -96,7 +96,7 @@ static gboolean claim(Replica *replica, const ClientWrite *write)
   KeyInFlight *fresh = g_new0(KeyInFlight, 1);
   memcpy(fresh->hash, write->key_hash, sizeof fresh->hash);
   fresh->ack = write->base.ack;
-  g_hash_table_add(keys->table, fresh);
+  g_hash_table_insert(keys->table, fresh, fresh);
   g_atomic_int_inc(&keys->count);
   return TRUE;
 }
