@@ -61,7 +61,8 @@ static const ConfigKey keys[] = {
    AT(client_listen), "Addresses to listen on, separated by commas."},
   {"client", "max_connections", CONFIG_COUNT, "10000", 1, 1000000, NULL, RESTART,
    AT(max_connections),
-   "Connections at a time, as far as the process may have files; further ones are closed at once."},
+   "Connections at a time, as far as the process may have files; further ones are closed at once. A "
+   "tenth, at most 8, is kept for operators' requests, half of it for those from this machine."},
   {"client", "idle_timeout", CONFIG_DURATION, "10min", 0, 7 * DAY_MS, NULL, RESTART,
    AT(idle_timeout_ms), "A connection without a request for so long is closed; 0: never."},
   {"client", "max_requests_in_flight", CONFIG_COUNT, "64", 1, 65536, NULL, RESTART,

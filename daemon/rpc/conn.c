@@ -15,6 +15,7 @@ enum {
   WRITE_PIECES = 64, /* replies of one writev */
   MIN_TICK_MS = 10,
   MAX_TICK_MS = 1000,
+  SILENT_US = 100 * 1000, /* a reserved connection that asks nothing for so long gives way */
 };
 
 struct ConnSet {
@@ -40,6 +41,7 @@ struct RpcConn {
   int fd;
   char *address;
   guint32 peer; /* node id after its handshake, else 0 */
+  gboolean reserved;
   struct event read_event, write_event;
   FrameReader reader;
   gboolean dirty;
@@ -213,8 +215,10 @@ static gboolean conn_is_late(const RpcConn *conn, gint64 now)
     return FALSE;
   if (conn->begin_us > 0)
     return is_overdue(conn->begin_us, rules->header_timeout_ms, now);
-  return conn->in_flight == 0 && conn->out->len == 0 &&
-         is_overdue(conn->active_us, rules->idle_timeout_ms, now);
+  gboolean idle = conn->in_flight == 0 && conn->out->len == 0;
+  if (idle && conn->reserved && is_overdue(conn->active_us, CONN_RESERVED_IDLE_MS, now))
+    return TRUE;
+  return idle && is_overdue(conn->active_us, rules->idle_timeout_ms, now);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *data)
@@ -232,6 +236,22 @@ static void on_tick(evutil_socket_t fd, short what, void *data)
   }
   if (atomic_load(&set->starved) && !has_memory(set) && !set->callbacks->is_busy(set->ctx))
     close_largest(set);
+}
+
+gboolean conn_set_evict(ConnSet *set)
+{
+  RpcConn *silent_longest = NULL;
+  for (guint i = 0; i < set->conns->len; i++) {
+    RpcConn *conn = set->conns->pdata[i];
+    if (conn->reserved && conn->next_number == 0 &&
+        (silent_longest == NULL || conn->active_us < silent_longest->active_us))
+      silent_longest = conn;
+  }
+  if (silent_longest == NULL || now_us(set) - silent_longest->active_us < SILENT_US)
+    return FALSE;
+  conn_note_closing(silent_longest, "it asks nothing, and all connections are taken");
+  conn_close(silent_longest);
+  return TRUE;
 }
 
 /* --- replies ------------------------------------------------------------------------------------
@@ -517,13 +537,14 @@ static void on_writable(evutil_socket_t fd, short what, void *data)
   mark(data);
 }
 
-void conn_set_adopt(ConnSet *set, int fd, const char *address)
+void conn_set_adopt(ConnSet *set, int fd, const char *address, gboolean reserved)
 {
   RpcConn *conn = g_new0(RpcConn, 1);
   conn->set = set;
   conn->refs = 1;
   conn->fd = fd;
   conn->address = g_strdup(address);
+  conn->reserved = reserved;
   conn->out = g_ptr_array_new();
   conn->finishing = set->draining;
   conn->active_us = now_us(conn->set);
@@ -562,7 +583,7 @@ static void conn_close(RpcConn *conn)
   if (set->conns->len == 0)
     event_del(set->tick);
   conn->set = NULL;
-  set->callbacks->on_closed(set->ctx);
+  set->callbacks->on_closed(set->ctx, conn->reserved);
   conn_unref(conn);
 }
 
@@ -578,6 +599,11 @@ void conn_note_closing(const RpcConn *conn, const char *why)
   if (log_limit_pass(&limit, clock_mono_us(clock_system()), &left_out))
     g_info("closing the connection of %s: %s (%" G_GUINT64_FORMAT " such lines left out)",
            conn->address, why, left_out);
+}
+
+gboolean conn_is_reserved(const RpcConn *conn)
+{
+  return conn->reserved;
 }
 
 void conn_set_peer(RpcConn *conn, guint32 node_id)

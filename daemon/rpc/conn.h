@@ -8,6 +8,9 @@
  * to be written are counted in the budget like requests; over the limit nothing is read at all.
  * Should the limit be reached without anything in flight that could end, the connection that holds
  * the most is closed.
+ *
+ * A reserved connection is one of those that are kept for operators: it may be idle for a short
+ * time only, and as long as it has asked nothing it gives way to a newer one.
  */
 #pragma once
 
@@ -19,6 +22,7 @@ enum {
   CONN_MAX_OUTPUT = 4 * 1024 * 1024, /* bytes of replies, beyond which no request is read */
   CONN_MAX_HEAVY = 1,                /* unanswered requests with replies that may be large */
   CONN_MAX_READ = 256 * 1024,        /* bytes read from one connection before others have a turn */
+  CONN_RESERVED_IDLE_MS = 5000,      /* of a reserved connection */
   CONN_LINGER_MS = 1000,             /* to take the last reply before the connection is closed */
 };
 
@@ -37,7 +41,7 @@ typedef struct ConnRules {
 typedef struct ConnSetCallbacks {
   /* A request; the callee takes the frame, and answers once by conn_answer, now or later. */
   void (*on_frame)(gpointer ctx, RpcConn *conn, guint64 number, Frame *frame);
-  void (*on_closed)(gpointer ctx);
+  void (*on_closed)(gpointer ctx, gboolean reserved);
   /* Whether requests are in flight anywhere in the server, so that memory will become free. */
   gboolean (*is_busy)(gpointer ctx);
 } ConnSetCallbacks;
@@ -50,7 +54,12 @@ ConnSet *conn_set_new(RpcLoop *loop, const ConnRules *rules, FrameBudget *budget
 void conn_set_free(ConnSet *set);
 
 /* Takes over a connected socket. */
-void conn_set_adopt(ConnSet *set, int fd, const char *address);
+void conn_set_adopt(ConnSet *set, int fd, const char *address, gboolean reserved);
+
+/* Closes the reserved connection that has been silent longest, if one has been for a moment and has
+ * asked nothing yet. */
+gboolean conn_set_evict(ConnSet *set);
+gboolean conn_is_reserved(const RpcConn *conn);
 
 /* Writes what was answered and goes on with connections that can be read again. To be called at the
  * end of each iteration of the loop, until it returns FALSE: TRUE means that requests were cut. */

@@ -687,6 +687,18 @@ static const Method *find_method(RpcServices services, const FrameHeader *header
   return NULL;
 }
 
+/* What may be asked on the connections that are kept for operators. */
+static gboolean is_for_operators(const FrameHeader *header)
+{
+  static const char *const names[] = {"info",      "status",    "digest",       "digestParts",
+                                      "conflicts", "config",    "forget",       "skip",
+                                      "repair",    "addMember", "removeMember", "reseed"};
+  for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+    if (frame_header_is(header, names[i]))
+      return TRUE;
+  return FALSE;
+}
+
 static void run_on_worker(gpointer data)
 {
   RpcCall *call = data;
@@ -728,6 +740,12 @@ void dispatch_frame(ServerLoop *part, RpcConn *conn, guint64 number, Frame *fram
   }
   call->oneway = header.type == THRIFT_ONEWAY;
   call->args_at = header.size;
+  if (conn_is_reserved(conn) && !is_for_operators(&header)) {
+    conn_note_closing(conn, "max_connections are taken, the rest is for operators' requests");
+    call->flags |= CONN_CLOSE;
+    call_finish(call, NULL);
+    return;
+  }
   gboolean for_clients = part->server->services == RPC_CLIENT_SERVICES;
   if (for_clients && frame_header_is(&header, "write"))
     run_write(part, call);

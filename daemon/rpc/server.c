@@ -9,6 +9,7 @@
 
 enum {
   ACCEPTS_AT_ONCE = 64,
+  MAX_RESERVED = 8,      /* connections for operators */
   ACCEPT_PAUSE_MS = 100, /* when the process is out of descriptors or memory */
 };
 
@@ -17,9 +18,11 @@ static void on_frame(gpointer ctx, RpcConn *conn, guint64 number, Frame *frame)
   dispatch_frame(ctx, conn, number, frame);
 }
 
-static void on_closed(gpointer ctx)
+static void on_closed(gpointer ctx, gboolean reserved)
 {
   ServerLoop *part = ctx;
+  if (reserved)
+    atomic_fetch_sub(&part->server->operators, 1);
   atomic_fetch_sub(&part->server->connections, 1);
 }
 
@@ -79,7 +82,7 @@ typedef struct Adoption {
 static void adopt_task(gpointer data)
 {
   Adoption *adoption = data;
-  conn_set_adopt(adoption->part->set, adoption->fd, adoption->address);
+  conn_set_adopt(adoption->part->set, adoption->fd, adoption->address, FALSE);
   g_free(adoption->address);
   g_free(adoption);
 }
@@ -95,6 +98,38 @@ static void place_connection(RpcServer *server, int fd, char *address)
     adopt_task(adoption);
   else
     rpc_loop_post(part->loop, adopt_task, adoption);
+}
+
+static gboolean is_local(const char *address)
+{
+  return g_str_has_prefix(address, "127.") || g_str_has_prefix(address, "[::1]") ||
+         g_str_has_prefix(address, "[::ffff:127.");
+}
+
+/* Whether one of the places for operators can be had: half of them only from this machine, so that
+ * whoever sits there gets through whatever others do. */
+static gboolean has_reserved_place(RpcServer *server, const char *address)
+{
+  guint limit = is_local(address) ? server->reserved : server->reserved / 2;
+  return atomic_load(&server->operators) < limit ||
+         (limit > 0 && conn_set_evict(server->parts[0].set));
+}
+
+/* Places the connection, and takes the address, unless all places are taken. */
+static gboolean take_connection(RpcServer *server, int fd, char *address)
+{
+  guint ordinary = atomic_load(&server->connections) - atomic_load(&server->operators);
+  if (ordinary < server->max_connections - server->reserved) {
+    place_connection(server, fd, address);
+    return TRUE;
+  }
+  if (!has_reserved_place(server, address))
+    return FALSE;
+  atomic_fetch_add(&server->connections, 1);
+  atomic_fetch_add(&server->operators, 1);
+  conn_set_adopt(server->parts[0].set, fd, address, TRUE);
+  g_free(address);
+  return TRUE;
 }
 
 static void warn_seldom(LogLimit *limit, const char *what)
@@ -146,15 +181,13 @@ static void on_acceptable(evutil_socket_t fd, short what, void *data)
       pause_accepting(server);
       return;
     }
-    if (atomic_load(&server->connections) >= server->max_connections) {
-      g_autofree char *text = g_strdup_printf("refused a connection of %s: max_connections is %u",
-                                              address, server->max_connections);
-      warn_seldom(&full, text);
-      close(conn);
-      g_free(address);
+    if (take_connection(server, conn, address))
       continue;
-    }
-    place_connection(server, conn, address);
+    g_autofree char *text = g_strdup_printf("refused a connection of %s: max_connections is %u",
+                                            address, server->max_connections);
+    warn_seldom(&full, text);
+    close(conn);
+    g_free(address);
   }
 }
 
@@ -245,6 +278,8 @@ RpcServer *rpc_server_new(RpcLoops *loops, const RpcServerOptions *options,
                   .idle_timeout_ms = options->idle_timeout_ms,
                   .header_timeout_ms = options->header_timeout_ms};
   server->max_connections = options->max_connections;
+  if (options->services == RPC_CLIENT_SERVICES)
+    server->reserved = MIN(MAX_RESERVED, options->max_connections / 10);
   server->handlers = *handlers;
   server->ctx = ctx;
   g_mutex_init(&server->lock);

@@ -106,7 +106,7 @@ typedef enum {
 typedef struct RpcServerOptions {
   const char *listen; /* "host:port", several separated by commas; "[v6]:port"; port 0: any */
   RpcServices services;
-  guint max_connections;
+  guint max_connections; /* of clients a tenth, at most eight, is kept for operators' requests */
   guint max_requests_in_flight; /* per connection */
   gsize max_frame_size;
   guint64 max_memory_in_flight;

@@ -29,9 +29,11 @@ struct RpcServer {
   FrameBudget *budget;
   ServerLoop *parts;
   guint part_count;
+  guint reserved; /* of max_connections, kept for operators; the first loop has them all */
   atomic_uint connections;
-  atomic_uint calls;   /* not answered yet */
-  atomic_bool waiting; /* for calls to become 0 */
+  atomic_uint operators; /* connections on reserved places */
+  atomic_uint calls;     /* not answered yet */
+  atomic_bool waiting;   /* for calls to become 0 */
   GMutex lock;
   GCond answered; /* with lock: calls has become 0 */
   guint16 port;

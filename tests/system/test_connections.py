@@ -2,12 +2,14 @@
 
 import os
 import socket
+import subprocess
 import time
 
 from case import expect, expect_equal, test
 from load import check_ledger, start_writers, stop_writers
 from peer import frame
 from synclog_client import Status, split_address
+from test_ctl import Ctl
 from thrift.Thrift import TMessageType
 from wire import Raw, header, row, rows_field, value_of, i64, write_of
 
@@ -80,6 +82,36 @@ def more_connections_than_allowed(case):
     for raw in taken[5:]:
         raw.connection.close()
     counting.close()
+
+
+@test(timeout=60)
+def operators_get_in(case):
+    """Scenario 27: idle clients that take all connections lock out clients, not synclogctl."""
+    node = case.cluster(1, {"client.max_connections": 100})[1]
+    ctl = Ctl(case, node)
+    idle = []
+    for _ in range(300):
+        try:
+            idle.append(Raw(node.address, case.patience(10)))
+        except OSError:
+            pass
+    case.eventually("they are turned away", lambda: "refused a connection" in node.log_text())
+    # Those that came last are given a tenth of a second to say something.
+    command = [case.program("synclogctl"), "-s", node.address, "status"]
+    case.eventually("an operator gets in", lambda: subprocess.run(
+        command, capture_output=True, check=False).returncode == 0)
+    for _ in range(3):
+        rows = ctl.json("status", "--only", "nodes")
+        expect_equal([row["state"] for row in rows], ["serving"], "status")
+    ctl("digest")
+    ctl("log", "list")
+    ctl("config")
+    with Raw(node.address, case.patience(10)) as writer:
+        writer.send(frame(header("series") + b"\x00"))
+        expect(is_closed(writer, case.patience(10)), "a client took an operator's place")
+    for raw in idle:
+        raw.connection.close()
+    case.eventually("clients are served again", node.is_ready)
 
 
 @test

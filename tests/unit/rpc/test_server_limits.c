@@ -120,6 +120,58 @@ START_TEST(connections_are_limited)
 }
 END_TEST
 
+static gboolean is_info_served(int fd)
+{
+  client_send_plain(fd, "info", 1);
+  g_auto(Answer) answer = client_answer(fd);
+  return answer.seqid == 1;
+}
+
+/* Of 40 connections four are for operators: whoever fills the others does not lock them out. */
+START_TEST(p7_operators_get_in)
+{
+  enum { ALL = 40, KEPT = 4 };
+  RpcServerOptions options = rig_options(RPC_CLIENT_SERVICES);
+  options.max_connections = ALL;
+  Rig *rig = rig_new(&options, 2);
+  int fds[ALL];
+  for (guint i = 0; i < ALL - KEPT; i++) {
+    fds[i] = client_connect(rig);
+    ck_assert(is_info_served(fds[i]));
+  }
+  int writer = client_connect(rig);
+  client_send_write(writer, 1, 10);
+  ck_assert(client_is_closed(writer));
+  close(writer);
+  int operator= client_connect(rig);
+  ck_assert(is_info_served(operator));
+  ck_assert(is_info_served(operator));
+  client_send_write(operator, 1, 10);
+  ck_assert(client_is_closed(operator));
+  close(operator);
+  while (rpc_server_connections(rig->server) > ALL - KEPT)
+    g_thread_yield();
+  /* Silent ones that take the places of operators give way after a moment. */
+  for (guint i = ALL - KEPT; i < ALL; i++)
+    fds[i] = client_connect(rig);
+  gint64 until_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+  for (gboolean served = FALSE; !served;) {
+    ck_assert_int_lt(g_get_monotonic_time(), until_us);
+    operator= client_connect(rig);
+    client_send_plain(operator, "info", 1);
+    g_auto(Answer) answer = client_answer(operator);
+    served = answer.seqid == 1;
+    close(operator);
+  }
+  /* The others were left in peace. */
+  for (guint i = 0; i < ALL - KEPT; i++)
+    ck_assert(is_info_served(fds[i]));
+  for (guint i = 0; i < ALL; i++)
+    close(fds[i]);
+  rig_free(rig);
+}
+END_TEST
+
 START_TEST(without_descriptors_the_server_waits_quietly)
 {
   RpcServerOptions options = rig_options(RPC_CLIENT_SERVICES);
@@ -412,6 +464,7 @@ int main(void)
       idle_connections_are_closed,
       who_waits_for_an_answer_is_not_idle,
       connections_are_limited,
+      p7_operators_get_in,
       without_descriptors_the_server_waits_quietly,
       unanswered_requests_are_limited,
       a_client_that_never_reads_is_bounded,
