@@ -128,6 +128,7 @@ struct FakeCluster {
   gint64 request_timeout_us;
   gint64 disk_us, apply_us;
   guint lose_percent, duplicate_percent; /* of requests */
+  gboolean over_limit;                   /* group_give_up was called: a majority is enough (P5) */
   FakeFilter filter;
   gpointer filter_ctx;
 };

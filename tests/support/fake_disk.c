@@ -209,9 +209,14 @@ static void do_trim(FakeNode *node, const TrimWork *trim)
   FakeLog *log = find_log(node->logs, trim->log);
   g_assert(log != NULL);
   /* P5 */
-  for (guint i = 1; i <= node->cluster->count; i++)
+  guint keepers = 0;
+  for (guint i = 1; i <= node->cluster->count; i++) {
+    gboolean keeps = fake_kept(node->cluster, i, trim->log) >= trim->index;
+    keepers += keeps;
     fast_assert(!membership_has(node->membership, i) || !membership_retains(node->membership, i) ||
-                fake_kept(node->cluster, i, trim->log) >= trim->index);
+                keeps || node->cluster->over_limit);
+  }
+  fast_assert(!node->cluster->over_limit || keepers >= membership_majority(node->membership));
   fast_assert(find_applied(node->store, trim->log)->durable >= trim->index);
   while (log->base < trim->index) {
     g_ptr_array_remove_index(log->records, 0);
