@@ -35,7 +35,10 @@ struct TLogStatus {
 struct TPeerStatus {
   1: required i32 nodeId
   2: required string address
-  /** "connected", "connecting", "backoff", "refused", "removed" or "forgotten" (declared lost). */
+  /**
+   * "connected", "connecting", "backoff", "refused", "paused" (by an operator), "stalled" (it
+   * answers, but confirms nothing although entries wait), "removed" or "forgotten" (declared lost).
+   */
   3: required string state
   /** Why the last try failed. */
   4: optional string message
@@ -53,6 +56,17 @@ struct TPeerStatus {
   /** The clock (hlc) at which the peer's data was last compared with the node's, and the outcome. */
   13: optional i64 comparedHlc
   14: optional bool dataDiffers
+  /** Batches of one log that may be in flight to it. */
+  15: optional i32 window
+  /**
+   * Of this node's own log, what the peer has not confirmed to be durable there: entries, bytes (by
+   * the size of the entries at present), and the time by which it is behind.
+   */
+  16: optional i64 lagEntries
+  17: optional i64 lagBytes
+  18: optional i64 lagMs
+  /** For so long the peer has confirmed nothing although entries wait; 0: none do. */
+  19: optional i64 stuckMs
   /** Entries that the peer lacks are deleted: it needs a snapshot when it comes back. */
   20: optional bool needsReseed
 }
@@ -76,6 +90,19 @@ struct TConflictCounts {
   8: required i64 lastSequence
   /** Of the journal. */
   9: required i64 bytes
+}
+
+struct TNamedCount {
+  1: required string name
+  2: required i64 count
+}
+
+/** How long a step of the way of writes and batches took, since the start. */
+struct TStepStatus {
+  1: required string name
+  /** octaves[i]: so many took less than 2^i µs and not less than 2^(i-1); the last: as long or longer. */
+  2: required list<i64> octaves
+  3: required i64 sumUs
 }
 
 struct TNodeStatus {
@@ -110,6 +137,17 @@ struct TNodeStatus {
   20: optional list<types.TMember> members
   /** Grows with every change of it. */
   21: optional i64 membersVersion
+  30: optional i64 tombstones
+  /** Whether writes are refused until the WAL is smaller, and how long that was so in all. */
+  31: optional bool throttled
+  32: optional i64 throttledMs
+  /** Connections of HTTP that were turned away or cut off at a limit. */
+  33: optional i64 httpRefused
+  34: optional list<TStepStatus> steps
+  /** Answers to clients by their code ("OVERLOADED"), without OK and PENDING. */
+  35: optional list<TNamedCount> errors
+  /** Bytes of memory by what holds them. */
+  36: optional list<TNamedCount> memory
 }
 
 struct TStatusReq {
@@ -300,6 +338,17 @@ struct TRemoveMemberReply {
   1: required types.TStatus status
 }
 
+/** Stops or goes on to send logs to a peer. */
+struct TPauseReq {
+  1: required i32 consensusGroupId
+  2: required i32 nodeId
+  3: required bool paused
+}
+
+struct TPauseReply {
+  1: required types.TStatus status
+}
+
 service TAdminService {
   TStatusReply status(1: TStatusReq req)
   TDigestReply digest(1: TDigestReq req)
@@ -341,4 +390,6 @@ service TAdminService {
    * another one.
    */
   types.TReseedReply reseed(1: types.TReseedReq req)
+  /** The answering node sends its logs to a peer no more, or again. A restart forgets the pause. */
+  TPauseReply pause(1: TPauseReq req)
 }

@@ -88,7 +88,16 @@ NodeStatus *node_status_new(void)
   g_array_set_clear_func(status->logs, log_status_clear);
   status->peers = g_array_new(FALSE, TRUE, sizeof(PeerStatus));
   g_array_set_clear_func(status->peers, peer_status_clear);
+  status->steps = g_array_new(FALSE, TRUE, sizeof(StepStatus));
+  status->errors = g_array_new(FALSE, TRUE, sizeof(NamedCount));
+  status->memory = g_array_new(FALSE, TRUE, sizeof(NamedCount));
   return status;
+}
+
+void named_count_add(GArray *counts, const char *name, guint64 count)
+{
+  NamedCount one = {name, count};
+  g_array_append_val(counts, one);
 }
 
 void node_status_free(NodeStatus *status)
@@ -99,6 +108,9 @@ void node_status_free(NodeStatus *status)
   g_array_unref(status->logs);
   g_array_unref(status->peers);
   g_clear_pointer(&status->members, g_ptr_array_unref);
+  g_array_unref(status->steps);
+  g_array_unref(status->errors);
+  g_array_unref(status->memory);
   g_free(status);
 }
 

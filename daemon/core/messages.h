@@ -6,6 +6,7 @@
 
 #include "base/conflict.h"
 #include "base/error.h"
+#include "base/latency.h"
 #include "base/run.h"
 #include "base/token.h"
 #include "core/progress.h"
@@ -115,10 +116,27 @@ typedef struct PeerStatus {
   guint64 batches_in_flight, batches_sent, batches_retried, entries_from_tail, entries_from_wal;
   gboolean has_clock_offset;
   gint64 clock_offset_ms; /* its wall clock minus the node's */
-  guint64 compared_hlc;   /* clock at which its data was compared with the node's; 0: never */
-  gboolean data_differs;  /* … the outcome */
-  gboolean needs_reseed;  /* entries that it lacks are deleted */
+  gboolean paused;        /* an operator's word: nothing is sent to it */
+  guint window;           /* batches of one log that may be in flight */
+  /* Of the node's own log, what the peer has not confirmed to be durable there. */
+  guint64 lag_entries, lag_bytes; /* the bytes by the size of entries at present */
+  gint64 lag_ms;
+  gint64 stuck_ms;      /* for so long it has confirmed nothing although entries wait; 0: none do */
+  guint64 compared_hlc; /* clock at which its data was compared with the node's; 0: never */
+  gboolean data_differs; /* … the outcome */
+  gboolean needs_reseed; /* entries that it lacks are deleted */
 } PeerStatus;
+
+/* A number with a name, both the node's. */
+typedef struct NamedCount {
+  const char *name; /* static string */
+  guint64 count;
+} NamedCount;
+
+typedef struct StepStatus {
+  const char *name; /* static string */
+  LatencyView times;
+} StepStatus;
 
 typedef struct NodeStatus {
   guint32 node_id;
@@ -136,7 +154,17 @@ typedef struct NodeStatus {
   guint64 buckets_mended;
   GPtrArray *members; /* Member: the record; NULL: the members are those of the configuration */
   guint64 members_version; /* grows with every change; 0: no record */
+  guint64 tombstones;
+  gboolean throttled;   /* writes are refused until the WAL is smaller */
+  gint64 throttled_ms;  /* so long in all */
+  guint64 http_refused; /* connections of HTTP that were turned away or cut off */
+  GArray *steps;        /* StepStatus */
+  GArray *errors;       /* NamedCount: answers to clients by their code */
+  GArray *memory;       /* NamedCount: bytes by what holds them */
 } NodeStatus;
+
+/* `name` is a static string. */
+void named_count_add(GArray *counts, const char *name, guint64 count);
 
 NodeStatus *node_status_new(void);
 void node_status_free(NodeStatus *status);

@@ -365,7 +365,7 @@ static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
 
 static void pump(Group *group, Peer *peer, gint64 now_us)
 {
-  if (peer->state != PEER_READY || group->stopped)
+  if (peer->state != PEER_READY || group->stopped || peer->paused)
     return;
   drop_senders(group, peer);
   make_senders(group, peer);
@@ -377,6 +377,20 @@ void dispatcher_pump_all(Group *group, gint64 now_us)
 {
   for (guint i = 0; i < group->peers->len; i++)
     pump(group, group->peers->pdata[i], now_us);
+}
+
+gboolean group_pause(Group *group, guint32 id, gboolean paused, gint64 now_us, GError **error)
+{
+  Peer *peer = group_find_peer(group, id);
+  if (peer == NULL)
+    return fail(error, SYNCLOG_INVALID, "node %u is no other member", id);
+  if (peer->paused == paused)
+    return TRUE;
+  peer->paused = paused;
+  group_note(group, G_LOG_LEVEL_MESSAGE, "peer %u: %s", id,
+             paused ? "paused: no logs are sent to it" : "logs are sent to it again");
+  pump(group, peer, now_us);
+  return TRUE;
 }
 
 void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *run,

@@ -71,6 +71,7 @@ void follower_close(Group *group, Log *log)
   if (log->reorder == NULL || reorder_waiting(log->reorder) == 0)
     return;
   reorder_reset(log->reorder, reorder_expected(log->reorder));
+  log->hole_since_us = 0;
   refuse_all_calls(group, log, SYNCLOG_OUT_OF_WINDOW, "the log was closed");
 }
 
@@ -104,6 +105,19 @@ static void release_contiguous(Group *group, Log *log)
   }
 }
 
+/* How long batches have waited for one that was missing. */
+static void note_hole(Group *group, Log *log, gint64 now_us)
+{
+  gboolean hole = reorder_waiting(log->reorder) > 0;
+  if (hole && log->hole_since_us == 0)
+    log->hole_since_us = now_us;
+  if (hole || log->hole_since_us == 0)
+    return;
+  if (group->options.steps != NULL)
+    latency_add_alone(&group->options.steps->step[STEP_REORDER], now_us - log->hole_since_us);
+  log->hole_since_us = 0;
+}
+
 static void wait_for(Log *log, gpointer call, guint64 last_index, gboolean sync_now)
 {
   SyncCall *waiting = g_new(SyncCall, 1);
@@ -112,7 +126,8 @@ static void wait_for(Log *log, gpointer call, guint64 last_index, gboolean sync_
 }
 
 /* Takes a run of a log in good order. Answers the call now or lets it wait. */
-static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gboolean sync_now)
+static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gboolean sync_now,
+                     gint64 now_us)
 {
   guint64 first = entry_run_first_index(run), last = entry_run_last_index(run);
   guint count = entry_run_count(run);
@@ -138,6 +153,7 @@ static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gbool
   if (sync_now)
     log->sync_index = MAX(log->sync_index, last);
   release_contiguous(group, log);
+  note_hole(group, log, now_us);
   wait_for(log, call, last, sync_now);
   if (log->durable < log->sync_index)
     group->ports.work(group->ports.ctx);
@@ -147,7 +163,6 @@ static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gbool
 void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, EntryRun *run,
                    const char *undecodable, gboolean sync_now, gint64 now_us)
 {
-  (void)now_us;
   g_autoptr(EntryRun) taken = run;
   const char *refusal = NULL;
   SynclogStatus status = SYNCLOG_OK;
@@ -180,7 +195,7 @@ void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, E
       log->seed_from = 0;
       log_set_state(group, log, LOG_OK, NULL);
     }
-    take_run(group, log, call, g_steal_pointer(&taken), sync_now);
+    take_run(group, log, call, g_steal_pointer(&taken), sync_now, now_us);
     return;
   }
   if (run != NULL && reorder_push(log->reorder, entry_run_first_index(run), bad_index - 1, run) ==
@@ -250,12 +265,14 @@ static void mirror_failed(Group *group, Log *log, const GError *error)
   if (g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE)) {
     /* Nothing of the failed run was written; the sender comes again with all behind `written`. */
     reorder_reset(log->reorder, log->written + 1);
+    log->hole_since_us = 0;
     g_ptr_array_set_size(log->to_write, 0);
     refuse_all_calls(group, log, SYNCLOG_NO_SPACE, error->message);
     return;
   }
   log_set_state(group, log, LOG_READ_ONLY, error->message);
   reorder_reset(log->reorder, log->written + 1);
+  log->hole_since_us = 0;
   g_ptr_array_set_size(log->to_write, 0);
   refuse_all_calls(group, log, SYNCLOG_READ_ONLY, error->message);
 }
@@ -344,6 +361,7 @@ void follower_meet_hole(Group *group, Log *log, guint64 first)
              "; it goes on behind %" G_GUINT64_FORMAT ", which the store has",
              log_id_format(log->id, text), expected - 1, first, log->applied);
   reorder_reset(log->reorder, log->applied + 1);
+  log->hole_since_us = 0;
   g_ptr_array_set_size(log->to_write, 0);
   log->seed_from = 0;
   log->reset_wanted = TRUE;

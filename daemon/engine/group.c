@@ -515,7 +515,7 @@ static const char *peer_state_name(const Peer *peer)
     return peer->member_state == MEMBER_REMOVED ? "removed" : "forgotten";
   switch (peer->state) {
   case PEER_READY:
-    return "connected";
+    return peer->paused ? "paused" : "connected";
   case PEER_CONNECTING:
   case PEER_HANDSHAKING:
     return peer->refused ? "refused" : "connecting";
@@ -557,10 +557,22 @@ static void add_peer_status(const Group *group, const Peer *peer, gint64 now_us,
                        .entries_from_wal = peer->entries_from_wal,
                        .has_clock_offset = peer->has_clock_offset,
                        .clock_offset_ms = peer->clock_offset_ms,
+                       .paused = peer->paused,
                        .compared_hlc = peer->compared_hlc,
                        .data_differs = peer->data_differs,
                        .needs_reseed = retain_needs_reseed(group, peer)};
   g_array_append_val(peers, status);
+}
+
+static void put_memory(const Group *group, GArray *memory)
+{
+  guint64 kept = 0;
+  for (guint i = 0; i < group->logs->len; i++)
+    kept += ((const Log *)group->logs->pdata[i])->kept_bytes;
+  named_count_add(memory, "tail", group->own->tail != NULL ? tail_bytes(group->own->tail) : 0);
+  named_count_add(memory, "write_queue", group->queued_bytes);
+  named_count_add(memory, "apply_queue", group->apply_backlog);
+  named_count_add(memory, "held_entries", kept);
 }
 
 void group_status(const Group *group, NodeStatus *status, gint64 now_us)
@@ -590,6 +602,9 @@ void group_status(const Group *group, NodeStatus *status, gint64 now_us)
     add_log_status(group, group->logs->pdata[i], now_us, status->logs);
   for (guint i = 0; i < group->peers->len; i++)
     add_peer_status(group, group->peers->pdata[i], now_us, status->peers);
+  for (guint i = 0; i < status->peers->len; i++)
+    g_array_index(status->peers, PeerStatus, i).window = group->options.max_pending_batch;
+  put_memory(group, status->memory);
   status->writes = group->writes;
   status->writes_refused = group->writes_refused;
   status->hlc = group->clock;

@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "base/steps.h"
 #include "core/membership.h"
 #include "engine/ports.h"
 
@@ -45,6 +46,7 @@ typedef struct GroupOptions {
   guint64 random_seed;
   guint64 wall_ms;     /* now; later values come with group_take_work */
   guint64 clock_bound; /* hlc: what was kept by keep_clock_bound last, in any incarnation */
+  Steps *steps;        /* what the group measures by its times; may be NULL */
 } GroupOptions;
 
 /* One write of a client. The caller owns it; data must stay until write_done. */
@@ -184,6 +186,10 @@ gboolean group_remove_member(Group *group, guint32 node, GError **error);
  * was heard just now. The others learn it by themselves.
  */
 gboolean group_forget(Group *group, guint32 node, gint64 now_us, GError **error);
+
+/* An operator's word: a peer is sent nothing more of the logs, or again. Heartbeats go on. INVALID
+ * when it is no other member. */
+gboolean group_pause(Group *group, guint32 node, gboolean paused, gint64 now_us, GError **error);
 
 /*
  * The digest of this node's data as of a clock at or below its horizon. It is told to the peers;

@@ -61,6 +61,7 @@ typedef struct Log {
   gboolean reset_wanted; /* drop the WAL of this log before writing on */
   guint64 sync_index;    /* to be synced up to here without waiting for sync_due_us */
   gint64 sync_due_us;    /* G_MAXINT64: nothing unsynced */
+  gint64 hole_since_us;  /* batches wait in the reorder queue since then; 0: none does */
   GQueue calls;          /* SyncCall */
   guint32 supplier;      /* the peer that is asked to hand this log on; 0: none */
   guint64 stopped_at;  /* the entry that does not decode, when that is why it is stopped; else 0 */
@@ -123,6 +124,7 @@ typedef struct Peer {
   gboolean unreachable;     /* its address is not known */
   gboolean forgotten;       /* removed or lost for good: nothing waits for it */
   gboolean given_up;        /* entries that it lacks were deleted by the WAL's limit */
+  gboolean paused;          /* an operator's word: no logs are sent to it */
   guint64 compared_hlc;     /* the clock at which its data was compared with ours; 0: never */
   gboolean data_differs;    /* … and the outcome */
   LogId promise_log;        /* it stamps nothing in this log behind promise_index … */

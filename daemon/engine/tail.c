@@ -76,6 +76,11 @@ static guint find_run(const Tail *tail, guint64 index)
   return low;
 }
 
+gsize tail_bytes(const Tail *tail)
+{
+  return tail->bytes;
+}
+
 /* How many records of `run` from position `first` on fit into the bounds. */
 static guint fitting(EntryRun *run, guint first, guint max_entries, gsize max_bytes)
 {

@@ -19,6 +19,8 @@ void tail_push(Tail *tail, EntryRun *run);
 /* First index in the tail, 0 when it is empty. */
 guint64 tail_first_index(const Tail *tail);
 
+gsize tail_bytes(const Tail *tail);
+
 /* Adds records from `from` on to an empty batch, at least one, within the bounds. FALSE when `from`
  * is not in the tail. */
 gboolean tail_fill(const Tail *tail, guint64 from, guint max_entries, gsize max_bytes,

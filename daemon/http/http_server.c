@@ -10,7 +10,7 @@ enum {
   TICK_MS = 1000,
   DRAIN_TICK_MS = 50,
   ACCEPT_AGAIN_MS = 200,
-  BACKLOG = 128,
+  BACKLOG = 1024,
 };
 
 /* --- tasks of other threads ---------------------------------------------------------------------
@@ -63,14 +63,24 @@ static void turn_away(HttpServer *server, int fd)
   g_atomic_pointer_add(&server->refused, 1);
 }
 
+static void pause_accepting(HttpServer *server, struct evconnlistener *listener, guint pause_ms)
+{
+  evconnlistener_disable(listener);
+  event_add(server->accept_event, &(struct timeval){.tv_usec = pause_ms * 1000});
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
                       int size, void *data)
 {
-  (void)listener, (void)address, (void)size;
+  (void)address, (void)size;
   HttpServer *server = data;
-  if (server->conns.length >= server->max_connections && !http_conn_evict(server)) {
-    turn_away(server, fd);
-    return;
+  if (server->conns.length >= server->max_connections) {
+    if (!http_conn_evict(server)) {
+      turn_away(server, fd);
+      return;
+    }
+    /* libevent closes its socket at the end of this iteration: no more are taken before. */
+    pause_accepting(server, listener, 0);
   }
   http_conn_new(server, fd);
 }
@@ -87,9 +97,7 @@ static void on_accept_again(evutil_socket_t fd, short what, void *data)
 static void on_accept_error(struct evconnlistener *listener, void *data)
 {
   HttpServer *server = data;
-  struct timeval pause = {.tv_usec = ACCEPT_AGAIN_MS * 1000};
-  evconnlistener_disable(listener);
-  event_add(server->accept_event, &pause);
+  pause_accepting(server, listener, ACCEPT_AGAIN_MS);
 }
 
 static void add_listener(HttpServer *server, int fd)

@@ -13,5 +13,6 @@ const HttpRoute *monitor_routes(void);
 /* The text of /metrics, in the format of Prometheus, version 0.0.4. */
 void monitor_put_metrics(const NodeStatus *status, gboolean alive, GString *out);
 
-/* The document of /status.json: the fields of TNodeStatus (thrift/admin.thrift) by their names. */
+/* The document of /status.json: the fields of TNodeStatus (thrift/admin.thrift) by their names;
+ * errors and memory are objects, name to count. */
 void monitor_put_json(const NodeStatus *status, GString *out);

@@ -172,6 +172,7 @@ static gboolean open_node(Node *node, GError **error)
     if (sockets == NULL)
       return FALSE;
     node->http = http_server_new(sockets, monitor_routes(), node->shares.http, node->service);
+    service_set_http(node->service, node->http);
   }
   replica_start(node->replica);
   return TRUE;
@@ -200,6 +201,8 @@ static void close_node(Node *node)
     rpc_server_drain(node->peers);
   if (node->replica != NULL)
     replica_stop(node->replica);
+  if (node->http != NULL)
+    service_set_http(node->service, NULL);
   g_clear_pointer(&node->http, http_server_free); /* all that it waits for is answered now */
   if (node->clients != NULL) {
     wait_for_answers(node->clients);

@@ -66,6 +66,7 @@ static void make_group(Replica *replica, const GArray *logs, LogId own)
   options.membership = replica->membership;
   options.wall_ms = clock_wall_ms(replica->clock);
   options.clock_bound = replica->identity->clock_bound;
+  options.steps = &replica->steps;
   GroupPorts ports = replica_ports(replica);
   replica->group = group_new(&options, &ports);
   for (guint i = 0; i < logs->len; i++)
@@ -80,6 +81,7 @@ static void free_disk(Replica *replica)
   g_clear_pointer(&replica->membership, membership_free);
   g_array_unref(replica->loop_writes);
   g_ptr_array_unref(replica->links);
+  g_array_unref(replica->watches);
   g_array_unref(replica->options.peers);
   g_free((char *)replica->options.directory);
   g_free(replica->fatal);
@@ -117,10 +119,11 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
   replica->clock = clock_system();
   replica->started_us = clock_mono_us(replica->clock);
   replica->links = g_ptr_array_new();
+  replica->watches = g_array_new(FALSE, TRUE, sizeof(PeerWatch));
   replica->loop_writes = g_array_new(FALSE, FALSE, sizeof(LoopWrites));
   g_array_set_clear_func(replica->loop_writes, loop_writes_clear);
   for (guint i = 0; i < rpc_loops_count(loops); i++) {
-    LoopWrites writes = {rpc_loops_get(loops, i), g_ptr_array_new()};
+    LoopWrites writes = {rpc_loops_get(loops, i), g_ptr_array_new(), 0};
     g_array_append_val(replica->loop_writes, writes);
   }
   g_mutex_init(&replica->mutex);
@@ -251,57 +254,6 @@ void replica_close(Replica *replica)
   free_disk(replica);
 }
 
-/* Those of the log, NULL when there are none. */
-static GArray *skipped_of(const GArray *all, LogId log)
-{
-  GArray *indices = NULL;
-  for (guint i = 0; i < all->len; i++) {
-    const Token *entry = &g_array_index(all, Token, i);
-    if (!log_id_equal(entry->log, log))
-      continue;
-    if (indices == NULL)
-      indices = g_array_new(FALSE, FALSE, sizeof(guint64));
-    g_array_append_val(indices, entry->index);
-  }
-  return indices;
-}
-
-NodeStatus *replica_status(Replica *replica)
-{
-  NodeStatus *status = node_status_new();
-  gint64 now_us = clock_mono_us(replica->clock);
-  replica_lock(replica);
-  group_horizon(replica->group); /* the newest is told */
-  group_status(replica->group, status, now_us);
-  replica_fill_addresses(replica, status);
-  replica_seed_status(replica, status);
-  replica_unlock(replica);
-  status->version = g_strdup(SYNCLOG_VERSION);
-  status->uptime_ms = (now_us - replica->started_us) / 1000;
-  g_autoptr(GArray) skipped = identity_skipped(replica->identity);
-  for (guint i = 0; i < status->logs->len; i++) {
-    LogStatus *log = &g_array_index(status->logs, LogStatus, i);
-    log->skipped = skipped_of(skipped, log->progress.log);
-    Wal *wal = log_set_find(replica->logs, log->progress.log);
-    if (wal == NULL)
-      continue;
-    WalStats stats;
-    wal_stats(wal, &stats);
-    log->wal_bytes = stats.bytes;
-    log->wal_segments = stats.segments;
-  }
-  g_rw_lock_reader_lock(&replica->store_lock);
-  if (replica->store != NULL) {
-    StoreStats stats;
-    store_stats(replica->store, &stats);
-    status->store_bytes = stats.bytes_on_disk;
-    status->conflicts = stats.conflicts;
-  }
-  status->buckets_mended = (guint64)g_atomic_int_get(&replica->buckets_mended);
-  g_rw_lock_reader_unlock(&replica->store_lock);
-  return status;
-}
-
 Progress *replica_progress(Replica *replica)
 {
   replica_lock(replica);
@@ -375,10 +327,18 @@ static void enforce_limit(Replica *replica, guint64 bytes)
   }
 }
 
+gint64 replica_note_step(Replica *replica, Step step, gint64 since_us)
+{
+  gint64 now_us = clock_mono_us(replica->clock);
+  latency_add(&replica->steps.step[step], now_us - since_us);
+  return now_us;
+}
+
 void replica_housekeeping(Replica *replica)
 {
   replica_expire_snapshots(replica);
   replica_seed_tick(replica);
+  replica_watch(replica);
   guint64 bytes = log_set_bytes(replica->logs);
   g_autoptr(GError) error = NULL;
   g_autoptr(GArray) durable = NULL;

@@ -102,6 +102,9 @@ gboolean replica_forget(Replica *replica, guint32 node, GError **error);
 gboolean replica_add_member(Replica *replica, guint32 node, const char *address, GError **error);
 gboolean replica_remove_member(Replica *replica, guint32 node, GError **error);
 
+/* Sends a peer no more of the logs, or again; a restart forgets it. INVALID: no other member. */
+gboolean replica_pause_peer(Replica *replica, guint32 node, gboolean paused, GError **error);
+
 /* Snapshots of this node for others; each answers the call. */
 void replica_snapshot(Replica *replica, RpcCall *call, const SnapshotRequest *request);
 void replica_fragment(Replica *replica, RpcCall *call, const FragmentRequest *request);

@@ -313,6 +313,7 @@ static gboolean apply_runs(Replica *replica, GPtrArray *runs, GError **error)
   if (runs->len == 0)
     return persist(replica, error);
   GArray *entries = g_array_new(FALSE, FALSE, sizeof(StoreEntry));
+  gint64 begun_us = clock_mono_us(replica->clock);
   gboolean applied =
       collect(replica, runs, entries, error) && apply_entries(replica, entries, error);
   free_decoded(entries);
@@ -320,6 +321,7 @@ static gboolean apply_runs(Replica *replica, GPtrArray *runs, GError **error)
     return FALSE;
   FAILPOINT("apply_before_publish");
   publish_applied(replica, runs);
+  replica_note_step(replica, STEP_APPLY, begun_us);
   FAILPOINT("apply_published");
   return persist(replica, error);
 }

@@ -24,15 +24,27 @@ static void commit_own(Replica *replica, GPtrArray *writes)
   gint64 now_us = clock_mono_us(replica->clock);
   gboolean sync = must_sync_own(replica, now_us, FALSE);
   FAILPOINT("commit_before_append");
-  gboolean done = log_work_append(replica->own_wal, run, sync, &error);
+  const ClientWrite *oldest = writes->pdata[0];
+  latency_add_alone(&replica->steps.step[STEP_QUEUE], now_us - oldest->queued_us);
+  gint64 begun_us = clock_mono_us(replica->clock); /* the run is encoded */
+  gboolean done = log_work_append(replica->own_wal, run, FALSE, &error);
+  gint64 durable_us = replica_note_step(replica, STEP_APPEND, begun_us);
+  if (done && sync) {
+    done = wal_sync(replica->own_wal, &error);
+    durable_us = replica_note_step(replica, STEP_SYNC, durable_us);
+  }
   FAILPOINT("commit_before_publish");
   if (done && sync)
     replica->own_synced_us = now_us;
-  for (guint i = 0; i < writes->len; i++)
-    ((GroupWrite *)writes->pdata[i])->decoded = NULL; /* the run's from here on */
+  for (guint i = 0; i < writes->len; i++) {
+    ClientWrite *write = writes->pdata[i];
+    write->base.decoded = NULL; /* the run's from here on */
+    write->durable_us = durable_us;
+  }
   replica_lock(replica);
+  replica->answers_us = durable_us;
   if (done)
-    group_on_own_durable(replica->group, writes, run, clock_mono_us(replica->clock));
+    group_on_own_durable(replica->group, writes, run, durable_us);
   else
     group_on_own_failed(replica->group, writes, error);
   replica_tell_progress(replica);
@@ -44,10 +56,12 @@ static void do_mirror(Replica *replica, const MirrorWork *work)
 {
   g_autoptr(GError) error = NULL;
   guint written = 0;
+  gint64 begun_us = clock_mono_us(replica->clock);
   log_work_mirror(replica->logs, work, &written, &error);
+  gint64 now_us = replica_note_step(replica, STEP_MIRROR, begun_us);
   FAILPOINT("mirror_before_publish");
   replica_lock(replica);
-  group_on_mirror_done(replica->group, work, written, error, clock_mono_us(replica->clock));
+  group_on_mirror_done(replica->group, work, written, error, now_us);
   replica_tell_progress(replica);
   replica_unlock(replica);
 }

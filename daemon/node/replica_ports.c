@@ -42,12 +42,14 @@ static void read_job(gpointer data)
   Replica *replica = job->replica;
   g_autoptr(GError) error = NULL;
   EntryRun *run = NULL;
+  gint64 begun_us = clock_mono_us(replica->clock);
   FAILPOINT("read_log");
   Wal *wal = log_set_find(replica->logs, job->log);
   if (wal == NULL)
     fail(&error, SYNCLOG_CORRUPT, "the log's directory is missing");
   else
     run = wal_read(wal, job->from, job->max_count, job->max_bytes, &error);
+  gint64 now_us = replica_note_step(replica, STEP_BATCH_READ, begun_us);
   replica_lock(replica);
   if (run == NULL && error == NULL) {
     /* Acknowledged without a sync (wal_sync): it can be read once it is synced. */
@@ -55,7 +57,7 @@ static void read_job(gpointer data)
     port_work(replica);
   }
   group_on_read(replica->group, job->peer, job->log, job->from, run,
-                error != NULL ? error->message : NULL, clock_mono_us(replica->clock));
+                error != NULL ? error->message : NULL, now_us);
   replica_unlock(replica);
   replica_job_end(replica);
 }
@@ -252,7 +254,8 @@ static void on_sync(gpointer ctx, guint64 cookie, const SyncReply *reply)
   Replica *replica = link->replica;
   FAILPOINT("take_sync_reply");
   replica_lock(replica);
-  group_on_sync_reply(replica->group, link->peer, cookie, reply, clock_mono_us(replica->clock));
+  replica->answers_us = clock_mono_us(replica->clock);
+  group_on_sync_reply(replica->group, link->peer, cookie, reply, replica->answers_us);
   if (replica->draining)
     replica_tell_progress(replica);
   replica_unlock(replica);
@@ -263,7 +266,8 @@ static void on_heartbeat(gpointer ctx, const HeartbeatReply *reply)
   Link *link = ctx;
   Replica *replica = link->replica;
   replica_lock(replica);
-  group_on_heartbeat_reply(replica->group, link->peer, reply, clock_mono_us(replica->clock));
+  replica->answers_us = clock_mono_us(replica->clock);
+  group_on_heartbeat_reply(replica->group, link->peer, reply, replica->answers_us);
   replica_unlock(replica);
 }
 
@@ -279,7 +283,8 @@ void replica_open_link(Replica *replica, guint32 peer, const char *address)
   RpcChannelOptions options = {.address = link->address,
                                .max_frame_size = replica->options.group.max_frame_size,
                                .connect_timeout_ms = replica->options.request_timeout_ms,
-                               .request_timeout_ms = replica->options.request_timeout_ms};
+                               .request_timeout_ms = replica->options.request_timeout_ms,
+                               .steps = &replica->steps};
   RpcLoop *loop = rpc_loops_get(replica->loops, at % rpc_loops_count(replica->loops));
   link->channel = rpc_channel_new(loop, &options, &callbacks, link);
   g_ptr_array_add(replica->links, link);
@@ -303,10 +308,19 @@ void replica_free_links(Replica *replica)
 static void port_write_done(gpointer ctx, gpointer write, SynclogStatus status, const char *message,
                             const Token *token)
 {
+  Replica *replica = ctx;
   ClientWrite *client_write = write;
+  /* By the time of the event that led here: no clock is read for each. */
+  if (client_write->durable_us != 0) {
+    latency_add_alone(&replica->steps.step[STEP_WRITE],
+                      replica->answers_us - client_write->queued_us);
+    if (client_write->base.ack > ACK_LOCAL)
+      latency_add_alone(&replica->steps.step[STEP_REPLY],
+                        replica->answers_us - client_write->durable_us);
+  }
   FAILPOINT("reply_write");
   if (client_write->has_key)
-    replica_key_answered(ctx, client_write->key_hash, status, message, token);
+    replica_key_answered(replica, client_write->key_hash, status, message, token);
   g_clear_pointer(&client_write->base.decoded, store_decoded_free);
   rpc_call_reply_write(client_write->call, status, message, token);
 }

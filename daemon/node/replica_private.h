@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "core/lag.h"
 #include "node/identity.h"
 #include "node/log_set.h"
 #include "node/replica.h"
@@ -19,6 +20,8 @@ typedef struct ClientWrite {
   RpcCall *call;
   gboolean has_key; /* it has a key, of this hash, which it claimed */
   guint8 key_hash[WRITE_KEY_HASH_SIZE];
+  gint64 queued_us;  /* when it was decoded */
+  gint64 durable_us; /* 0: it is not yet */
 } ClientWrite;
 
 /* A peer's channel. */
@@ -33,6 +36,7 @@ typedef struct Link {
 typedef struct LoopWrites {
   RpcLoop *loop;
   GPtrArray *writes; /* ClientWrite; only that loop's thread touches it */
+  gint64 begun_us;   /* when the first of them was about to be decoded */
 } LoopWrites;
 
 /* A bucket that the apply thread is to replace. */
@@ -63,6 +67,13 @@ enum { SEED_HOLD = 0 }; /* for group_hold; those of snapshots have other ids */
 
 typedef struct Snapshots Snapshots;
 
+/* What is watched of a peer once a second. */
+typedef struct PeerWatch {
+  guint32 peer;
+  LagWatch lag;
+  gboolean stalled; /* and it was told */
+} PeerWatch;
+
 struct Replica {
   ReplicaOptions options;
   Identity *identity;
@@ -73,6 +84,7 @@ struct Replica {
   GPtrArray *links;    /* Link; guarded by mutex, only ever added to */
   GArray *loop_writes; /* LoopWrites, one per loop */
   const Clock *clock;
+  Steps steps;
   gint64 started_us;
 
   GMutex mutex; /* guards group and the fields up to the next comment; see replica_lock */
@@ -82,6 +94,7 @@ struct Replica {
   gboolean wake_log, wake_apply; /* that thread is to be woken by whoever unlocks */
   gboolean log_stop;
   gboolean own_sync_wanted; /* a reader waits for unsynced entries (wal_sync other than group) */
+  gint64 answers_us;        /* the time by which answers of writes are measured */
   gint64 log_turned_us;     /* when the log thread last began to wait or work */
   GCond progress_cond;      /* replica_tell_progress; waited for by replica_wait_progress */
   guint progress_waiters;
@@ -92,6 +105,9 @@ struct Replica {
   gboolean store_full; /* the store's disk has no room to persist */
   char *throttled;     /* why writes are throttled, or NULL */
   ReplicaSeed seed;
+  gint64 throttled_us; /* so long in all */
+  gint64 watched_us;   /* when replica_watch last ran */
+  GArray *watches;     /* PeerWatch */
 
   GMutex apply_mutex; /* guards the apply queue */
   GCond apply_cond;
@@ -148,6 +164,9 @@ gboolean replica_wait_progress(Replica *replica, gint64 until_us);
 /* replica.c: around all that a worker does for the replica; the replica lives until then. */
 void replica_job_begin(Replica *replica);
 void replica_job_end(Replica *replica);
+
+/* Notes how long a step took that began at `since_us`; returns now. Any thread. */
+gint64 replica_note_step(Replica *replica, Step step, gint64 since_us);
 
 /* replica_ports.c */
 GroupPorts replica_ports(Replica *replica);
@@ -219,6 +238,9 @@ void replica_seed_stop(Replica *replica);
 void replica_seed_status(Replica *replica, NodeStatus *status);
 /* When opening: goes on with what an earlier process began. */
 void replica_resume_seed(Replica *replica);
+
+/* replica_status.c: once a second, on any one thread. */
+void replica_watch(Replica *replica);
 
 /* Refuses or takes writes, by what the fields above say. Caller holds `mutex`. */
 void replica_update_refusal(Replica *replica);

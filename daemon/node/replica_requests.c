@@ -59,6 +59,7 @@ static ClientWrite *prepare_write(Replica *replica, RpcCall *call, const WriteRe
                              .size = request->size,
                              .decoded = g_steal_pointer(&decoded),
                              .ack = request->ack};
+  write->durable_us = 0;
   if (request->ack != ACK_LOCAL)
     write->base.deadline_us = clock_mono_us(replica->clock) + timeout_ms * 1000;
   write->call = call;
@@ -93,8 +94,10 @@ static void write_job(gpointer data)
 {
   g_autofree WriteJob *job = data;
   Replica *replica = job->replica;
+  gint64 begun_us = clock_mono_us(replica->clock);
   ClientWrite *write = prepare_write(replica, job->call, &job->request, job->timeout_ms);
   if (write != NULL) {
+    write->queued_us = replica_note_step(replica, STEP_DECODE, begun_us);
     replica_lock(replica);
     submit_locked(replica, write);
     replica_unlock(replica);
@@ -121,17 +124,23 @@ void replica_write(Replica *replica, RpcCall *call, const WriteRequest *request,
     rpc_loops_work(replica->loops, write_job, job);
     return;
   }
-  RpcLoop *loop = rpc_call_loop(call);
+  LoopWrites *writes = writes_of(replica, rpc_call_loop(call));
+  if (writes->writes->len == 0)
+    writes->begun_us = clock_mono_us(replica->clock);
   ClientWrite *write = prepare_write(replica, call, request, timeout_ms);
   if (write != NULL)
-    g_ptr_array_add(writes_of(replica, loop)->writes, write);
+    g_ptr_array_add(writes->writes, write);
 }
 
 void replica_flush_writes(Replica *replica, RpcLoop *loop)
 {
-  GPtrArray *writes = writes_of(replica, loop)->writes;
+  const LoopWrites *of_loop = writes_of(replica, loop);
+  GPtrArray *writes = of_loop->writes;
   if (writes->len == 0)
     return;
+  gint64 now_us = replica_note_step(replica, STEP_DECODE, of_loop->begun_us);
+  for (guint i = 0; i < writes->len; i++)
+    ((ClientWrite *)writes->pdata[i])->queued_us = now_us;
   replica_lock(replica);
   for (guint i = 0; i < writes->len; i++)
     submit_locked(replica, writes->pdata[i]);
@@ -146,6 +155,7 @@ typedef struct SyncJob {
   Replica *replica;
   RpcCall *call;
   SyncLogRequest request;
+  gint64 queued_us;
 } SyncJob;
 
 static void refuse_sync(RpcCall *call, SynclogStatus status, const char *message)
@@ -181,6 +191,7 @@ static EntryRun *decode_run(Replica *replica, EntryRun *run, GError **error)
 static void take_sync(Replica *replica, RpcCall *call, const SyncLogRequest *request)
 {
   g_autoptr(GError) error = NULL;
+  gint64 begun_us = clock_mono_us(replica->clock);
   gpointer frame = rpc_call_ref_frame(call);
   EntryRun *run =
       entry_run_parse(request->log, request->bytes, request->size, frame, rpc_frame_unref, &error);
@@ -197,16 +208,17 @@ static void take_sync(Replica *replica, RpcCall *call, const SyncLogRequest *req
   }
   FAILPOINT("take_sync");
   run = decode_run(replica, run, &error);
+  gint64 now_us = replica_note_step(replica, STEP_RECEIVE_DECODE, begun_us);
   replica_lock(replica);
   group_on_sync(replica->group, call, request->log, request->first_index, run,
-                error != NULL ? error->message : NULL, request->sync_now,
-                clock_mono_us(replica->clock));
+                error != NULL ? error->message : NULL, request->sync_now, now_us);
   replica_unlock(replica);
 }
 
 static void sync_job(gpointer data)
 {
   g_autofree SyncJob *job = data;
+  replica_note_step(job->replica, STEP_RECEIVE, job->queued_us);
   take_sync(job->replica, job->call, &job->request);
   replica_job_end(job->replica);
 }
@@ -226,7 +238,7 @@ void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *req
     return;
   }
   SyncJob *job = g_new(SyncJob, 1);
-  *job = (SyncJob){replica, call, *request};
+  *job = (SyncJob){replica, call, *request, clock_mono_us(replica->clock)};
   replica_job_begin(replica);
   rpc_loops_work(replica->loops, sync_job, job);
 }

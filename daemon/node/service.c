@@ -19,6 +19,7 @@ struct Service {
   GMutex mutex; /* guards config and servers */
   Config *config;
   RpcServer *clients, *peers;
+  HttpServer *http;
 };
 
 /* What the handlers need of the configuration. */
@@ -345,13 +346,30 @@ static void handle_info(gpointer ctx, RpcCall *call)
   node_info_clear(&info);
 }
 
+void service_set_http(Service *service, HttpServer *http)
+{
+  g_mutex_lock(&service->mutex);
+  service->http = http;
+  g_mutex_unlock(&service->mutex);
+}
+
 NodeStatus *service_status(Service *service)
 {
   NodeStatus *status = replica_status(service->replica);
   g_mutex_lock(&service->mutex);
-  if (service->clients != NULL)
-    status->connections =
-        rpc_server_connections(service->clients) + rpc_server_connections(service->peers);
+  RpcServer *clients = service->clients, *peers = service->peers;
+  HttpServer *http = service->http;
+  if (clients != NULL) {
+    status->connections = rpc_server_connections(clients) + rpc_server_connections(peers);
+    named_count_add(status->memory, "client_requests", rpc_server_memory(clients));
+    named_count_add(status->memory, "peer_requests", rpc_server_memory(peers));
+    for (int code = SYNCLOG_PENDING + 1; code <= SYNCLOG_STATUS_LAST; code++)
+      named_count_add(status->errors, synclog_status_name(code), rpc_server_errors(clients, code));
+  }
+  if (http != NULL) {
+    status->connections += http_server_connections(http);
+    status->http_refused = http_server_refused(http);
+  }
   g_mutex_unlock(&service->mutex);
   return status;
 }
@@ -433,6 +451,15 @@ static void handle_bucket(gpointer ctx, RpcCall *call, const BucketAsker *asker,
   replica_bucket(service->replica, call, asker, query);
 }
 
+static void handle_pause(gpointer ctx, RpcCall *call, guint32 group, guint32 node, gboolean paused)
+{
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  if (check_group(group, &error))
+    replica_pause_peer(service->replica, node, paused, &error);
+  rpc_call_reply_pause(call, error);
+}
+
 /* --- snapshots ----------------------------------------------------------------------------------
  */
 
@@ -501,6 +528,7 @@ const RpcHandlers *service_handlers(void)
                                        .fragment = handle_fragment,
                                        .snapshot_end = handle_snapshot_end,
                                        .reseed = handle_reseed,
+                                       .pause = handle_pause,
                                        .batch_end = handle_batch_end};
   return &handlers;
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "http/http_server.h"
 #include "node/config.h"
 #include "node/replica.h"
 
@@ -19,6 +20,9 @@ void service_adopt(Service *service, const Config *fresh);
 
 /* The servers whose connections are counted in the status; set once, before clients come. */
 void service_set_servers(Service *service, RpcServer *clients, RpcServer *peers);
+
+/* The same for HTTP; NULL before it is freed. */
+void service_set_http(Service *service, HttpServer *http);
 
 /* What handle_status answers, also for HTTP. Transfer full. */
 NodeStatus *service_status(Service *service);

@@ -98,6 +98,7 @@ void rpc_frame_unref(gpointer frame)
 void rpc_call_reply_write(RpcCall *call, SynclogStatus status, const char *message,
                           const Token *token)
 {
+  call_count_status(call, status);
   if (status != SYNCLOG_OK || token == NULL) {
     call_finish(call, hot_write_reply(call->seqid, status, message, token));
     return;

@@ -58,6 +58,7 @@ struct RpcChannel {
   struct event *readable, *writable, *timer;
   struct evbuffer *out;
   FrameBudget *budget;
+  Steps *steps; /* may be NULL */
   FramePool pool;
   FrameReader reader;
   gint64 begun_us; /* when looking up, or connecting to the current address, began */
@@ -108,6 +109,7 @@ RpcChannel *rpc_channel_new(RpcLoop *loop, const RpcChannelOptions *options,
   channel->loop = loop;
   split_address(channel, options->address);
   channel->max_frame_size = options->max_frame_size;
+  channel->steps = options->steps;
   channel->connect_timeout_ms = options->connect_timeout_ms;
   channel->request_timeout_ms = options->request_timeout_ms;
   channel->callbacks = *callbacks;
@@ -400,12 +402,12 @@ static void check_output(RpcChannel *channel)
     closed_with(channel, SYNCLOG_OVERLOADED, "too many bytes wait to be sent");
 }
 
-static gint32 note_pending(RpcChannel *channel, Kind kind, guint64 cookie)
+static Pending note_pending(RpcChannel *channel, Kind kind, guint64 cookie)
 {
   Pending pending = {channel->next_seqid, kind, cookie, g_get_monotonic_time()};
   channel->next_seqid = channel->next_seqid == G_MAXINT32 ? 1 : channel->next_seqid + 1;
   g_array_append_val(channel->pending, pending);
-  return pending.seqid;
+  return pending;
 }
 
 /* Sends a request of generated structs. */
@@ -415,7 +417,7 @@ static void send_struct(RpcChannel *channel, Kind kind, const char *method, Thri
   flat_begin_write(flat);
   ThriftProtocol *protocol = THRIFT_PROTOCOL(flat);
   g_autoptr(GError) error = NULL;
-  gint32 seqid = note_pending(channel, kind, 0);
+  gint32 seqid = note_pending(channel, kind, 0).seqid;
   if (thrift_protocol_write_message_begin(protocol, method, T_CALL, seqid, &error) < 0 ||
       thrift_struct_write(arguments, protocol, &error) < 0) {
     closed_with(channel, SYNCLOG_INTERNAL, error != NULL ? error->message : "encoding");
@@ -436,6 +438,7 @@ typedef struct Request {
   ThriftStruct *arguments;
   SyncBatch *batch;
   guint64 cookie;
+  gint64 posted_us; /* of a batch */
 } Request;
 
 static void request_free(Request *request)
@@ -451,7 +454,9 @@ static void post_request(RpcChannel *channel, void (*func)(gpointer), ThriftStru
 {
   Request *request = g_new(Request, 1);
   g_atomic_ref_count_inc(&channel->refs);
-  *request = (Request){channel, arguments, batch, cookie};
+  *request = (Request){channel, arguments, batch, cookie, 0};
+  if (batch != NULL)
+    request->posted_us = g_get_monotonic_time();
   rpc_loop_post(channel->loop, func, request);
 }
 
@@ -514,8 +519,10 @@ static void do_sync(gpointer data)
   RpcChannel *channel = request->channel;
   if (channel->state == CONNECTED) {
     guint8 around[HOT_SYNC_PREFIX_ROOM];
-    gint32 seqid = note_pending(channel, SYNC, request->cookie);
-    gsize size = hot_sync_request_prefix(around, sizeof around, seqid, request->batch);
+    Pending pending = note_pending(channel, SYNC, request->cookie);
+    if (channel->steps != NULL)
+      latency_add(&channel->steps->step[STEP_BATCH_SEND], pending.sent_us - request->posted_us);
+    gsize size = hot_sync_request_prefix(around, sizeof around, pending.seqid, request->batch);
     evbuffer_add(channel->out, around, size);
     for (guint i = 0; i < request->batch->slices->len; i++)
       add_slice(channel, request->batch->slices->pdata[i]);
@@ -605,13 +612,16 @@ static gboolean take_heartbeat(RpcChannel *channel, const Frame *frame, GError *
   return ok;
 }
 
-static gboolean take_sync(RpcChannel *channel, guint64 cookie, const Frame *frame, GError **error)
+static gboolean take_sync(RpcChannel *channel, const Pending *pending, const Frame *frame,
+                          GError **error)
 {
+  if (channel->steps != NULL)
+    latency_add(&channel->steps->step[STEP_BATCH_REPLY], g_get_monotonic_time() - pending->sent_us);
   SyncReply reply = {0};
   gint32 seqid;
   gboolean ok = hot_sync_reply_parse(frame->bytes, frame->size, &seqid, &reply, error);
   if (ok)
-    channel->callbacks.on_sync(channel->ctx, cookie, &reply);
+    channel->callbacks.on_sync(channel->ctx, pending->cookie, &reply);
   sync_reply_clear(&reply);
   return ok;
 }
@@ -630,7 +640,7 @@ static gboolean take_reply(RpcChannel *channel, const Frame *frame, GError **err
   case HEARTBEAT:
     return take_heartbeat(channel, frame, error);
   case SYNC:
-    return take_sync(channel, pending.cookie, frame, error);
+    return take_sync(channel, &pending, frame, error);
   }
   g_assert_not_reached();
 }

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "base/steps.h"
 #include "core/messages.h"
 #include "rpc/loops.h"
 
@@ -30,6 +31,7 @@ typedef struct RpcChannelOptions {
   gsize max_frame_size; /* of replies */
   gint64 connect_timeout_ms;
   gint64 request_timeout_ms; /* oldest unanswered request; then the connection is closed */
+  Steps *steps;              /* takes BATCH_SEND and BATCH_REPLY; may be NULL */
 } RpcChannelOptions;
 
 RpcChannel *rpc_channel_new(RpcLoop *loop, const RpcChannelOptions *options,

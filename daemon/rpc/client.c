@@ -566,6 +566,18 @@ GPtrArray *rpc_client_config(RpcClient *client, GError **error)
   return convert_config_from_thrift(SL_T_CONFIG_REPLY(reply), error);
 }
 
+gboolean rpc_client_pause(RpcClient *client, guint32 group, guint32 node, gboolean paused,
+                          GError **error)
+{
+  g_autoptr(GObject) request = g_object_new(SL_TYPE_T_PAUSE_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_PAUSE_REPLY, NULL);
+  SL_T_PAUSE_REQ(request)->consensusGroupId = (gint32)group;
+  SL_T_PAUSE_REQ(request)->nodeId = (gint32)node;
+  SL_T_PAUSE_REQ(request)->paused = paused;
+  return call(client, "pause", request, reply, error) &&
+         convert_check_status(SL_T_PAUSE_REPLY(reply)->status, error);
+}
+
 gboolean rpc_client_forget(RpcClient *client, guint32 group, guint32 node, GError **error)
 {
   g_autoptr(GObject) request = g_object_new(SL_TYPE_T_FORGET_REQ, NULL);

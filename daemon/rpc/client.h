@@ -77,6 +77,8 @@ ConflictPage *rpc_client_conflicts(RpcClient *client, guint32 group, const Confl
                                    GError **error);
 
 /* Declares a member lost for good. */
+gboolean rpc_client_pause(RpcClient *client, guint32 group, guint32 node, gboolean paused,
+                          GError **error);
 gboolean rpc_client_forget(RpcClient *client, guint32 group, guint32 node, GError **error);
 gboolean rpc_client_add_member(RpcClient *client, guint32 group, guint32 node, const char *address,
                                GError **error);

@@ -255,6 +255,11 @@ static gboolean peer_status_from_thrift(const SlTPeerStatus *in, PeerStatus *out
   out->entries_from_wal = (guint64)in->entriesFromWal;
   out->has_clock_offset = in->__isset_clockOffsetMs;
   out->clock_offset_ms = in->clockOffsetMs;
+  out->window = (guint)in->window;
+  out->lag_entries = (guint64)in->lagEntries;
+  out->lag_bytes = (guint64)in->lagBytes;
+  out->lag_ms = in->lagMs;
+  out->stuck_ms = in->stuckMs;
   out->compared_hlc = in->__isset_comparedHlc ? (guint64)in->comparedHlc : 0;
   out->data_differs = in->__isset_dataDiffers && in->dataDiffers;
   out->needs_reseed = in->__isset_needsReseed && in->needsReseed;
@@ -273,6 +278,35 @@ static ConflictCounts counts_from_thrift(const SlTConflictCounts *in)
   counts.by_kind[CONFLICT_DELETE] = (guint64)in->deletes;
   counts.by_kind[CONFLICT_TYPE] = (guint64)in->types;
   return counts;
+}
+
+/* What a node names: any text, but not any number of texts is kept for good. */
+enum { MAX_NAMES = 256, MAX_NAME_SIZE = 32 };
+
+static const char *intern_name(const char *name)
+{
+  return strlen(name) <= MAX_NAME_SIZE ? g_intern_string(name) : "?";
+}
+
+static void named_counts_from_thrift(const GPtrArray *in, GArray *out)
+{
+  for (guint i = 0; i < MIN(in->len, MAX_NAMES); i++) {
+    const SlTNamedCount *one = in->pdata[i];
+    named_count_add(out, intern_name(one->name), (guint64)one->count);
+  }
+}
+
+static void steps_from_thrift(const GPtrArray *in, GArray *out)
+{
+  for (guint i = 0; i < MIN(in->len, MAX_NAMES); i++) {
+    const SlTStepStatus *one = in->pdata[i];
+    StepStatus step = {.name = intern_name(one->name), .times.sum_us = (guint64)one->sumUs};
+    for (guint k = 0; k < MIN(one->octaves->len, LATENCY_OCTAVES); k++) {
+      step.times.octaves[k] = (guint64)g_array_index(one->octaves, gint64, k);
+      step.times.count += step.times.octaves[k];
+    }
+    g_array_append_val(out, step);
+  }
 }
 
 NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *in, GError **error)
@@ -308,6 +342,16 @@ NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *in, GError **er
   status->store_bytes = (guint64)in->storeBytes;
   status->horizon = in->__isset_horizon ? (guint64)in->horizon : 0;
   status->buckets_mended = in->__isset_bucketsMended ? (guint64)in->bucketsMended : 0;
+  status->tombstones = (guint64)in->tombstones;
+  status->throttled = in->throttled;
+  status->throttled_ms = in->throttledMs;
+  status->http_refused = (guint64)in->httpRefused;
+  if (in->__isset_steps)
+    steps_from_thrift(in->steps, status->steps);
+  if (in->__isset_errors)
+    named_counts_from_thrift(in->errors, status->errors);
+  if (in->__isset_memory)
+    named_counts_from_thrift(in->memory, status->memory);
   if (in->__isset_conflicts)
     status->conflicts = counts_from_thrift(in->conflicts);
   status->members_version = in->__isset_membersVersion ? (guint64)in->membersVersion : 0;

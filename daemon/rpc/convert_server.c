@@ -241,6 +241,13 @@ static void peer_status_to_thrift(const PeerStatus *peer, SlTPeerStatus *out)
   out->entriesFromWal = (gint64)peer->entries_from_wal;
   out->clockOffsetMs = peer->clock_offset_ms;
   out->__isset_clockOffsetMs = peer->has_clock_offset;
+  out->window = (gint32)peer->window;
+  out->lagEntries = (gint64)peer->lag_entries;
+  out->lagBytes = (gint64)peer->lag_bytes;
+  out->lagMs = peer->lag_ms;
+  out->stuckMs = peer->stuck_ms;
+  out->__isset_window = out->__isset_lagEntries = out->__isset_lagBytes = TRUE;
+  out->__isset_lagMs = out->__isset_stuckMs = TRUE;
   out->comparedHlc = (gint64)peer->compared_hlc;
   out->dataDiffers = peer->data_differs;
   out->__isset_comparedHlc = out->__isset_dataDiffers = peer->compared_hlc != 0;
@@ -258,6 +265,37 @@ static void counts_to_thrift(const ConflictCounts *counts, SlTConflictCounts *ou
   out->firstSequence = (gint64)counts->first_sequence;
   out->lastSequence = (gint64)counts->last_sequence;
   out->bytes = (gint64)counts->bytes;
+}
+
+static void named_counts_to_thrift(const GArray *counts, GPtrArray *out)
+{
+  for (guint i = 0; i < counts->len; i++) {
+    SlTNamedCount *one = g_object_new(SL_TYPE_T_NAMED_COUNT, NULL);
+    one->name = g_strdup(g_array_index(counts, NamedCount, i).name);
+    one->count = (gint64)g_array_index(counts, NamedCount, i).count;
+    g_ptr_array_add(out, one);
+  }
+}
+
+static void measures_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
+{
+  out->tombstones = (gint64)status->tombstones;
+  out->throttled = status->throttled;
+  out->throttledMs = status->throttled_ms;
+  out->httpRefused = (gint64)status->http_refused;
+  out->__isset_tombstones = out->__isset_throttled = out->__isset_throttledMs = TRUE;
+  for (guint i = 0; i < status->steps->len; i++) {
+    const StepStatus *step = &g_array_index(status->steps, StepStatus, i);
+    SlTStepStatus *one = g_object_new(SL_TYPE_T_STEP_STATUS, NULL);
+    one->name = g_strdup(step->name);
+    one->sumUs = (gint64)step->times.sum_us;
+    g_array_append_vals(one->octaves, step->times.octaves, LATENCY_OCTAVES);
+    g_ptr_array_add(out->steps, one);
+  }
+  named_counts_to_thrift(status->errors, out->errors);
+  named_counts_to_thrift(status->memory, out->memory);
+  out->__isset_httpRefused = out->__isset_steps = TRUE;
+  out->__isset_errors = out->__isset_memory = TRUE;
 }
 
 void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
@@ -291,6 +329,7 @@ void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
   out->__isset_horizon = status->horizon != 0;
   out->bucketsMended = (gint64)status->buckets_mended;
   out->__isset_bucketsMended = TRUE;
+  measures_to_thrift(status, out);
   counts_to_thrift(&status->conflicts, out->conflicts);
   out->__isset_conflicts = TRUE;
   if (status->members == NULL)

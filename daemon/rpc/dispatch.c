@@ -18,6 +18,15 @@ typedef struct Method {
   void (*run)(RpcCall *call);
 } Method;
 
+/* Sets the status of a reply and counts it. */
+static void put_status(RpcCall *call, const GError *error, SlTStatus *out)
+{
+  convert_error_to_thrift(error, out);
+  call_count_status(call, error == NULL                    ? SYNCLOG_OK
+                          : error->domain == SYNCLOG_ERROR ? (SynclogStatus)error->code
+                                                           : SYNCLOG_INTERNAL);
+}
+
 /* --- decoding -----------------------------------------------------------------------------------
  */
 
@@ -236,7 +245,7 @@ static gboolean set_options(ReadArgs *args, gint32 group, const GPtrArray *token
 void rpc_call_reply_query(RpcCall *call, const GError *error, const Table *table)
 {
   SlTQueryReply *out = g_object_new(SL_TYPE_T_QUERY_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   if (error == NULL)
     convert_table_to_thrift(table, out);
   finish_with(call, out);
@@ -264,7 +273,7 @@ static void run_query(RpcCall *call)
 void rpc_call_reply_last(RpcCall *call, const GError *error, const GPtrArray *values)
 {
   SlTLastReply *out = g_object_new(SL_TYPE_T_LAST_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   if (error == NULL)
     convert_last_to_thrift(values, out);
   finish_with(call, out);
@@ -290,7 +299,7 @@ static void run_last(RpcCall *call)
 void rpc_call_reply_aggregate(RpcCall *call, const GError *error, const Aggregate *aggregate)
 {
   SlTAggregateReply *out = g_object_new(SL_TYPE_T_AGGREGATE_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   if (error == NULL)
     convert_aggregate_to_thrift(aggregate, out);
   finish_with(call, out);
@@ -317,7 +326,7 @@ void rpc_call_reply_series(RpcCall *call, const GError *error, const GPtrArray *
                            gboolean more)
 {
   SlTSeriesReply *out = g_object_new(SL_TYPE_T_SERIES_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   if (error == NULL)
     convert_series_to_thrift(devices, more, out);
   finish_with(call, out);
@@ -347,7 +356,7 @@ void rpc_call_reply_tail(RpcCall *call, const GError *error, const EntryRun *run
                          guint64 first_available)
 {
   SlTTailReply *out = g_object_new(SL_TYPE_T_TAIL_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   if (error == NULL)
     convert_tail_to_thrift(run, from, out);
   out->firstAvailable = (gint64)first_available;
@@ -392,7 +401,7 @@ static void run_info(RpcCall *call)
 void rpc_call_reply_status(RpcCall *call, const GError *error, const NodeStatus *status)
 {
   SlTStatusReply *out = g_object_new(SL_TYPE_T_STATUS_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   if (error == NULL) {
     convert_node_status_to_thrift(status, out->node);
     out->__isset_node = TRUE;
@@ -419,7 +428,7 @@ void rpc_call_reply_digest(RpcCall *call, const GError *error, const StateDigest
                            const Progress *progress)
 {
   SlTDigestReply *out = g_object_new(SL_TYPE_T_DIGEST_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   if (error == NULL)
     convert_digest_to_thrift(digest, progress, out);
   finish_with(call, out);
@@ -444,7 +453,7 @@ void rpc_call_reply_digest_parts(RpcCall *call, const GError *error, const GPtrA
                                  gboolean more)
 {
   SlTDigestPartsReply *out = g_object_new(SL_TYPE_T_DIGEST_PARTS_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   if (error == NULL)
     convert_digest_parts_to_thrift(parts, more, out);
   finish_with(call, out);
@@ -476,7 +485,7 @@ static void run_digest_parts(RpcCall *call)
 void rpc_call_reply_conflicts(RpcCall *call, const GError *error, const ConflictPage *page)
 {
   SlTConflictsReply *out = g_object_new(SL_TYPE_T_CONFLICTS_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   if (error == NULL)
     convert_conflicts_to_thrift(page, out);
   finish_with(call, out);
@@ -524,7 +533,7 @@ static void run_config(RpcCall *call)
 void rpc_call_reply_forget(RpcCall *call, const GError *error)
 {
   SlTForgetReply *out = g_object_new(SL_TYPE_T_FORGET_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   finish_with(call, out);
 }
 
@@ -549,7 +558,7 @@ static void run_forget(RpcCall *call)
 void rpc_call_reply_add_member(RpcCall *call, const GError *error)
 {
   SlTAddMemberReply *out = g_object_new(SL_TYPE_T_ADD_MEMBER_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   finish_with(call, out);
 }
 
@@ -584,7 +593,7 @@ static void run_add_member(RpcCall *call)
 void rpc_call_reply_remove_member(RpcCall *call, const GError *error)
 {
   SlTRemoveMemberReply *out = g_object_new(SL_TYPE_T_REMOVE_MEMBER_REPLY, NULL);
-  convert_error_to_thrift(error, out->status);
+  put_status(call, error, out->status);
   finish_with(call, out);
 }
 
@@ -670,6 +679,7 @@ static const Method methods[] = {
     {"fragment", RPC_CLIENT_SERVICES, TRUE, dispatch_fragment},
     {"snapshotEnd", RPC_CLIENT_SERVICES, TRUE, dispatch_snapshot_end},
     {"reseed", RPC_CLIENT_SERVICES, TRUE, dispatch_reseed},
+    {"pause", RPC_CLIENT_SERVICES, TRUE, dispatch_pause},
     {"handshake", RPC_PEER_SERVICE, FALSE, run_handshake},
     {"heartbeat", RPC_PEER_SERVICE, FALSE, run_heartbeat},
     {"snapshot", RPC_PEER_SERVICE, TRUE, dispatch_snapshot},

@@ -304,6 +304,16 @@ guint16 rpc_server_port(RpcServer *server)
   return server->port;
 }
 
+guint64 rpc_server_errors(RpcServer *server, SynclogStatus status)
+{
+  return atomic_load_explicit(&server->errors[status], memory_order_relaxed);
+}
+
+guint64 rpc_server_memory(RpcServer *server)
+{
+  return frame_budget_used(server->budget);
+}
+
 guint rpc_server_connections(RpcServer *server)
 {
   return atomic_load(&server->connections);

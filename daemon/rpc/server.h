@@ -88,12 +88,13 @@ typedef struct RpcHandlers {
                  const BucketQuery *query); /* W */
   /* address: not checked, of at most LIMIT_ADDRESS_SIZE bytes; borrowed for the call only. */
   void (*add_member)(gpointer ctx, RpcCall *call, guint32 group, guint32 node,
-                     const char *address);                                         /* W */
-  void (*remove_member)(gpointer ctx, RpcCall *call, guint32 group, guint32 node); /* W */
-  void (*snapshot)(gpointer ctx, RpcCall *call, const SnapshotRequest *request);   /* W */
-  void (*fragment)(gpointer ctx, RpcCall *call, const FragmentRequest *request);   /* W */
-  void (*snapshot_end)(gpointer ctx, RpcCall *call, guint32 group, guint64 id);    /* W */
-  void (*reseed)(gpointer ctx, RpcCall *call, const ReseedRequest *request);       /* W */
+                     const char *address);                                                  /* W */
+  void (*remove_member)(gpointer ctx, RpcCall *call, guint32 group, guint32 node);          /* W */
+  void (*snapshot)(gpointer ctx, RpcCall *call, const SnapshotRequest *request);            /* W */
+  void (*fragment)(gpointer ctx, RpcCall *call, const FragmentRequest *request);            /* W */
+  void (*snapshot_end)(gpointer ctx, RpcCall *call, guint32 group, guint64 id);             /* W */
+  void (*reseed)(gpointer ctx, RpcCall *call, const ReseedRequest *request);                /* W */
+  void (*pause)(gpointer ctx, RpcCall *call, guint32 group, guint32 node, gboolean paused); /* W */
   /* N: the loop has handed over all requests that it had read; before it sleeps. May be NULL. */
   void (*batch_end)(gpointer ctx, RpcLoop *loop);
 } RpcHandlers;
@@ -123,6 +124,12 @@ guint16 rpc_server_port(RpcServer *server);
 
 guint rpc_server_connections(RpcServer *server);
 
+/* Answers with this status since the start; not counted: OK and PENDING. */
+guint64 rpc_server_errors(RpcServer *server, SynclogStatus status);
+
+/* Bytes of the requests that are not answered yet. */
+guint64 rpc_server_memory(RpcServer *server);
+
 /* Requests that are not answered yet. Any thread. */
 guint rpc_server_calls(RpcServer *server);
 
@@ -145,7 +152,7 @@ void rpc_call_set_peer(RpcCall *call, guint32 node_id);
 guint32 rpc_call_peer(RpcCall *call);
 
 /* RPC_CALL_ROOM bytes of zeros for whoever answers the call, valid until then. */
-enum { RPC_CALL_ROOM = 96 };
+enum { RPC_CALL_ROOM = 112 };
 gpointer rpc_call_room(RpcCall *call);
 
 /* Keeps the request's bytes beyond the answer; give back by rpc_frame_unref (any thread). */
@@ -188,4 +195,5 @@ void rpc_call_reply_snapshot(RpcCall *call, const GError *error, const Snapshot 
 void rpc_call_reply_fragment(RpcCall *call, const GError *error, const SnapshotFragment *fragment);
 void rpc_call_reply_snapshot_end(RpcCall *call, const GError *error);
 void rpc_call_reply_reseed(RpcCall *call, const GError *error);
+void rpc_call_reply_pause(RpcCall *call, const GError *error);
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries);

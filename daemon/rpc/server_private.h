@@ -37,6 +37,8 @@ struct RpcServer {
   GMutex lock;
   GCond answered; /* with lock: calls has become 0 */
   guint16 port;
+  atomic_ullong
+      errors[SYNCLOG_STATUS_LAST + 1]; /* answers by their status; not of OK and PENDING */
 
   /* Of the first loop. */
   GArray *sockets;            /* int */
@@ -75,6 +77,13 @@ void call_finish(RpcCall *call, RpcReply *reply);
 void call_finish_exception(RpcCall *call, const char *name, gsize name_size, int type,
                            const char *message);
 
+/* Counts an answer by its status. Any thread. */
+static inline void call_count_status(RpcCall *call, SynclogStatus status)
+{
+  if (G_UNLIKELY((int)status > SYNCLOG_PENDING && (int)status <= SYNCLOG_STATUS_LAST))
+    atomic_fetch_add_explicit(&call->server->errors[status], 1, memory_order_relaxed);
+}
+
 /* Takes one request apart and hands it over. */
 void dispatch_frame(ServerLoop *part, RpcConn *conn, guint64 number, Frame *frame);
 
@@ -82,6 +91,9 @@ void dispatch_frame(ServerLoop *part, RpcConn *conn, guint64 number, Frame *fram
  * answered with what is wrong with its arguments. dispatch_finish takes the object. */
 gboolean dispatch_decode(RpcCall *call, GType type, gpointer *out_req);
 void dispatch_finish(RpcCall *call, gpointer object);
+
+/* dispatch_peer.c */
+void dispatch_pause(RpcCall *call);
 
 /* dispatch_snapshot.c */
 void dispatch_snapshot(RpcCall *call);

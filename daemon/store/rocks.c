@@ -624,6 +624,7 @@ static void rocks_stats(Store *parent, StoreStats *out_stats)
   *out_stats = (StoreStats){0};
   rocksdb_property_int(store->db, "rocksdb.total-sst-files-size", &out_stats->bytes_on_disk);
   out_stats->unpersisted_bytes = (guint64)g_atomic_int_get(&store->unpersisted_kib) * 1024;
+  out_stats->cache_bytes = rocksdb_cache_get_usage(store->cache);
   g_rw_lock_reader_lock(&store->publish_lock);
   out_stats->tombstones = tombstones_count(store->tombstones);
   out_stats->maintained_hlc = store->maintained_hlc;

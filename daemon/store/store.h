@@ -47,6 +47,7 @@ typedef struct StoreProgress {
 typedef struct StoreStats {
   guint64 bytes_on_disk;
   guint64 unpersisted_bytes; /* applied and not yet persisted, approximately */
+  guint64 cache_bytes;       /* of blocks that were read */
   guint64 tombstones;
   guint64 maintained_hlc; /* the greatest horizon that store_maintain worked with */
   ConflictCounts conflicts;

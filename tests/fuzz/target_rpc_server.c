@@ -372,6 +372,13 @@ static void on_tail(gpointer ctx, RpcCall *call, guint32 group, const TailQuery 
   rpc_call_reply_tail(call, error, NULL, query->from, 1);
 }
 
+static void on_pause(gpointer ctx, RpcCall *call, guint32 group, guint32 node, gboolean paused)
+{
+  (void)ctx, (void)group, (void)paused;
+  g_assert(node >= 1 && node <= LIMIT_NODE_ID);
+  rpc_call_reply_pause(call, NULL);
+}
+
 static void on_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
 {
   (void)ctx;
@@ -462,6 +469,7 @@ static const RpcHandlers handlers = {
     .fragment = on_fragment,
     .snapshot_end = on_snapshot_end,
     .reseed = on_reseed,
+    .pause = on_pause,
 };
 
 /* --- the stream ---------------------------------------------------------------------------------
@@ -723,6 +731,10 @@ void fuzz_seeds(void)
   skip->entry->log->incarnation = 17;
   skip->entry->index = 4;
   add_request(admin, "skip", 9, skip);
+  SlTPauseReq *pause = g_object_new(SL_TYPE_T_PAUSE_REQ, NULL);
+  pause->nodeId = 3;
+  pause->paused = TRUE;
+  add_request(admin, "pause", 4, pause);
   seed_end("admin", admin);
   GByteArray *peer = g_byte_array_new();
   seed_number(peer, 9, 1);

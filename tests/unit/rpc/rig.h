@@ -226,6 +226,13 @@ static inline void rig_conflicts(gpointer ctx, RpcCall *call, guint32 group,
 }
 
 /* Node 13 can't be forgotten. */
+static inline void rig_pause(gpointer ctx, RpcCall *call, guint32 group, guint32 node,
+                             gboolean paused)
+{
+  rig_saw(ctx, "pause %u %u %d", group, node, paused);
+  rpc_call_reply_pause(call, NULL);
+}
+
 static inline void rig_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
 {
   (void)ctx;
@@ -416,6 +423,7 @@ static inline Rig *rig_new(const RpcServerOptions *options, guint loops)
                                        .fragment = rig_fragment,
                                        .snapshot_end = rig_snapshot_end,
                                        .reseed = rig_reseed,
+                                       .pause = rig_pause,
                                        .batch_end = rig_batch_end};
   Rig *rig = g_new0(Rig, 1);
   g_mutex_init(&rig->lock);

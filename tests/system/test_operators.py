@@ -1,0 +1,153 @@
+"""What operators see and do: no peer stops silently, a peer is paused and goes on."""
+
+import json
+import subprocess
+import urllib.request
+
+from case import expect, expect_equal, test
+from cluster import free_port
+from peer import PeerServer, TStatus, TSyncLogReply
+
+
+def run_ctl(case, *arguments):
+    """Exit code, stdout and stderr."""
+    done = subprocess.run([case.program("synclogctl")] + list(arguments), capture_output=True,
+                          text=True, timeout=case.patience(30), check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def with_http(case, count):
+    cluster = case.cluster(count, start=False)
+    for node in cluster:
+        node.http = free_port(case)
+        node.config["http.listen"] = "127.0.0.1:%d" % node.http
+    cluster.start()
+    return cluster
+
+
+def page(case, node, path):
+    with urllib.request.urlopen("http://127.0.0.1:%d%s" % (node.http, path),
+                                timeout=case.patience(10)) as reply:
+        return reply.read().decode()
+
+
+def peer_metric(case, node, name, peer):
+    wanted = 'synclogd_%s{peer="%d"} ' % (name, peer)
+    for line in page(case, node, "/metrics").splitlines():
+        if line.startswith(wanted):
+            return float(line[len(wanted):])
+    return None
+
+
+@test(timeout=90)
+def a_peer_that_confirms_nothing_is_stalled(case):
+    """It answers every heartbeat and every batch, but never has anything durable: that is no health."""
+    port = free_port(case)
+    server = PeerServer(port, node_id=2)
+    case.at_end(server.close)
+    node = case.node(node_id=1, peers={2: "127.0.0.1:%d" % port})
+    node.http = free_port(case)
+    node.config["http.listen"] = "127.0.0.1:%d" % node.http
+    node.start()
+    case.eventually("the channel is open", lambda: node.peer_status(2).state == "connected")
+    take = server.sync_log
+    # As a node whose disk does not get on: all is received, nothing is ever synced.
+    server.sync_log = lambda request, answer: answer(
+        TSyncLogReply(TStatus(0, None, False), request.endSyncIndex, 0, 0))
+    with node.client() as client:
+        for i in range(10):
+            client.insert("d", i, {"v": i})
+    expect_equal(run_ctl(case, "--server", node.address, "status", "--check")[0], 0,
+                 "a peer is not stalled at once")
+    case.eventually("the peer is stalled", lambda: node.peer_status(2).state == "stalled",
+                    timeout=30)
+    peer = node.peer_status(2)
+    expect("has confirmed nothing" in peer.message and "10 entries" in peer.message, "%s",
+           peer.message)
+    expect(peer.silentMs < 5000, "it answers: silent for %d ms", peer.silentMs)
+    expect_equal((peer.lagEntries, peer.lagMs >= 10000, peer.stuckMs >= 10000, peer.lagBytes > 0),
+                 (10, True, True, True), "lag")
+    code, _, said = run_ctl(case, "--server", node.address, "status", "--check")
+    expect(code == 1 and "stalled" in said, "status --check: %d %s", code, said)
+    expect_equal(peer_metric(case, node, "peer_stalled", 2), 1, "metric")
+    expect("peer 2 is stalled" in node.log_text(), "nothing in the log")
+    # The peer gets on: the batches that it took without keeping them come again on a new channel.
+    server.sync_log = take
+    server.received.clear()
+    server.drop_connections()
+    case.eventually("it is well again", lambda: node.peer_status(2).state == "connected" and
+                    node.peer_status(2).stuckMs == 0)
+    expect_equal(peer_metric(case, node, "peer_stalled", 2), 0, "metric")
+
+
+@test
+def a_peer_is_paused_and_goes_on(case):
+    cluster = with_http(case, 3)
+    one = cluster[1]
+    server = ["--server", one.address]
+    expect_equal(run_ctl(case, *server, "peer", "pause", "3")[:2],
+                 (0, "node 1 sends no logs to node 3\n"), "pause")
+    with one.client() as client:
+        for i in range(20):
+            client.insert("d", i, {"v": i}, ack="majority")
+        status = client.insert("d", 99, {"v": 1}, ack="all", timeout_ms=300)
+        expect(status.pending, "ack = all came true at a peer that is paused")
+    expect_equal(one.peer_status(3).state, "paused", "state")
+    case.eventually("the lag is told", lambda: one.peer_status(3).lagEntries == 21)
+    expect_equal(peer_metric(case, one, "peer_paused", 3), 1, "metric")
+    expect_equal(peer_metric(case, one, "peer_connected", 3), 1, "the channel")
+    shown = json.loads(page(case, one, "/status.json"))
+    expect_equal([each["state"] for each in shown["peers"] if each["nodeId"] == 3], ["paused"],
+                 "state in status.json")
+    expect_equal(run_ctl(case, *server, "status", "--check")[0], 1, "status --check")
+    # The way back is open.
+    with cluster[3].client() as client:
+        client.insert("e", 1, {"v": 1}, ack="majority")
+    expect_equal(run_ctl(case, *server, "peer", "resume", "3")[0], 0, "resume")
+    cluster.converge()
+    expect_equal(one.peer_status(3).state, "connected", "state afterwards")
+    code, _, said = run_ctl(case, *server, "peer", "pause", "9")
+    expect(code == 1 and "no other member" in said, "an unknown peer: %d %s", code, said)
+    expect_equal(run_ctl(case, *server, "peer", "stop", "3")[0], 2, "an unknown word")
+    expect_equal(run_ctl(case, *server, "peer", "pause", "x")[0], 2, "no id")
+    # A restart forgets the pause, as the help says.
+    run_ctl(case, *server, "peer", "pause", "3")
+    one.stop()
+    one.start()
+    case.eventually("it is not paused", lambda: one.peer_status(3).state == "connected")
+
+
+@test
+def steps_are_measured(case):
+    cluster = with_http(case, 3)
+    with cluster[1].client() as client:
+        for i in range(30):
+            client.insert("d", i, {"v": i}, ack="all")
+        client.insert("e", 100, {"v": "x" * 100000})  # decoded by a worker
+    cluster.converge()
+    steps = {step["name"]: step for step in json.loads(page(case, cluster[1], "/status.json"))["steps"]}
+    counts = {name: sum(step["octaves"]) for name, step in steps.items()}
+    expect_equal((counts["write"], counts["reply"]), (31, 30), "writes and their answers")
+    for name in ("decode", "queue", "append", "sync", "apply", "batch_send", "batch_reply"):
+        expect(1 <= counts[name] <= 100, "%s: %d", name, counts[name])
+    # Each write was answered behind its sync.
+    expect(steps["write"]["sumUs"] > steps["sync"]["sumUs"] / 2, "%s", steps)
+    steps = {step["name"]: sum(step["octaves"])
+             for step in json.loads(page(case, cluster[2], "/status.json"))["steps"]}
+    for name in ("receive", "receive_decode", "mirror", "apply"):
+        expect(steps[name] >= 1, "%s at a peer: %s", name, steps)
+
+
+@test
+def errors_are_counted(case):
+    node = with_http(case, 1)[1]
+    with node.client() as client:
+        client.insert("d", 1, {"v": 1})
+        for _ in range(3):
+            try:
+                client.insert("d", 2, {"v": "text"})
+            except Exception:  # pylint: disable=broad-except
+                pass
+    errors = json.loads(page(case, node, "/status.json"))["errors"]
+    expect_equal(errors["TYPE_MISMATCH"], 3, "type mismatches")
+    expect_equal(sum(errors.values()), 3, "errors")
