@@ -1,42 +1,15 @@
-"""A client of synclogd for Python 3, over the code that Thrift generates (python3-thrift).
-
-    from synclog_client import Client, Session
-
-    with Client("127.0.0.1:7670") as node:
-        node.insert("plant1.boiler", 1700000000000, {"temperature": 81.5, "open": True})
-        for row in node.query("plant1.boiler", start=1700000000000):
-            print(row.timestamp, row.values)
-
-Types: bool is BOOLEAN, int INT64, float DOUBLE, str TEXT. The other two are asked for by name:
-`types={"count": "INT32", "level": "FLOAT"}`. A row's value that is None is left out.
-
-Sessions: writes return tokens. A Session keeps the newest token of every log that it saw; reads
-made with it wait until the node that they ask has applied those writes. Give the same Session to
-clients of different nodes, and what was written on one is seen on the other:
-
-    session = Session()
-    Client(node1, session=session).insert(...)
-    Client(node2, session=session).query(...)
-
-Errors: every outcome but success is a SynclogError of the class that belongs to the status code
-(TypeMismatch, Overloaded, …), with .code, .message, .retryable and .retry_after_ms. A write that
-is durable on its node but did not reach the asked-for ack in time is no error: it returns a
-WriteResult whose `pending` is True. Unreachable is raised when the node can't be talked to.
-
-A Client is one connection, opened when first needed and again after it broke. It is not
-thread-safe: use one per thread.
-"""
+"""A connection to a node: values, columns, errors, sessions, and the calls. The package's own page has more."""
 
 import array
 import socket
 import struct
 import sys
-from collections import namedtuple
 from enum import IntEnum
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-import synclog_generated
+from . import _generated
 
-synclog_generated.load()
+_generated.load()
 
 # pylint: disable=wrong-import-position
 from synclog.admin import TAdminService
@@ -53,28 +26,105 @@ from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TFramedTransport, TMemoryBuffer, TTransportException
 
 # Both enumerations as the IDL has them.
-Status = IntEnum("Status", TStatusCode._NAMES_TO_VALUES)
-DataType = IntEnum("DataType", TDataType._NAMES_TO_VALUES)
+
+def _enumeration(name: str, members: Mapping[str, int]) -> Any:
+    return IntEnum(name, members)  # type: ignore[misc]
+
+
+Status = _enumeration("Status", TStatusCode._NAMES_TO_VALUES)
+DataType = _enumeration("DataType", TDataType._NAMES_TO_VALUES)
 ACKS = {"local": TAck.LOCAL, "majority": TAck.MAJORITY, "all": TAck.ALL}
 
-Row = namedtuple("Row", "timestamp values")
-LastValue = namedtuple("LastValue", "measurement type timestamp value")
-Window = namedtuple("Window", "start count sum avg min max first first_time last last_time")
-Measurement = namedtuple("Measurement", "name type conflicting")
-Device = namedtuple("Device", "name measurements")
-Info = namedtuple("Info", "node_id cluster_id version time_precision groups")
-Token = namedtuple("Token", "origin incarnation index")
-WriteResult = namedtuple("WriteResult", "token pending message")
-Entry = namedtuple("Entry", "token hlc write")
-Digest = namedtuple("Digest", "digest cells devices progress")
+Value = Union[bool, int, float, str]
+Types = Mapping[str, Union[str, int]]
+
+
+class Row(NamedTuple):
+    """A row of a query: the values that it has."""
+    timestamp: int
+    values: Dict[str, Value]
+
+
+class LastValue(NamedTuple):
+    """The newest value of a measurement."""
+    measurement: str
+    type: int
+    timestamp: int
+    value: Value
+
+
+class Window(NamedTuple):
+    """Aggregates of a window with at least one value; of TEXT there are count, first and last."""
+    start: int
+    count: int  # type: ignore[assignment]
+    sum: Optional[float]
+    avg: Optional[float]
+    min: Optional[Value]
+    max: Optional[Value]
+    first: Value
+    first_time: int
+    last: Value
+    last_time: int
+
+
+class Measurement(NamedTuple):
+    """A measurement of a device; conflicting: of a type that lost against another one."""
+    name: str
+    type: int
+    conflicting: bool
+
+
+class Device(NamedTuple):
+    """A device with its measurements."""
+    name: str
+    measurements: List[Measurement]
+
+
+class Info(NamedTuple):
+    """What a node says of itself."""
+    node_id: int
+    cluster_id: str
+    version: str
+    time_precision: str
+    groups: List[int]
+
+
+class Token(NamedTuple):
+    """A point in a log."""
+    origin: int
+    incarnation: int
+    index: int  # type: ignore[assignment]
+
+
+class WriteResult(NamedTuple):
+    """pending: durable on its node, and `ack` was not reached in time."""
+    token: Token
+    pending: bool
+    message: Optional[str]
+
+
+class Entry(NamedTuple):
+    """An entry of a log, as `tail` tells it; write is a TWrite."""
+    token: Token
+    hlc: int
+    write: Any
+
+
+class Digest(NamedTuple):
+    """Equal data has equal digests; progress: what of each log it covers."""
+    digest: str
+    cells: int
+    devices: int
+    progress: Dict[Tuple[int, int], int]
 
 
 class SynclogError(Exception):
     """An answer other than success."""
 
-    code = None
+    code: Any = None
+    first_available: Optional[int] = None  # of OutOfWindow from tail
 
-    def __init__(self, status):
+    def __init__(self, status: Any) -> None:
         try:
             code = Status(status.code)
             name = code.name
@@ -96,7 +146,7 @@ class Refused(OSError):
     """The node did not understand the request; it closed the connection or may have done so."""
 
 
-def _error_class(code):
+def _error_class(code: Any) -> Any:
     name = "".join(part.capitalize() for part in code.name.split("_"))
     return type(name, (SynclogError,), {"code": code, "__module__": __name__})
 
@@ -106,7 +156,7 @@ ERRORS = {code: _error_class(code) for code in Status if code > Status.PENDING}
 globals().update({error.__name__: error for error in ERRORS.values()})
 
 
-def check_status(status):
+def check_status(status: Any) -> None:
     """Raises the error of a status, unless it is a success."""
     if status.code not in (Status.OK, Status.PENDING):
         raise ERRORS.get(status.code, SynclogError)(status)
@@ -121,7 +171,7 @@ _FIELD = {DataType.BOOLEAN: "booleanValue", DataType.INT32: "int32Value",
           DataType.DOUBLE: "doubleValue", DataType.TEXT: "textValue"}
 
 
-def type_of(value):
+def type_of(value: Value) -> Any:
     """The type that a Python value is written as when none is named."""
     for python_type, data_type in ((bool, DataType.BOOLEAN), (int, DataType.INT64),
                                    (float, DataType.DOUBLE), (str, DataType.TEXT)):
@@ -130,19 +180,19 @@ def type_of(value):
     raise TypeError("no data type for %r" % (value,))
 
 
-def _data_type(name_or_type):
+def _data_type(name_or_type: Union[str, int]) -> Any:
     return DataType[name_or_type.upper()] if isinstance(name_or_type, str) else \
         DataType(name_or_type)
 
 
-def value_to_thrift(value, data_type=None):
+def value_to_thrift(value: Value, data_type: Union[str, int, None] = None) -> Any:
     data_type = type_of(value) if data_type is None else _data_type(data_type)
     if data_type in (DataType.FLOAT, DataType.DOUBLE):
         value = float(value)
     return TValue(**{_FIELD[data_type]: value})
 
 
-def value_from_thrift(value):
+def value_from_thrift(value: Any) -> Any:
     if value is None:
         return None
     for field in _FIELD.values():
@@ -152,29 +202,30 @@ def value_from_thrift(value):
     return None
 
 
-def _to_little_endian(numbers):
+def _to_little_endian(numbers: Any) -> bytes:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()
 
 
-def pack_times(timestamps):
+def pack_times(timestamps: Iterable[int]) -> bytes:
     return _to_little_endian(array.array("q", timestamps))
 
 
-def unpack_times(packed):
+def unpack_times(packed: bytes) -> List[int]:
     return _unpack_numbers("q", packed)
 
 
-def _unpack_numbers(code, packed):
-    numbers = array.array(code)
+def _unpack_numbers(code: str, packed: bytes) -> List[Any]:
+    numbers: Any = array.array(code)
     numbers.frombytes(packed)
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tolist()
 
 
-def pack_column(measurement, values, data_type=None):
+def pack_column(measurement: str, values: Sequence[Optional[Value]],
+                data_type: Union[str, int, None] = None) -> Any:
     """A TColumn of a list of values; None where a row has none."""
     present = [value for value in values if value is not None]
     if data_type is None:
@@ -188,7 +239,7 @@ def pack_column(measurement, values, data_type=None):
                 bits[i // 8] |= 1 << (i % 8)
         nulls = bytes(bits)
     if data_type == DataType.TEXT:
-        texts = [b"" if value is None else value.encode() for value in values]
+        texts = [b"" if value is None else str(value).encode() for value in values]
         offsets = array.array("I", [0])
         for text in texts:
             offsets.append(offsets[-1] + len(text))
@@ -199,7 +250,7 @@ def pack_column(measurement, values, data_type=None):
     return TColumn(measurement, data_type, packed, nulls)
 
 
-def unpack_column(column, row_count):
+def unpack_column(column: Any, row_count: int) -> List[Any]:
     """The list of a column's values, None where a row has none."""
     data_type = DataType(column.type)
     if data_type == DataType.TEXT:
@@ -221,7 +272,8 @@ def unpack_column(column, row_count):
     return values
 
 
-def make_row(device, timestamp, values, types=None):
+def make_row(device: str, timestamp: int, values: Mapping[str, Optional[Value]],
+             types: Optional[Types] = None) -> Any:
     """A TRow of a dict measurement → value."""
     types = types or {}
     present = {name: value for name, value in values.items() if value is not None}
@@ -229,7 +281,8 @@ def make_row(device, timestamp, values, types=None):
                 [value_to_thrift(value, types.get(name)) for name, value in present.items()])
 
 
-def make_tablet(device, timestamps, columns, types=None):
+def make_tablet(device: str, timestamps: Sequence[int], columns: Mapping[str, Sequence[Optional[Value]]],
+                types: Optional[Types] = None) -> Any:
     """A TTablet of a dict measurement → list of values, one for each timestamp."""
     types = types or {}
     return TTablet(device, len(timestamps), pack_times(timestamps),
@@ -241,30 +294,30 @@ def make_tablet(device, timestamps, columns, types=None):
 class Session:
     """The newest token of each log. Share it between clients to read your own writes anywhere."""
 
-    def __init__(self):
-        self._newest = {}
+    def __init__(self) -> None:
+        self._newest: Dict[Tuple[int, int], int] = {}
 
-    def add(self, token):
+    def add(self, token: Token) -> None:
         key = (token.origin, token.incarnation)
         if token.index > self._newest.get(key, 0):
             self._newest[key] = token.index
 
-    def tokens(self):
+    def tokens(self) -> List[Token]:
         return [Token(origin, incarnation, index)
                 for (origin, incarnation), index in sorted(self._newest.items())]
 
 
-def token_to_thrift(token):
+def token_to_thrift(token: Token) -> Any:
     return TToken(TLogId(token.origin, token.incarnation), token.index)
 
 
-def token_from_thrift(token):
+def token_from_thrift(token: Any) -> Token:
     return Token(token.log.origin, token.log.incarnation, token.index)
 
 
 # --- the client -----------------------------------------------------------------------------------
 
-def split_address(address):
+def split_address(address: str) -> Tuple[str, int]:
     """("host", port) of "host:port" or "[v6]:port"."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
@@ -277,26 +330,28 @@ class Client:
     its caller gets Unreachable and decides.
     """
 
-    def __init__(self, addresses, session=None, group=0, timeout=30.0):
+    def __init__(self, addresses: Union[str, Sequence[str]], session: Optional[Session] = None, group: int = 0,
+                 timeout: float = 30.0) -> None:
         self.addresses = [addresses] if isinstance(addresses, str) else list(addresses)
         self.session = session
         self.group = group
         self.timeout = timeout
-        self._transport = None
-        self._client = self._admin = None
+        self._transport: Any = None
+        self._client: Any = None
+        self._admin: Any = None
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
     @property
-    def address(self):
+    def address(self) -> str:
         """The node that the client talks to, or will try first."""
         return self.addresses[0]
 
-    def connect(self):
+    def connect(self) -> None:
         """Opens the connection now; otherwise the first request does."""
         if self._transport is not None:
             return
@@ -319,12 +374,12 @@ class Client:
             return
         raise Unreachable("; ".join(trouble))
 
-    def close(self):
+    def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
         self._transport = self._client = self._admin = None
 
-    def _call_once(self, service, method, *arguments):
+    def _call_once(self, service: str, method: str, *arguments: Any) -> Any:
         self.connect()
         try:
             return getattr(getattr(self, service), method)(*arguments)
@@ -339,7 +394,7 @@ class Client:
             self.close()
             raise Refused("%s: %s: %s" % (self.address, method, error)) from error
 
-    def _read(self, service, method, *arguments):
+    def _read(self, service: str, method: str, *arguments: Any) -> Any:
         for _ in self.addresses[1:]:
             try:
                 return self._checked(self._call_once(service, method, *arguments))
@@ -349,18 +404,19 @@ class Client:
         return self._checked(self._call_once(service, method, *arguments))
 
     @staticmethod
-    def _checked(reply):
+    def _checked(reply: Any) -> Any:
         check_status(reply.status)
         return reply
 
-    def _tokens(self, tokens):
+    def _tokens(self, tokens: Optional[Sequence[Token]]) -> Any:
         if tokens is None and self.session is not None:
             tokens = self.session.tokens()
         return [token_to_thrift(token) for token in tokens] if tokens else None
 
     # --- writing ---
 
-    def write(self, write, ack=None, timeout_ms=None, key=None):
+    def write(self, write: Any, ack: Optional[str] = None, timeout_ms: Optional[int] = None,
+              key: Optional[bytes] = None) -> WriteResult:
         """Writes a TWrite as one entry. `ack`: "local", "majority" or "all". `key`: 1 to 64 bytes; the same
         write sent again with it, to any node that has applied the first, is not applied again."""
         level = ACKS[ack] if ack is not None else None
@@ -373,28 +429,34 @@ class Client:
             self.session.add(token)
         return WriteResult(token, reply.status.code == Status.PENDING, reply.status.message)
 
-    def insert(self, device, timestamp, values, types=None, **options):
+    def insert(self, device: str, timestamp: int, values: Mapping[str, Optional[Value]],
+               types: Optional[Types] = None, **options: Any) -> WriteResult:
         """One row: a dict measurement → value."""
         return self.write(TWrite(rows=[make_row(device, timestamp, values, types)]), **options)
 
-    def insert_rows(self, device, rows, types=None, **options):
+    def insert_rows(self, device: str, rows: Iterable[Tuple[int, Mapping[str, Optional[Value]]]],
+                    types: Optional[Types] = None, **options: Any) -> WriteResult:
         """Rows (timestamp, dict) as one entry: all of them or none."""
         return self.write(TWrite(rows=[make_row(device, timestamp, values, types)
                                        for timestamp, values in rows]), **options)
 
-    def insert_tablet(self, device, timestamps, columns, types=None, **options):
+    def insert_tablet(self, device: str, timestamps: Sequence[int],
+                      columns: Mapping[str, Sequence[Optional[Value]]], types: Optional[Types] = None,
+                      **options: Any) -> WriteResult:
         """Many rows as columns: a dict measurement → list of values, None where there is none."""
         return self.write(TWrite(tablets=[make_tablet(device, timestamps, columns, types)]),
                           **options)
 
-    def delete(self, device, start, end, measurements=None, **options):
+    def delete(self, device: str, start: int, end: int, measurements: Optional[Sequence[str]] = None,
+               **options: Any) -> WriteResult:
         """Removes a range of time, both ends included."""
         return self.write(TWrite(deletes=[TDelete(device, measurements, start, end)]), **options)
 
     # --- reading ---
 
-    def query_pages(self, device, measurements=None, start=None, end=None, limit=None,
-                    descending=False, tokens=None, timeout_ms=None):
+    def query_pages(self, device: str, measurements: Optional[Sequence[str]] = None, start: Optional[int] = None,
+                    end: Optional[int] = None, limit: Optional[int] = None, descending: bool = False,
+                    tokens: Optional[Sequence[Token]] = None, timeout_ms: Optional[int] = None) -> Iterator[Any]:
         """The replies (TQueryReply) of a query, page by page. `limit`: rows per page."""
         request = TQueryReq(self.group, device, measurements, start, end, limit, None,
                             descending or None, self._tokens(tokens), timeout_ms)
@@ -405,8 +467,9 @@ class Client:
                 return
             request.page = reply.nextPage
 
-    def query(self, device, measurements=None, start=None, end=None, limit=None, descending=False,
-              tokens=None, timeout_ms=None):
+    def query(self, device: str, measurements: Optional[Sequence[str]] = None, start: Optional[int] = None,
+              end: Optional[int] = None, limit: Optional[int] = None, descending: bool = False,
+              tokens: Optional[Sequence[Token]] = None, timeout_ms: Optional[int] = None) -> Iterator[Row]:
         """All rows of a range of time (both ends included) as Row(timestamp, {name: value}).
         `limit`: rows per page. Where a measurement has values of two types (see Device), a row's
         value is the one of the winning type, else the other."""
@@ -416,20 +479,22 @@ class Client:
             columns = [(column.measurement, unpack_column(column, count))
                        for column in page.columns or []]
             for i, timestamp in enumerate(unpack_times(page.timestamps or b"")):
-                values = {}
+                values: Dict[str, Value] = {}
                 for name, column in columns:
                     if column[i] is not None:
                         values.setdefault(name, column[i])
                 yield Row(timestamp, values)
 
-    def query_columns(self, device, measurements=None, **options):
+    def query_columns(self, device: str, measurements: Optional[Sequence[str]] = None,
+                      **options: Any) -> Tuple[List[int], Dict[str, List[Any]]]:
         """The same as (timestamps, {name: values}), without an object for every row; faster."""
-        timestamps, columns = [], {}
+        timestamps: List[int] = []
+        columns: Dict[str, List[Any]] = {}
         for page in self.query_pages(device, measurements, **options):
             count = page.rowCount or 0
             before = len(timestamps)
             timestamps += unpack_times(page.timestamps or b"")
-            seen = set()
+            seen: set = set()
             for column in page.columns or []:
                 name = column.measurement
                 values = unpack_column(column, count)
@@ -444,7 +509,8 @@ class Client:
                 columns[name] += [None] * count
         return timestamps, columns
 
-    def last(self, device, measurements=None, tokens=None, timeout_ms=None):
+    def last(self, device: str, measurements: Optional[Sequence[str]] = None,
+             tokens: Optional[Sequence[Token]] = None, timeout_ms: Optional[int] = None) -> Dict[str, LastValue]:
         """The newest value of each measurement, as {name: LastValue}."""
         reply = self._read("_client", "last", TLastReq(self.group, device, measurements,
                                                        self._tokens(tokens), timeout_ms))
@@ -452,8 +518,9 @@ class Client:
                                              value.timestamp, value_from_thrift(value.value))
                 for value in reply.values or []}
 
-    def aggregate(self, device, measurement, start, end, window=None, limit=None, tokens=None,
-                  timeout_ms=None):
+    def aggregate(self, device: str, measurement: str, start: int, end: int, window: Optional[int] = None,
+                  limit: Optional[int] = None, tokens: Optional[Sequence[Token]] = None,
+                  timeout_ms: Optional[int] = None) -> List[Window]:
         """Windows of length `window` from `start` on; without it one window over all."""
         request = TAggregateReq(self.group, device, measurement, start, end, window, limit,
                                 self._tokens(tokens), timeout_ms)
@@ -469,7 +536,7 @@ class Client:
                 return windows
             request.startTime = reply.nextStartTime
 
-    def series(self, prefix=None, limit=None):
+    def series(self, prefix: Optional[str] = None, limit: Optional[int] = None) -> List[Device]:
         """All devices with their measurements. `limit`: devices per request."""
         request = TSeriesReq(self.group, prefix, limit)
         devices = []
@@ -483,7 +550,8 @@ class Client:
                 return devices
             request.after = reply.nextAfter
 
-    def tail(self, origin, incarnation, index, wait_ms=0, limit=None):
+    def tail(self, origin: int, incarnation: int, index: int, wait_ms: int = 0,
+             limit: Optional[int] = None) -> List[Entry]:
         """Entries of a log from `index` on that the node has applied, as Entry(token, hlc, write); none when
         none came within wait_ms. To follow a log, ask again for the index behind the last one. OutOfWindow:
         they were deleted; its .first_available tells where the log begins now."""
@@ -503,16 +571,16 @@ class Client:
 
     # --- about the node ---
 
-    def info(self):
+    def info(self) -> Info:
         reply = self._read("_client", "info")
         return Info(reply.nodeId, reply.clusterId, reply.version, reply.timePrecision,
                     reply.groups)
 
-    def status(self):
+    def status(self) -> Any:
         """The TNodeStatus of thrift/admin.thrift."""
         return self._read("_admin", "status", TStatusReq(self.group)).node
 
-    def digest(self, tokens=None, timeout_ms=None):
+    def digest(self, tokens: Optional[Sequence[Token]] = None, timeout_ms: Optional[int] = None) -> Digest:
         """Digest of the node's whole state; equal data gives equal digests."""
         reply = self._read("_admin", "digest", TDigestReq(self.group, self._tokens(tokens),
                                                           timeout_ms))
@@ -520,19 +588,19 @@ class Client:
                     for each in (reply.progress.logs if reply.progress else [])}
         return Digest(reply.digest.hex(), reply.cells, reply.devices, progress)
 
-    def forget(self, node_id):
+    def forget(self, node_id: int) -> Any:
         """Declares a member lost for good. Invalid while it is there."""
         self._read("_admin", "forget", TForgetReq(self.group, node_id))
 
-    def add_member(self, node_id, address):
+    def add_member(self, node_id: int, address: str) -> Any:
         """Lets a new node, which listens for replication at `address`, into the cluster."""
         self._read("_admin", "addMember", TAddMemberReq(self.group, node_id, address))
 
-    def remove_member(self, node_id):
+    def remove_member(self, node_id: int) -> Any:
         """Takes a member out: it goes when the others have what it holds."""
         self._read("_admin", "removeMember", TRemoveMemberReq(self.group, node_id))
 
-    def config(self):
+    def config(self) -> Any:
         """The configuration in force, as {(section, key): TConfigEntry}."""
         reply = self._read("_admin", "config")
         return {(entry.section, entry.key): entry for entry in reply.entries or []}

@@ -1,5 +1,5 @@
-"""Finds the Python code that `thrift --gen py` makes of thrift/*.thrift, and makes it when it is
-missing or older than the IDL. In a source tree it stands in build/gen-py; elsewhere, name the
+"""Finds the Python code that `thrift --gen py` makes of thrift/*.thrift. An installed package brings it. In a
+source tree it stands in build/gen-py, and is made when it is missing or older than the IDL. Elsewhere, name the
 folder in SYNCLOG_GEN_PY."""
 
 import fcntl
@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from typing import Sequence
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 IDL = ("types", "client", "peer", "admin")
 
 
-def _is_fresh(folder, sources):
+def _is_fresh(folder: str, sources: Sequence[str]) -> bool:
     stamp = os.path.join(folder, ".stamp")
     if not os.path.exists(stamp):
         return False
@@ -21,7 +22,8 @@ def _is_fresh(folder, sources):
     return all(os.stat(source).st_mtime <= made for source in sources)
 
 
-def _generate(folder, sources):
+def generate(folder: str, sources: Sequence[str]) -> None:
+    """Makes the code anew, whole or not at all."""
     parent = os.path.dirname(folder)
     os.makedirs(parent, exist_ok=True)
     # Several programs may come here at once: one generates, the others wait for it.
@@ -41,14 +43,15 @@ def _generate(folder, sources):
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def load():
-    """Puts the generated package `synclog` on sys.path and returns the folder it is in."""
+def load() -> None:
+    """Makes the generated package `synclog` importable."""
     folder = os.environ.get("SYNCLOG_GEN_PY")
     if not folder:
         folder = os.path.join(ROOT, "build", "gen-py")
         sources = [os.path.join(ROOT, "thrift", name + ".thrift") for name in IDL]
+        if not all(map(os.path.exists, sources)):
+            return  # installed: it stands beside this package
         if not _is_fresh(folder, sources):
-            _generate(folder, sources)
+            generate(folder, sources)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    return folder
