@@ -5,41 +5,39 @@
 
 #include <stdlib.h>
 
-static guint8 *extend(GByteArray *array, gsize size)
+static guint8 *extend(Decoded *decoded, gsize size)
 {
-  gsize at = array->len;
-  g_byte_array_set_size(array, (guint)(at + size));
-  return array->data + at;
+  return list_extend(decoded->values, 1, size);
 }
 
 /* Notes the columns of a part, which all its blocks share. Gives the place of the first. */
 static guint note_columns(Decoded *decoded, const BuilderColumn *columns, guint count)
 {
   guint first = decoded->columns->len;
-  g_array_set_size(decoded->columns, first + count);
+  DecodedColumn *noted = list_extend(decoded->columns, sizeof *noted, count);
   for (guint i = 0; i < count; i++)
-    g_array_index(decoded->columns, DecodedColumn, first + i) =
-        (DecodedColumn){.measurement = columns[i].measurement, .type = columns[i].type};
+    noted[i] = (DecodedColumn){.measurement = columns[i].measurement, .type = columns[i].type};
   return first;
 }
 
 static DecodedBlock *begin_block(Decoded *decoded, Slice device, guint32 ordinal, gint64 partition,
                                  guint rows, guint first_column, guint column_count)
 {
-  DecodedBlock block = {.device = device,
-                        .ordinal = ordinal,
-                        .partition = partition,
-                        .value_at = decoded->values->len,
-                        .first_column = first_column,
-                        .column_count = column_count};
-  guint8 *head = extend(decoded->values, BLOCK_HEAD_SIZE + column_count * BLOCK_COLUMN_SIZE);
+  gsize value_at = decoded->values->len;
+  guint8 *head = extend(decoded, BLOCK_HEAD_SIZE + column_count * BLOCK_COLUMN_SIZE);
   head[0] = BLOCK_VERSION;
   head[1] = 0;
   head[2] = (guint8)column_count;
   head[3] = (guint8)(column_count >> 8);
   store_le32(head + 4, rows);
-  g_array_append_val(decoded->blocks, block);
-  return &g_array_index(decoded->blocks, DecodedBlock, decoded->blocks->len - 1);
+  DecodedBlock *block = list_extend(decoded->blocks, sizeof *block, 1);
+  *block = (DecodedBlock){.device = device,
+                          .ordinal = ordinal,
+                          .partition = partition,
+                          .value_at = value_at,
+                          .first_column = first_column,
+                          .column_count = column_count};
+  return block;
 }
 
 static void fill_column(Decoded *decoded, gsize block_at, guint i, const BuilderColumn *column,
@@ -60,18 +58,18 @@ void builder_add_row(Decoded *decoded, Slice device, guint32 ordinal, gint64 tim
                                     partition_of(time, partition_interval), 1, first_column, count);
   block->min_time = block->max_time = time;
   gsize block_at = block->value_at;
-  store_le64(extend(decoded->values, 8), (guint64)time);
+  store_le64(extend(decoded, 8), (guint64)time);
   for (guint i = 0; i < count; i++) {
     const BuilderColumn *column = &columns[i];
     gsize size = column->values_size;
     if (column->type == DATA_TEXT) {
-      guint8 *offsets = extend(decoded->values, 8);
+      guint8 *offsets = extend(decoded, 8);
       store_le32(offsets, 0);
       store_le32(offsets + 4, (guint32)size);
-      g_byte_array_append(decoded->values, column->values, (guint)size);
+      list_append(decoded->values, 1, column->values, size);
       size += 8;
     } else {
-      memcpy(extend(decoded->values, size), column->inline_value, size);
+      memcpy(extend(decoded, size), column->inline_value, size);
     }
     fill_column(decoded, block_at, i, column, FALSE, size);
   }
@@ -125,7 +123,7 @@ static gboolean put_nulls(Decoded *decoded, const BuilderColumn *column, const R
   if (missing == 0)
     return FALSE;
   gsize size = ((gsize)rows + 7) / 8;
-  guint8 *bitmap = extend(decoded->values, size);
+  guint8 *bitmap = extend(decoded, size);
   memset(bitmap, 0, size);
   for (guint i = 0; i < rows; i++)
     if (is_null(column, order[i].row))
@@ -139,13 +137,13 @@ static gsize put_texts(Decoded *decoded, const BuilderColumn *column, const RowO
   const guint8 *bytes = column->values + ((gsize)all_rows + 1) * 4;
   gsize table = ((gsize)rows + 1) * 4, total = 0;
   gsize at = decoded->values->len;
-  store_le32(extend(decoded->values, table), 0);
+  store_le32(extend(decoded, table), 0);
   for (guint i = 0; i < rows; i++) {
     guint row = order[i].row;
     guint32 begin = load_le32(column->values + (gsize)row * 4);
     guint32 end = load_le32(column->values + ((gsize)row + 1) * 4);
     if (!is_null(column, row)) {
-      g_byte_array_append(decoded->values, bytes + begin, end - begin);
+      list_append(decoded->values, 1, bytes + begin, end - begin);
       total += end - begin;
     }
     store_le32(decoded->values->data + at + ((gsize)i + 1) * 4, (guint32)total);
@@ -159,7 +157,7 @@ static gsize put_values(Decoded *decoded, const BuilderColumn *column, const Row
   if (column->type == DATA_TEXT)
     return put_texts(decoded, column, order, rows, all_rows);
   gsize width = data_type_size(column->type);
-  guint8 *out = extend(decoded->values, rows * width);
+  guint8 *out = extend(decoded, rows * width);
   /* Rows that came in order are one piece. */
   if (order[rows - 1].row - order[0].row == rows - 1 && order[0].row <= order[rows - 1].row) {
     gboolean consecutive = TRUE;
@@ -184,7 +182,7 @@ static void add_block(Decoded *decoded, Slice device, guint32 ordinal, gint64 pa
   block->min_time = order[0].time;
   block->max_time = order[rows - 1].time;
   gsize block_at = block->value_at;
-  guint8 *times = extend(decoded->values, (gsize)rows * 8);
+  guint8 *times = extend(decoded, (gsize)rows * 8);
   for (guint i = 0; i < rows; i++)
     store_le64(times + (gsize)i * 8, (guint64)order[i].time);
   for (guint i = 0; i < count; i++) {
@@ -243,6 +241,13 @@ static gboolean has_text(const BuilderColumn *columns, guint count)
   return FALSE;
 }
 
+static guint8 *extend_bytes(GByteArray *array, gsize size)
+{
+  gsize at = array->len;
+  g_byte_array_set_size(array, (guint)(at + size));
+  return array->data + at;
+}
+
 static void begin_run(RowRun *run, Slice device, guint32 ordinal, const BuilderColumn *columns,
                       guint count)
 {
@@ -270,8 +275,8 @@ void row_run_add(RowRun *run, Decoded *decoded, Slice device, guint32 ordinal, g
     }
     begin_run(run, device, ordinal, columns, count);
   }
-  store_le64(extend(run->times, 8), (guint64)time);
-  guint8 *cells = extend(run->cells, (gsize)count * 8);
+  store_le64(extend_bytes(run->times, 8), (guint64)time);
+  guint8 *cells = extend_bytes(run->cells, (gsize)count * 8);
   for (guint i = 0; i < count; i++)
     memcpy(cells + (gsize)i * 8, columns[i].inline_value, 8);
   run->rows++;

@@ -279,7 +279,7 @@ Decoded *bucket_part_decode(const BucketPart *part, const char *device, gint64 p
                         .nulls = column->nulls != NULL ? column->nulls->data : NULL,
                         .nulls_size = column->nulls != NULL ? column->nulls->len : 0};
   }
-  Decoded *decoded = decoded_new(0);
+  Decoded *decoded = decoded_new(NULL, 0);
   builder_add_tablet(decoded, (Slice){device, (guint)strlen(device)}, part->version.ordinal, times,
                      part->table->timestamps->len, partition_interval, packed, columns->len);
   return decoded;

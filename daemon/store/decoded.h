@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "store/list.h"
 #include "store/store.h"
 #include "store/write_keys.h"
 
@@ -36,21 +37,23 @@ typedef struct DecodedDelete {
   gint64 start_time, end_time;
 } DecodedDelete;
 
+/* Of most writes all is in one piece of memory. */
 struct Decoded {
-  guint8 *copy; /* of the write's bytes: names point into it */
-  GByteArray *values;
-  GArray *columns; /* DecodedColumn */
-  GArray *blocks;  /* DecodedBlock */
-  GArray *deletes; /* DecodedDelete */
-  GArray *names;   /* Slice */
+  guint8 *copy;  /* of the write's bytes: names point into it */
+  List *values;  /* bytes */
+  List *columns; /* DecodedColumn */
+  List *blocks;  /* DecodedBlock */
+  List *deletes; /* DecodedDelete */
+  List *names;   /* Slice */
   guint64 points, rows;
   gboolean has_key; /* the write brings a key, of this hash */
   guint8 key_hash[WRITE_KEY_HASH_SIZE];
   guint64 ids_of; /* which opening of a store the ids are of; 0: not resolved */
+  List lists[5];
 };
 
-/* An empty one, with room for about `size` bytes of blocks. */
-Decoded *decoded_new(gsize size);
+/* An empty one, with a copy of the bytes and room for about as many of blocks. */
+Decoded *decoded_new(const guint8 *bytes, gsize size);
 
 /* Whether the bytes can be the name of a device or measurement: UTF-8 without control characters,
  * neither empty nor too long. */

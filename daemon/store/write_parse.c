@@ -27,8 +27,8 @@ typedef struct Parser {
   Decoded *decoded;
   guint64 partition_interval;
   guint32 ordinal;
-  guint part_count;   /* of the list under way */
-  GArray *row_values; /* BuilderColumn of the row or tablet under way */
+  guint part_count; /* of the list under way */
+  List row_values;  /* BuilderColumn of the row or tablet under way */
   RowRun run;
 } Parser;
 
@@ -132,8 +132,8 @@ static gboolean same(Slice a, Slice b)
 static gboolean check_all_distinct(const Parser *p, GError **error)
 {
   g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  for (guint i = 0; i < p->row_values->len; i++) {
-    Slice name = g_array_index(p->row_values, BuilderColumn, i).measurement;
+  for (guint i = 0; i < p->row_values.len; i++) {
+    Slice name = g_array_index(&p->row_values, BuilderColumn, i).measurement;
     if (!g_hash_table_add(names, g_strndup(name.bytes, name.size)))
       return fail(error, SYNCLOG_INVALID, "measurement \"%.*s\" comes twice", (int)name.size,
                   name.bytes);
@@ -144,15 +144,22 @@ static gboolean check_all_distinct(const Parser *p, GError **error)
 static gboolean check_names(const Parser *p, GError **error)
 {
   enum { FEW = 16 };
-  if (p->row_values->len > FEW)
+  if (p->row_values.len > FEW)
     return check_all_distinct(p, error);
-  const BuilderColumn *columns = (const BuilderColumn *)(void *)p->row_values->data;
-  for (guint i = 1; i < p->row_values->len; i++)
+  const BuilderColumn *columns = (const BuilderColumn *)(void *)p->row_values.data;
+  for (guint i = 1; i < p->row_values.len; i++)
     for (guint k = 0; k < i; k++)
       if (same(columns[i].measurement, columns[k].measurement))
         return fail(error, SYNCLOG_INVALID, "measurement \"%.*s\" comes twice",
                     (int)columns[i].measurement.size, columns[i].measurement.bytes);
   return TRUE;
+}
+
+static void set_columns(Parser *p, guint count)
+{
+  p->row_values.len = 0;
+  memset(list_extend(&p->row_values, sizeof(BuilderColumn), count), 0,
+         count * sizeof(BuilderColumn));
 }
 
 /* --- rows ---------------------------------------------------------------------------------------
@@ -228,9 +235,9 @@ static gboolean read_row_names(Parser *p, GError **error)
   guint count;
   if (!read_list(p, WIRE_STRING, 4, LIMIT_TABLET_COLUMNS, &count, error))
     return fail_prefix(error, "measurements: ");
-  g_array_set_size(p->row_values, count);
+  set_columns(p, count);
   for (guint i = 0; i < count; i++) {
-    BuilderColumn *column = &g_array_index(p->row_values, BuilderColumn, i);
+    BuilderColumn *column = &g_array_index(&p->row_values, BuilderColumn, i);
     if (!read_name(p, "measurements", &column->measurement, error))
       return FALSE;
   }
@@ -244,10 +251,10 @@ static gboolean read_row_values(Parser *p, gboolean have_names, GError **error)
     return fail(error, SYNCLOG_INVALID, "measurements must come before values");
   if (!read_list(p, WIRE_STRUCT, 1, LIMIT_TABLET_COLUMNS, &count, error))
     return fail_prefix(error, "values: ");
-  if (count != p->row_values->len)
-    return fail(error, SYNCLOG_INVALID, "%u values for %u measurements", count, p->row_values->len);
+  if (count != p->row_values.len)
+    return fail(error, SYNCLOG_INVALID, "%u values for %u measurements", count, p->row_values.len);
   for (guint i = 0; i < count; i++)
-    if (!read_value(p, &g_array_index(p->row_values, BuilderColumn, i), error))
+    if (!read_value(p, &g_array_index(&p->row_values, BuilderColumn, i), error))
       return FALSE;
   return TRUE;
 }
@@ -260,7 +267,7 @@ static gboolean read_row(Parser *p, GError **error)
   gint64 time = 0;
   GError *local = NULL;
   gboolean ok = TRUE;
-  g_array_set_size(p->row_values, 0);
+  set_columns(p, 0);
   while (ok && next_field(p, &seen, &type, &id, &local)) {
     if (id == 1 && type == WIRE_STRING)
       ok = read_name(p, "device", &device, &local);
@@ -277,10 +284,10 @@ static gboolean read_row(Parser *p, GError **error)
     cut_short(p, &local);
   if (local == NULL && seen != 0x1E)
     fail(&local, SYNCLOG_INVALID, "device, timestamp, measurements and values are required");
-  if (local == NULL && p->row_values->len == 0)
+  if (local == NULL && p->row_values.len == 0)
     fail(&local, SYNCLOG_INVALID, "a row needs at least one value");
-  const BuilderColumn *columns = (const BuilderColumn *)(void *)p->row_values->data;
-  guint count = p->row_values->len;
+  const BuilderColumn *columns = (const BuilderColumn *)(void *)p->row_values.data;
+  guint count = p->row_values.len;
   /* What goes with the row before has passed the check with it. */
   if (local == NULL && !row_run_takes(&p->run, device, columns, count))
     check_names(p, &local);
@@ -342,9 +349,9 @@ static gboolean read_columns(Parser *p, guint rows, GError **error)
     return fail_prefix(error, "columns: ");
   if (count == 0)
     return fail(error, SYNCLOG_INVALID, "a tablet needs at least one column");
-  g_array_set_size(p->row_values, count);
+  set_columns(p, count);
   for (guint i = 0; i < count; i++)
-    if (!read_column(p, rows, &g_array_index(p->row_values, BuilderColumn, i), error))
+    if (!read_column(p, rows, &g_array_index(&p->row_values, BuilderColumn, i), error))
       return fail_prefix(error, "columns[%u] ", i);
   return TRUE;
 }
@@ -394,7 +401,7 @@ static gboolean read_tablet(Parser *p, GError **error)
     return FALSE;
   }
   builder_add_tablet(p->decoded, device, p->ordinal++, times, rows, p->partition_interval,
-                     (BuilderColumn *)(void *)p->row_values->data, p->row_values->len);
+                     (BuilderColumn *)(void *)p->row_values.data, p->row_values.len);
   return TRUE;
 }
 
@@ -414,7 +421,7 @@ static gboolean read_delete_names(Parser *p, DecodedDelete *delete, GError **err
     Slice name;
     if (!read_name(p, "measurements", &name, error))
       return FALSE;
-    g_array_append_val(p->decoded->names, name);
+    list_append(p->decoded->names, sizeof name, &name, 1);
   }
   return TRUE;
 }
@@ -449,7 +456,7 @@ static gboolean read_delete(Parser *p, GError **error)
     return FALSE;
   }
   delete.ordinal = p->ordinal++;
-  g_array_append_val(p->decoded->deletes, delete);
+  list_append(p->decoded->deletes, sizeof delete, &delete, 1);
   return TRUE;
 }
 
@@ -520,14 +527,24 @@ static gboolean read_write(Parser *p, GError **error)
   return FALSE;
 }
 
-Decoded *decoded_new(gsize size)
+Decoded *decoded_new(const guint8 *bytes, gsize size)
 {
-  Decoded *decoded = g_new0(Decoded, 1);
-  decoded->values = g_byte_array_sized_new((guint)size);
-  decoded->columns = g_array_sized_new(FALSE, FALSE, sizeof(DecodedColumn), FEW_COLUMNS);
-  decoded->blocks = g_array_sized_new(FALSE, FALSE, sizeof(DecodedBlock), 1);
-  decoded->deletes = g_array_new(FALSE, FALSE, sizeof(DecodedDelete));
-  decoded->names = g_array_new(FALSE, FALSE, sizeof(Slice));
+  enum { COLUMNS_SIZE = FEW_COLUMNS * sizeof(DecodedColumn), SPARE = 64 };
+  gsize head = sizeof(Decoded) + sizeof(DecodedBlock) + COLUMNS_SIZE;
+  Decoded *decoded = g_malloc(head + size + size + SPARE);
+  guint8 *block = (guint8 *)(decoded + 1), *columns = block + sizeof(DecodedBlock);
+  memset(decoded, 0, sizeof *decoded);
+  decoded->copy = (guint8 *)decoded + head;
+  if (size > 0)
+    memcpy(decoded->copy, bytes, size);
+  decoded->lists[0] = list_in(decoded->copy + size, size + SPARE);
+  decoded->lists[1] = list_in(columns, FEW_COLUMNS);
+  decoded->lists[2] = list_in(block, 1);
+  decoded->values = &decoded->lists[0];
+  decoded->columns = &decoded->lists[1];
+  decoded->blocks = &decoded->lists[2];
+  decoded->deletes = &decoded->lists[3];
+  decoded->names = &decoded->lists[4];
   return decoded;
 }
 
@@ -538,15 +555,15 @@ Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval
          LIMIT_ENTRY_SIZE);
     return NULL;
   }
-  g_autoptr(Decoded) decoded = decoded_new(size);
-  decoded->copy = g_memdup2(data, size);
-  g_autoptr(GArray) row_values = g_array_sized_new(FALSE, TRUE, sizeof(BuilderColumn), FEW_COLUMNS);
+  g_autoptr(Decoded) decoded = decoded_new(data, size);
+  BuilderColumn few[FEW_COLUMNS];
   Parser parser = {.in = byte_reader(decoded->copy, size),
                    .decoded = decoded,
                    .partition_interval = partition_interval,
-                   .row_values = row_values};
+                   .row_values = list_in(few, FEW_COLUMNS)};
   gboolean valid = read_write(&parser, error);
   row_run_clear(&parser.run);
+  list_clear(&parser.row_values);
   if (!valid)
     return NULL;
   return g_steal_pointer(&decoded);
@@ -559,12 +576,8 @@ Decoded *store_decode_nothing(void)
 
 void store_decoded_free(Decoded *decoded)
 {
-  g_free(decoded->copy);
-  g_byte_array_unref(decoded->values);
-  g_array_unref(decoded->columns);
-  g_array_unref(decoded->blocks);
-  g_array_unref(decoded->deletes);
-  g_array_unref(decoded->names);
+  for (guint i = 0; i < G_N_ELEMENTS(decoded->lists); i++)
+    list_clear(&decoded->lists[i]);
   g_free(decoded);
 }
 
