@@ -5,16 +5,41 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { TYPES = DATA_TEXT + 1 };
+enum {
+  TYPES = DATA_TEXT + 1,
+  LAYOUTS = 4, /* that are kept of a device */
+  LAYOUT_COLUMNS = 64,
+};
 
-typedef struct Name {
+typedef struct Name Name;
+typedef struct Layout Layout;
+
+struct Name {
   guint32 id;
   guint size;
   gboolean on_disk;
   gboolean is_device;   /* something was applied to a device of this name */
   GArray *measurements; /* guint32 ids that were applied to this device; NULL: none */
-  char *bytes;          /* NUL-terminated */
-} Name;
+  /* Of this device. Under the read lock one may be put in front, atomically; under the write lock
+   * all go when a type of the device changes. */
+  Layout *layouts;
+  char *bytes; /* NUL-terminated */
+};
+
+/*
+ * The columns of a write that was looked up, in their order: what comes again is compared with them
+ * instead of being looked up name by name.
+ */
+struct Layout {
+  Layout *next;
+  Version since;   /* all of these types were applied with this version or an older one */
+  gboolean agrees; /* and each is the measurement's type */
+  guint count;
+  struct LayoutColumn {
+    const Name *name;
+    DataType type;
+  } columns[];
+};
 
 /* The types of one measurement of one device. */
 typedef struct Types {
@@ -56,11 +81,21 @@ static int compare_names(gconstpointer a, gconstpointer b, gpointer data)
   return strcmp(a, b);
 }
 
+static void drop_layouts(Name *device)
+{
+  while (device->layouts != NULL) {
+    Layout *layout = device->layouts;
+    device->layouts = layout->next;
+    g_free(layout);
+  }
+}
+
 static void name_free(gpointer data)
 {
   Name *name = data;
   if (name == NULL)
     return;
+  drop_layouts(name);
   g_clear_pointer(&name->measurements, g_array_unref);
   g_free(name->bytes);
   g_free(name);
@@ -230,6 +265,112 @@ static void resolve_all(Schema *schema, Decoded *decoded)
   decoded->ids_of = schema->generation;
 }
 
+/* --- layouts ------------------------------------------------------------------------------------
+ */
+
+static gboolean is_column(const struct LayoutColumn *known, const DecodedColumn *column,
+                          gboolean resolved)
+{
+  if (known->type != column->type)
+    return FALSE;
+  if (resolved)
+    return known->name->id == column->id;
+  return known->name->size == column->measurement.size &&
+         memcmp(known->name->bytes, column->measurement.bytes, column->measurement.size) == 0;
+}
+
+/* NULL: there is none with these columns. */
+static const Layout *find_layout(Name *device, const DecodedColumn *columns, guint count,
+                                 gboolean resolved)
+{
+  const Layout *layout = g_atomic_pointer_get(&device->layouts);
+  for (; layout != NULL; layout = layout->next) {
+    guint same = 0;
+    while (layout->count == count && same < count &&
+           is_column(&layout->columns[same], &columns[same], resolved))
+      same++;
+    if (same == count)
+      return layout;
+  }
+  return NULL;
+}
+
+/* The device's name and the columns of a block. */
+static Name *block_place(Schema *schema, const Decoded *decoded, const DecodedBlock *block,
+                         DecodedColumn **out_columns)
+{
+  *out_columns = &g_array_index(decoded->columns, DecodedColumn, block->first_column);
+  return decoded->ids_of == schema->generation ? name_of(schema, block->device_id)
+                                               : find_name(schema, &block->device);
+}
+
+/*
+ * Whether all parts of the write have a layout: with types that agree; or, for an entry that is
+ * applied, from before its version. Then the ids are filled in.
+ */
+static gboolean match_layouts(Schema *schema, Decoded *decoded, const Version *entry)
+{
+  gboolean resolved = decoded->ids_of == schema->generation;
+  for (guint i = 0; i < decoded->blocks->len; i++) {
+    DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
+    if (decoded_block_continues(decoded, i)) {
+      block->device_id = (block - 1)->device_id;
+      continue;
+    }
+    DecodedColumn *columns;
+    Name *device = block_place(schema, decoded, block, &columns);
+    const Layout *layout =
+        device != NULL ? find_layout(device, columns, block->column_count, resolved) : NULL;
+    Version version = entry != NULL ? *entry : (Version){0};
+    version.ordinal = block->ordinal;
+    if (layout == NULL ||
+        (entry == NULL ? !layout->agrees : version_compare(&layout->since, &version) > 0))
+      return FALSE;
+    block->device_id = device->id;
+    for (guint k = 0; k < layout->count; k++)
+      columns[k].id = layout->columns[k].name->id;
+  }
+  decoded->ids_of = schema->generation;
+  return TRUE;
+}
+
+/* Keeps the columns of a block whose ids are resolved, and that all were applied. Either lock is
+ * held. */
+static void keep_layout(Schema *schema, const Decoded *decoded, const DecodedBlock *block)
+{
+  DecodedColumn *columns;
+  Name *device = block_place(schema, decoded, block, &columns);
+  guint kept = 0;
+  Layout *first = g_atomic_pointer_get(&device->layouts);
+  for (const Layout *one = first; one != NULL; one = one->next)
+    kept++;
+  if (kept >= LAYOUTS || block->column_count > LAYOUT_COLUMNS)
+    return;
+  Layout *layout = g_malloc(sizeof *layout + block->column_count * sizeof layout->columns[0]);
+  *layout = (Layout){.next = first, .agrees = TRUE, .count = block->column_count};
+  for (guint i = 0; i < layout->count; i++) {
+    const Types *types = find_types(schema, device->id, columns[i].id);
+    const Version *oldest = &types->oldest[columns[i].type];
+    layout->columns[i].name = name_of(schema, columns[i].id);
+    layout->columns[i].type = columns[i].type;
+    layout->agrees = layout->agrees && valid_type(types) == (int)columns[i].type;
+    if (version_compare(oldest, &layout->since) > 0)
+      layout->since = *oldest;
+  }
+  if (!g_atomic_pointer_compare_and_exchange(&device->layouts, first, layout))
+    g_free(layout); /* somebody else was faster */
+}
+
+static void keep_layouts(Schema *schema, const Decoded *decoded)
+{
+  for (guint i = 0; i < decoded->blocks->len; i++)
+    if (!decoded_block_continues(decoded, i))
+      keep_layout(schema, decoded, &g_array_index(decoded->blocks, DecodedBlock, i));
+}
+
+/* --- reserving and applying ---------------------------------------------------------------------
+ */
+
 /* The type that a new write must have; 0: free to choose. */
 static int wanted_type(const Types *types)
 {
@@ -295,7 +436,9 @@ gboolean schema_reserve(Schema *schema, Decoded *decoded, GError **error)
 {
   g_rw_lock_reader_lock(&schema->lock);
   TypeVerdict verdict = TYPES_NEW;
-  if (resolve_known(schema, decoded))
+  if (match_layouts(schema, decoded, NULL))
+    verdict = TYPES_AGREE;
+  else if (resolve_known(schema, decoded))
     verdict = compare_types(schema, decoded, error);
   g_rw_lock_reader_unlock(&schema->lock);
   if (verdict != TYPES_NEW)
@@ -358,8 +501,14 @@ void schema_apply(Schema *schema, Decoded *decoded, guint64 hlc, guint32 origin,
                   const SchemaSink *sink)
 {
   g_rw_lock_reader_lock(&schema->lock);
-  gboolean known = (decoded->ids_of == schema->generation || resolve_known(schema, decoded)) &&
-                   is_known(schema, decoded, hlc, origin);
+  gboolean known =
+      decoded->deletes->len == 0 && match_layouts(schema, decoded, &(Version){hlc, origin, 0});
+  if (!known) {
+    known = (decoded->ids_of == schema->generation || resolve_known(schema, decoded)) &&
+            is_known(schema, decoded, hlc, origin);
+    if (known)
+      keep_layouts(schema, decoded);
+  }
   g_rw_lock_reader_unlock(&schema->lock);
   if (known)
     return;
@@ -370,6 +519,7 @@ void schema_apply(Schema *schema, Decoded *decoded, guint64 hlc, guint32 origin,
       continue;
     const DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
     Name *device = schema->by_id->pdata[block->device_id];
+    drop_layouts(device);
     sink_name(device, sink);
     Version version = {hlc, origin, block->ordinal};
     for (guint k = 0; k < block->column_count; k++)
