@@ -571,7 +571,7 @@ Decoded *store_decode(const guint8 *data, gsize size, guint64 partition_interval
 
 Decoded *store_decode_nothing(void)
 {
-  return decoded_new(0);
+  return decoded_new(NULL, 0);
 }
 
 void store_decoded_free(Decoded *decoded)
