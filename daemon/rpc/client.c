@@ -7,6 +7,7 @@
 #include "rpc/flat.h"
 #include "rpc/frame.h"
 #include "rpc/wire.h"
+#include "rpc/write_builder.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -9,6 +9,7 @@
 #include "base/bucket.h"
 #include "core/messages.h"
 #include "core/snapshot_messages.h"
+#include "rpc/write_builder.h"
 
 typedef struct RpcClient RpcClient;
 
@@ -16,25 +17,6 @@ typedef struct RpcClient RpcClient;
 RpcClient *rpc_client_new(const char *address, gint64 timeout_ms);
 void rpc_client_free(RpcClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RpcClient, rpc_client_free)
-
-/* Content of a write under construction. */
-typedef struct WriteBuilder WriteBuilder;
-WriteBuilder *write_builder_new(void);
-void write_builder_free(WriteBuilder *builder);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(WriteBuilder, write_builder_free)
-/* values[i] belongs to measurements[i], both of `count`. Copied. */
-void write_builder_row(WriteBuilder *builder, const char *device, gint64 timestamp,
-                       const char *const *measurements, const Value *values, guint count);
-/* columns: finished Column*, each of timestamps->len rows. Copied. */
-void write_builder_tablet(WriteBuilder *builder, const char *device, const GArray *timestamps,
-                          const GPtrArray *columns);
-/* measurements: NULL-terminated, or NULL for all. */
-void write_builder_delete(WriteBuilder *builder, const char *device,
-                          const char *const *measurements, gint64 start_time, gint64 end_time);
-/* What a write that is sent again is recognised by, 1 to LIMIT_KEY_SIZE bytes; NULL: nothing. */
-void write_builder_key(WriteBuilder *builder, const char *key);
-/* Bytes so far, to decide when to send. */
-gsize write_builder_size(const WriteBuilder *builder);
 
 /*
  * Sends the write. TRUE with *out_status OK or PENDING and *out_token set; the builder is empty and

@@ -2,8 +2,8 @@
  * TWrite, encoded as it is built: each part goes behind those of its kind, and the lists get their
  * heads when the write is sent. Nothing is checked here; the server does, and names what is wrong.
  */
-#include "rpc/client.h"
-#include "rpc/client_private.h"
+#include "rpc/write_builder.h"
+
 #include "rpc/wire.h"
 
 #include <string.h>

@@ -10,7 +10,7 @@
 #include "ctl/write_dump.c"
 
 #include "fuzz/fuzz.h"
-#include "rpc/client_private.h"
+#include "rpc/write_builder.h"
 #include "store/store.h"
 
 #include <stdlib.h>

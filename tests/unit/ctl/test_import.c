@@ -8,7 +8,7 @@
 #include "ctl/values.c"
 #include "ctl/write_dump.c"
 
-#include "rpc/client_private.h"
+#include "rpc/write_builder.h"
 #include "support/suite.h"
 
 #include <glib/gstdio.h>

@@ -4,7 +4,7 @@
 #include "ctl/wal_walk.c"
 #include "ctl/write_dump.c"
 
-#include "rpc/client_private.h"
+#include "rpc/write_builder.h"
 #include "support/suite.h"
 #include "wal/wal.h"
 

@@ -7,11 +7,11 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "rpc/client.h"
-#include "rpc/client_private.h"
 #include "rpc/convert.h"
 #include "rpc/flat.h"
 #include "rpc/frame.h"
 #include "rpc/wire.h"
+#include "rpc/write_builder.h"
 #include "support/suite.h"
 
 #include <arpa/inet.h>
