@@ -38,7 +38,7 @@ Q := @
 say = @printf '  %-6s %s\n' $(1) $(2)
 endif
 
-PACKAGES := glib-2.0 gobject-2.0 thrift_c_glib libevent libevent_pthreads rocksdb libxxhash jansson \
+PACKAGES := glib-2.0 gobject-2.0 thrift_c_glib libevent libevent_pthreads rocksdb libxxhash jansson zlib \
             libsystemd
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral
