@@ -99,11 +99,8 @@ static HttpRequest *request_new(HttpConn *conn)
   request->body_size = evbuffer_get_length(conn->body);
   request->body = g_malloc(request->body_size + 1);
   evbuffer_remove(conn->body, request->body, request->body_size);
-  const char *type = http_head_find(&request->head, "Content-Type");
   if (request->head.query != NULL)
     request->params = http_params(request->head.query, strlen(request->head.query));
-  if (type != NULL && g_ascii_strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0)
-    request->form = http_params((const char *)request->body, request->body_size);
   conn->server->requests++;
   return request;
 }
@@ -571,8 +568,13 @@ const char *http_request_param(const HttpRequest *request, const char *name)
   return request->params != NULL ? g_hash_table_lookup(request->params, name) : NULL;
 }
 
-const char *http_request_form(const HttpRequest *request, const char *name)
+/* Not before it is asked for: curl calls any body a form. */
+const char *http_request_form(HttpRequest *request, const char *name)
 {
+  const char *type = http_head_find(&request->head, "Content-Type");
+  if (request->form == NULL && type != NULL &&
+      g_ascii_strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0)
+    request->form = http_params((const char *)request->body, request->body_size);
   return request->form != NULL ? g_hash_table_lookup(request->form, name) : NULL;
 }
 

@@ -85,8 +85,9 @@ const char *http_request_path(const HttpRequest *request); /* as sent, without t
 /* A parameter of the query, decoded (may be empty); NULL: not there, or not UTF-8. The first
  * counts. */
 const char *http_request_param(const HttpRequest *request, const char *name);
-/* As http_request_param, of a body of type application/x-www-form-urlencoded. */
-const char *http_request_form(const HttpRequest *request, const char *name);
+/* As http_request_param, of a body of type application/x-www-form-urlencoded. Of one thread at a
+ * time. */
+const char *http_request_form(HttpRequest *request, const char *name);
 /* By its name in any case; NULL: not there. */
 const char *http_request_header(const HttpRequest *request, const char *name);
 const guint8 *http_request_body(const HttpRequest *request, gsize *out_size);

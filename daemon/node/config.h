@@ -22,6 +22,9 @@ typedef enum {
 
 typedef enum { CONFIG_JOIN_NO, CONFIG_JOIN_YES } ConfigJoin;
 
+/* In the order of AckLevel. */
+typedef enum { CONFIG_ACK_LOCAL, CONFIG_ACK_MAJORITY, CONFIG_ACK_ALL } ConfigAck;
+
 typedef struct ConfigPeer {
   guint node_id;
   char *address; /* "host:port" or "[v6]:port" */
@@ -61,6 +64,8 @@ typedef struct Config {
   gint64 mirror_sync_interval_ms; /* 0: at once */
 
   char *http_listen; /* addresses, separated by commas; empty: none */
+  int http_data;     /* boolean */
+  int http_ack;      /* ConfigAck */
 
   guint64 wal_segment_size;
   int wal_sync; /* ConfigWalSync */

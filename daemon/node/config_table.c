@@ -21,6 +21,8 @@ G_STATIC_ASSERT(LIMIT_ENTRY_SIZE + 64 * 1024 <= LEAST_FRAME_SIZE);
 static const char *const time_precisions[] = {"ms", "us", "ns", NULL};
 static const char *const joins[] = {"no", "yes", NULL};
 static const char *const wal_syncs[] = {"group", "interval", "none", NULL};
+static const char *const no_or_yes[] = {"no", "yes", NULL};
+static const char *const acks[] = {"local", "majority", "all", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"auto", "text", "json", "journal", NULL};
 
@@ -35,7 +37,8 @@ static const ConfigSection sections[] = {
   {"client", "The service for applications and synclogctl. There is no authentication: keep it where\n"
              "only trusted hosts reach it."},
   {"replication", "The service for the other nodes, and the sending of logs to them."},
-  {"http", "Metrics and health over HTTP: /metrics, /healthz, /readyz, /status.json."},
+  {"http", "Metrics and health over HTTP: /metrics, /healthz, /readyz, /status.json; with data = yes also\n"
+           "line protocol, export, and queries of Prometheus' kind."},
   {"wal", "The logs on disk."},
   {"store", "The store that the logs are applied to."},
   {"threads", "Threads."},
@@ -107,6 +110,11 @@ static const ConfigKey keys[] = {
 
   {"http", "listen", CONFIG_ADDRESSES, "", 0, 1024, NULL, RESTART, AT(http_listen),
    "Addresses to listen on, separated by commas; empty: none. There is no authentication."},
+  {"http", "data", CONFIG_CHOICE, "no", 0, 0, no_or_yes, RELOAD, AT(http_data),
+   "yes: line protocol is taken, and data can be read, on these addresses. A scraper of metrics needs\n"
+   "only no: whoever reaches the addresses may write with yes."},
+  {"http", "ack", CONFIG_CHOICE, "local", 0, 0, acks, RELOAD, AT(http_ack),
+   "Where a write over HTTP must be durable, unless it says so itself: local, majority or all."},
 
   {"wal", "wal_segment_size", CONFIG_SIZE, "64MiB", 64 * KIB, GIB, NULL, RESTART,
    AT(wal_segment_size), "Size of one log file."},

@@ -1,10 +1,9 @@
 #include "node/node.h"
 
 #include "base/limits.h"
-#include "http/http_server.h"
 #include "node/file_shares.h"
+#include "node/http_data.h"
 #include "node/identity.h"
-#include "node/monitor.h"
 #include "node/service.h"
 #include "rpc/client.h"
 #include "rpc/listen.h"
@@ -171,7 +170,7 @@ static gboolean open_node(Node *node, GError **error)
     g_autoptr(GArray) sockets = rpc_listen(config->http_listen, error);
     if (sockets == NULL)
       return FALSE;
-    node->http = http_server_new(sockets, monitor_routes(), node->shares.http, node->service);
+    node->http = http_server_new(sockets, http_data_routes(), node->shares.http, node->service);
     service_set_http(node->service, node->http);
   }
   replica_start(node->replica);

@@ -234,6 +234,27 @@ void replica_job_end(Replica *replica)
   replica_unlock(replica);
 }
 
+typedef struct Work {
+  Replica *replica;
+  void (*func)(gpointer data);
+  gpointer data;
+} Work;
+
+static void run_work(gpointer data)
+{
+  g_autofree Work *work = data;
+  work->func(work->data);
+  replica_job_end(work->replica);
+}
+
+void replica_work(Replica *replica, void (*func)(gpointer data), gpointer data)
+{
+  Work *work = g_new(Work, 1);
+  *work = (Work){replica, func, data};
+  replica_job_begin(replica);
+  rpc_loops_work(replica->loops, run_work, work);
+}
+
 /* Waits for the jobs that workers still do for this replica. */
 static void wait_for_jobs(Replica *replica)
 {

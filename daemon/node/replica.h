@@ -68,6 +68,17 @@ void replica_close(Replica *replica);
  */
 
 void replica_write(Replica *replica, RpcCall *call, const WriteRequest *request, gint64 timeout_ms);
+/*
+ * A write that came another way than by an RpcCall. FALSE with an error when it is refused at once
+ * (what store_decode and store_reserve say, OVERLOADED and the like), and then nothing is called;
+ * else done(data, …) is called once, on any thread, maybe before this returns. It must not block.
+ */
+typedef void (*ReplicaWritten)(gpointer data, SynclogStatus status, const char *message,
+                               const Token *token);
+gboolean replica_write_bytes(Replica *replica, GBytes *content, AckLevel ack, gint64 timeout_ms,
+                             ReplicaWritten done, gpointer data, GError **error);
+/* Whether a write would be refused for what is in it; fixes the types of new measurements. */
+gboolean replica_check_write(Replica *replica, const guint8 *content, gsize size, GError **error);
 /* Hands over the writes that this loop's handlers collected. */
 void replica_flush_writes(Replica *replica, RpcLoop *loop);
 void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *request);
@@ -89,6 +100,9 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
  */
 EntryRun *replica_read_log(Replica *replica, LogId log, guint64 from, guint max_count,
                            gsize max_bytes, guint64 *out_first, GError **error);
+
+/* Runs func(data) on a worker; the replica is closed only behind it. */
+void replica_work(Replica *replica, void (*func)(gpointer data), gpointer data);
 
 /* --- status -------------------------------------------------------------------------------------
  */

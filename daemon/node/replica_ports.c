@@ -322,7 +322,14 @@ static void port_write_done(gpointer ctx, gpointer write, SynclogStatus status, 
   if (client_write->has_key)
     replica_key_answered(replica, client_write->key_hash, status, message, token);
   g_clear_pointer(&client_write->base.decoded, store_decoded_free);
-  rpc_call_reply_write(client_write->call, status, message, token);
+  if (client_write->call != NULL) {
+    rpc_call_reply_write(client_write->call, status, message, token);
+    return;
+  }
+  OtherWrite *other = write;
+  other->done(other->done_data, status, message, token);
+  g_bytes_unref(other->content);
+  g_free(other);
 }
 
 static void port_sync_done(gpointer ctx, gpointer call, const SyncReply *reply)

@@ -16,13 +16,21 @@ typedef struct KeysInFlight KeysInFlight;
 
 /* A write of a client on its way through the engine; lives in its call. */
 typedef struct ClientWrite {
-  GroupWrite base; /* first: the engine hands back a pointer to it */
-  RpcCall *call;
+  GroupWrite base;  /* first: the engine hands back a pointer to it */
+  RpcCall *call;    /* NULL: an OtherWrite */
   gboolean has_key; /* it has a key, of this hash, which it claimed */
   guint8 key_hash[WRITE_KEY_HASH_SIZE];
   gint64 queued_us;  /* when it was decoded */
   gint64 durable_us; /* 0: it is not yet */
 } ClientWrite;
+
+/* A write that came another way than by an RpcCall. */
+typedef struct OtherWrite {
+  ClientWrite base; /* first */
+  GBytes *content;
+  ReplicaWritten done;
+  gpointer done_data;
+} OtherWrite;
 
 /* A peer's channel. */
 typedef struct Link {

@@ -30,6 +30,21 @@ static void answer_error(RpcCall *call, const GError *error)
                        NULL);
 }
 
+static Decoded *decode_and_reserve(Replica *replica, const guint8 *content, gsize size,
+                                   GError **error)
+{
+  g_autoptr(Decoded) decoded =
+      store_decode(content, size, replica->options.partition_interval, error);
+  if (decoded == NULL)
+    return NULL;
+  g_rw_lock_reader_lock(&replica->store_lock);
+  gboolean reserved = replica->store != NULL
+                          ? store_reserve(replica->store, decoded, error)
+                          : fail(error, SYNCLOG_NOT_READY, "the store waits for room on its disk");
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  return reserved ? g_steal_pointer(&decoded) : NULL;
+}
+
 /* Validates; NULL when the call was answered, or will be with another write of the same key. */
 static ClientWrite *prepare_write(Replica *replica, RpcCall *call, const WriteRequest *request,
                                   gint64 timeout_ms)
@@ -40,17 +55,8 @@ static ClientWrite *prepare_write(Replica *replica, RpcCall *call, const WriteRe
     answer_error(call, error);
     return NULL;
   }
-  g_autoptr(Decoded) decoded =
-      store_decode(request->data, request->size, replica->options.partition_interval, &error);
-  if (decoded != NULL) {
-    g_rw_lock_reader_lock(&replica->store_lock);
-    if (replica->store == NULL)
-      fail(&error, SYNCLOG_NOT_READY, "the store waits for room on its disk");
-    else
-      store_reserve(replica->store, decoded, &error);
-    g_rw_lock_reader_unlock(&replica->store_lock);
-  }
-  if (error != NULL) {
+  g_autoptr(Decoded) decoded = decode_and_reserve(replica, request->data, request->size, &error);
+  if (decoded == NULL) {
     answer_error(call, error);
     return NULL;
   }
@@ -146,6 +152,42 @@ void replica_flush_writes(Replica *replica, RpcLoop *loop)
     submit_locked(replica, writes->pdata[i]);
   replica_unlock(replica);
   g_ptr_array_set_size(writes, 0);
+}
+
+gboolean replica_check_write(Replica *replica, const guint8 *content, gsize size, GError **error)
+{
+  g_autoptr(Decoded) decoded = decode_and_reserve(replica, content, size, error);
+  return decoded != NULL;
+}
+
+gboolean replica_write_bytes(Replica *replica, GBytes *content, AckLevel ack, gint64 timeout_ms,
+                             ReplicaWritten done, gpointer data, GError **error)
+{
+  gsize size;
+  const guint8 *bytes = g_bytes_get_data(content, &size);
+  g_autoptr(Decoded) decoded = decode_and_reserve(replica, bytes, size, error);
+  if (decoded == NULL)
+    return FALSE;
+  OtherWrite *write = g_new0(OtherWrite, 1);
+  write->base.base = (GroupWrite){.data = bytes,
+                                  .size = size,
+                                  .decoded = decoded,
+                                  .ack = ack,
+                                  .deadline_us = clock_mono_us(replica->clock) + timeout_ms * 1000};
+  write->content = g_bytes_ref(content);
+  write->done = done;
+  write->done_data = data;
+  replica_lock(replica);
+  FAILPOINT("take_write");
+  gboolean taken = group_write(replica->group, &write->base.base, error);
+  replica_unlock(replica);
+  if (taken) {
+    g_steal_pointer(&decoded); /* the engine's now */
+    return TRUE;
+  }
+  g_bytes_unref(write->content);
+  g_free(write);
+  return FALSE;
 }
 
 /* --- syncLog ------------------------------------------------------------------------------------

@@ -70,6 +70,32 @@ static Bounds bounds_of(Service *service)
   return bounds;
 }
 
+static gint64 units_per_second(const Config *config)
+{
+  static const gint64 units[] = {
+      [CONFIG_TIME_MS] = 1000, [CONFIG_TIME_US] = 1000000, [CONFIG_TIME_NS] = 1000000000};
+  return units[config->time_precision];
+}
+
+ServiceLimits service_limits(Service *service)
+{
+  g_mutex_lock(&service->mutex);
+  const Config *config = service->config;
+  ServiceLimits limits = {.write_timeout_ms = config->write_timeout_ms,
+                          .read_timeout_ms = config->read_timeout_ms,
+                          .page_rows = config->page_rows,
+                          .per_second = units_per_second(config),
+                          .http_data = config->http_data,
+                          .http_ack = (AckLevel)(config->http_ack + ACK_LOCAL)};
+  g_mutex_unlock(&service->mutex);
+  return limits;
+}
+
+Replica *service_replica(Service *service)
+{
+  return service->replica;
+}
+
 static gint64 bounded_timeout(gint asked_ms, gint64 limit_ms)
 {
   return asked_ms < 0 ? limit_ms : MIN(asked_ms, limit_ms);

@@ -27,6 +27,19 @@ void service_set_http(Service *service, HttpServer *http);
 /* What handle_status answers, also for HTTP. Transfer full. */
 NodeStatus *service_status(Service *service);
 
+/* What requests that come another way than by RPC need to know; reads of the configuration are
+ * those of this moment. */
+typedef struct ServiceLimits {
+  gint64 write_timeout_ms, read_timeout_ms;
+  guint page_rows;
+  gint64 per_second;  /* units of the cluster's time */
+  gboolean http_data; /* whether data goes in and out over HTTP */
+  AckLevel http_ack;
+} ServiceLimits;
+
+ServiceLimits service_limits(Service *service);
+Replica *service_replica(Service *service);
+
 /* Whether the node's threads still turn. */
 gboolean service_is_alive(Service *service);
 

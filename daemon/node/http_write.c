@@ -1,0 +1,426 @@
+/* Line protocol over HTTP: POST /write and /api/v2/write, and what clients ask beforehand. */
+#include "base/limits.h"
+#include "http/gunzip.h"
+#include "http/line_protocol.h"
+#include "node/http_data.h"
+#include "node/line_batch.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#define INFLUX_VERSION "1.8.0-synclogd-" SYNCLOG_VERSION
+
+enum {
+  SLICE_SIZE = 1024 * 1024, /* of the points that become one entry */
+  MOST_TOLD = 20,           /* bad lines that an answer names */
+  EXCERPT_SIZE = 200,       /* bytes of a bad line in it */
+  CHECK_TRIES = 3,          /* of the types, when others write new ones at the same time */
+};
+
+/*
+ * A body on its way. The worker that reads it uses all of it; the engine's answers come on other
+ * threads, and share with it only what stands under `lock`. Whoever ends the last part answers.
+ */
+typedef struct WriteJob {
+  Replica *replica;
+  HttpRequest *request;
+  gboolean v2; /* how errors are told */
+  gint64 unit_ns, per_second, now, timeout_ms;
+  AckLevel ack;
+  LineBatch *batch;
+  GString *wrong; /* what is wrong with lines, a line of text for each */
+  guint told, left_out, dropped;
+  guint64 taken; /* lines */
+
+  gint parts; /* atomic: entries not answered yet, and the worker itself */
+  GMutex lock;
+  SynclogStatus status; /* the worst; OK so far */
+  char *message;
+  Token last; /* of the entries; index 0: none yet */
+} WriteJob;
+
+/* --- answers ------------------------------------------------------------------------------------
+ */
+
+static const char *v2_code(guint status)
+{
+  switch (status) {
+  case 400:
+    return "invalid";
+  case 413:
+    return "request too large";
+  case 415:
+    return "unsupported media type";
+  case 429:
+    return "too many requests";
+  case 503:
+    return "unavailable";
+  default:
+    return "internal error";
+  }
+}
+
+static void reply_error(HttpRequest *request, gboolean v2, guint status, const char *message,
+                        GString *headers)
+{
+  json_t *object = json_object();
+  if (v2)
+    json_object_set_new(object, "code", json_string(v2_code(status)));
+  json_object_set_new(object, v2 ? "message" : "error", json_string(message));
+  GString *body = http_json(object);
+  json_decref(object);
+  http_reply(request, &(HttpAnswer){status, "application/json", body, headers});
+}
+
+static void job_free(WriteJob *job)
+{
+  g_clear_pointer(&job->batch, line_batch_free);
+  g_string_free(job->wrong, TRUE);
+  g_free(job->message);
+  g_mutex_clear(&job->lock);
+  g_free(job);
+}
+
+static GString *token_header(const WriteJob *job)
+{
+  GString *headers = g_string_new("X-Influxdb-Version: " INFLUX_VERSION "\r\n");
+  char text[TOKEN_TEXT_SIZE];
+  if (job->last.index > 0)
+    g_string_append_printf(headers, "X-Synclog-Token: %s\r\n", token_format(&job->last, text));
+  return headers;
+}
+
+/* As InfluxDB says it: what was written is written. */
+static void reply_partial(WriteJob *job)
+{
+  if (job->left_out > 0)
+    g_string_append_printf(job->wrong, "\nand %u more", job->left_out);
+  if (job->taken == 0 && job->dropped == 0) {
+    reply_error(job->request, job->v2, 400, job->wrong->str, NULL);
+    return;
+  }
+  g_string_prepend(job->wrong, "partial write: ");
+  g_string_append_printf(job->wrong, " dropped=%u", job->dropped);
+  reply_error(job->request, job->v2, 400, job->wrong->str, token_header(job));
+}
+
+static void answer(WriteJob *job)
+{
+  if (job->status != SYNCLOG_OK) {
+    const char *message =
+        job->message != NULL ? job->message : synclog_status_text((int)job->status);
+    reply_error(job->request, job->v2, http_status_of((int)job->status), message,
+                http_retry_header((int)job->status));
+  } else if (job->wrong->len > 0) {
+    reply_partial(job);
+  } else {
+    http_reply(job->request, &(HttpAnswer){.status = 204, .headers = token_header(job)});
+  }
+  job_free(job);
+}
+
+static void end_part(WriteJob *job)
+{
+  if (g_atomic_int_dec_and_test(&job->parts))
+    answer(job);
+}
+
+static void note_failure(WriteJob *job, SynclogStatus status, const char *message)
+{
+  g_mutex_lock(&job->lock);
+  /* PENDING is the mildest: the write is there, but not everywhere. */
+  if (job->status == SYNCLOG_OK || job->status == SYNCLOG_PENDING) {
+    job->status = status;
+    g_free(job->message);
+    job->message = g_strdup(message);
+  }
+  g_mutex_unlock(&job->lock);
+}
+
+/* Under the replica's lock. */
+static void on_written(gpointer data, SynclogStatus status, const char *message, const Token *token)
+{
+  WriteJob *job = data;
+  if (status != SYNCLOG_OK)
+    note_failure(job, status, message);
+  g_mutex_lock(&job->lock);
+  /* Tokens of one log come in order; a new incarnation has the greater id. */
+  if (token != NULL && log_id_compare(&token->log, &job->last.log) >= 0)
+    job->last = *token;
+  g_mutex_unlock(&job->lock);
+  end_part(job);
+}
+
+/* --- what is wrong with lines -------------------------------------------------------------------
+ */
+
+static void note_wrong(WriteJob *job, const char *what, const char *line, gsize size,
+                       const char *why)
+{
+  if (job->told >= MOST_TOLD) {
+    job->left_out++;
+    return;
+  }
+  g_autofree char *text = g_utf8_make_valid(line, (gssize)MIN(size, (gsize)EXCERPT_SIZE));
+  g_string_append_printf(job->wrong, "%s%s '%s%s': %s", job->told > 0 ? "\n" : "", what, text,
+                         size > EXCERPT_SIZE ? "…" : "", why);
+  job->told++;
+}
+
+static void drop_run(WriteJob *job, guint run, const char *what, const char *why)
+{
+  for (guint i = 0; i < line_batch_run_lines(job->batch, run); i++) {
+    gsize size;
+    const char *line = line_batch_line(job->batch, run, i, &size);
+    note_wrong(job, what, line, size, why);
+    job->dropped++;
+    job->taken--;
+  }
+  line_batch_drop(job->batch, run);
+}
+
+/* Finds the lines whose types are others than those that were there first. */
+static void drop_conflicts(WriteJob *job)
+{
+  g_autoptr(WriteBuilder) builder = write_builder_new();
+  g_autoptr(GByteArray) bytes = g_byte_array_new();
+  for (guint run = 0; run < line_batch_runs(job->batch); run++) {
+    g_autoptr(GError) error = NULL;
+    write_builder_clear(builder);
+    g_byte_array_set_size(bytes, 0);
+    if (line_batch_is_dropped(job->batch, run))
+      continue;
+    line_batch_put_run(job->batch, run, builder);
+    write_builder_encode(builder, bytes);
+    if (replica_check_write(job->replica, bytes->data, bytes->len, &error) ||
+        !g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TYPE_MISMATCH))
+      continue;
+    g_autofree char *why = g_strdup_printf("field type conflict: %s", error->message);
+    drop_run(job, run, "unable to write", why);
+  }
+}
+
+/* --- entries ------------------------------------------------------------------------------------
+ */
+
+static gboolean try_slice(WriteJob *job, GError **error)
+{
+  g_autoptr(WriteBuilder) builder = write_builder_new();
+  if (!line_batch_put(job->batch, builder))
+    return TRUE;
+  GByteArray *bytes = g_byte_array_new();
+  write_builder_encode(builder, bytes);
+  g_autoptr(GBytes) content = g_byte_array_free_to_bytes(bytes);
+  if (g_bytes_get_size(content) > LIMIT_ENTRY_SIZE)
+    return fail(error, SYNCLOG_TOO_LARGE, "the line has more than %d bytes", LIMIT_ENTRY_SIZE);
+  g_atomic_int_inc(&job->parts);
+  if (replica_write_bytes(job->replica, content, job->ack, job->timeout_ms, on_written, job, error))
+    return TRUE;
+  g_atomic_int_add(&job->parts, -1); /* not the last: the worker's own is there */
+  return FALSE;
+}
+
+/* Writes what was collected. FALSE when it makes no sense to go on. */
+static gboolean write_slice(WriteJob *job)
+{
+  g_autoptr(GError) error = NULL;
+  line_batch_sort(job->batch);
+  for (guint tries = 0; !try_slice(job, &error); tries++) {
+    gboolean conflict = g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TYPE_MISMATCH);
+    gboolean one_line =
+        line_batch_runs(job->batch) == 1 && line_batch_run_lines(job->batch, 0) == 1;
+    if (one_line && error->code == SYNCLOG_TOO_LARGE) {
+      drop_run(job, 0, "unable to write", error->message);
+      break;
+    }
+    if (!conflict || tries >= CHECK_TRIES) {
+      note_failure(job, (SynclogStatus)error->code, error->message);
+      return FALSE;
+    }
+    g_clear_error(&error);
+    drop_conflicts(job);
+  }
+  line_batch_clear(job->batch);
+  return TRUE;
+}
+
+static gboolean take_point(WriteJob *job, const LinePoint *point, const char *line, gsize size)
+{
+  gint64 time = job->now;
+  if (point->has_time && !line_time_convert(point->time, job->unit_ns, job->per_second, &time)) {
+    note_wrong(job, "unable to parse", line, size, "time outside range");
+    return TRUE;
+  }
+  /* A line as large as that is alone in its entry, so that its size is its own fault. */
+  gsize held = line_batch_size(job->batch);
+  if (held > 0 && held + size > SLICE_SIZE && !write_slice(job))
+    return FALSE;
+  line_batch_add(job->batch, point, time, line, size);
+  job->taken++;
+  return TRUE;
+}
+
+static void take_lines(WriteJob *job, const char *text, gsize size)
+{
+  g_autoptr(LineReader) reader = line_reader_new(text, size);
+  for (;;) {
+    g_autoptr(GError) error = NULL;
+    LinePoint point;
+    LineResult result = line_reader_next(reader, &point, &error);
+    if (result == LINE_END)
+      break;
+    gsize line_size;
+    const char *line = line_reader_text(reader, &line_size);
+    if (result == LINE_BAD)
+      note_wrong(job, "unable to parse", line, line_size, error->message);
+    else if (!take_point(job, &point, line, line_size))
+      return;
+  }
+  write_slice(job);
+}
+
+static void read_body(gpointer data)
+{
+  WriteJob *job = data;
+  gsize size;
+  const guint8 *body = http_request_body(job->request, &size);
+  const char *encoding = http_request_header(job->request, "Content-Encoding");
+  if (encoding == NULL || g_ascii_strcasecmp(encoding, "identity") == 0) {
+    take_lines(job, (const char *)body, size);
+    end_part(job);
+    return;
+  }
+  g_autoptr(GError) error = NULL;
+  GString *text = gunzip(body, size, HTTP_WRITE_SIZE, &error);
+  if (text == NULL) {
+    note_failure(job, (SynclogStatus)error->code, error->message);
+  } else {
+    take_lines(job, text->str, text->len);
+    g_string_free(text, TRUE);
+  }
+  end_part(job);
+}
+
+/* --- requests -----------------------------------------------------------------------------------
+ */
+
+static gboolean read_ack(HttpRequest *request, AckLevel fallback, AckLevel *out_ack, GError **error)
+{
+  static const struct {
+    const char *name;
+    AckLevel ack;
+  } levels[] = {{"any", ACK_LOCAL},       {"one", ACK_LOCAL},         {"local", ACK_LOCAL},
+                {"quorum", ACK_MAJORITY}, {"majority", ACK_MAJORITY}, {"all", ACK_ALL}};
+  const char *name = http_request_param(request, "consistency");
+  if (name == NULL)
+    name = http_request_param(request, "ack");
+  *out_ack = fallback;
+  if (name == NULL || *name == '\0')
+    return TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS(levels); i++)
+    if (g_ascii_strcasecmp(levels[i].name, name) == 0) {
+      *out_ack = levels[i].ack;
+      return TRUE;
+    }
+  return fail(error, SYNCLOG_INVALID,
+              "invalid consistency level \"%.40s\": any, one, quorum or all", name);
+}
+
+static gboolean read_unit(HttpRequest *request, gint64 *out_ns, GError **error)
+{
+  const char *name = http_request_param(request, "precision");
+  *out_ns = name == NULL || *name == '\0' ? 1 : line_unit_ns(name);
+  return *out_ns != 0 || fail(error, SYNCLOG_INVALID,
+                              "invalid precision \"%.40s\" (use ns, us, ms, s, m or h)", name);
+}
+
+static gboolean read_timeout(HttpRequest *request, gint64 limit_ms, gint64 *out_ms, GError **error)
+{
+  const char *text = http_request_param(request, "timeout_ms");
+  guint64 ms = (guint64)limit_ms;
+  if (text != NULL && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT32, &ms, NULL))
+    return fail(error, SYNCLOG_INVALID, "invalid timeout_ms \"%.40s\"", text);
+  *out_ms = MIN((gint64)ms, limit_ms);
+  return TRUE;
+}
+
+static gboolean check_encoding(HttpRequest *request, gboolean v2)
+{
+  const char *encoding = http_request_header(request, "Content-Encoding");
+  if (encoding == NULL || g_ascii_strcasecmp(encoding, "identity") == 0 ||
+      g_ascii_strcasecmp(encoding, "gzip") == 0 || g_ascii_strcasecmp(encoding, "deflate") == 0)
+    return TRUE;
+  reply_error(request, v2, 415, "bodies are taken plain, or packed by gzip", NULL);
+  return FALSE;
+}
+
+static void take_write(gpointer ctx, HttpRequest *request, gboolean v2)
+{
+  ServiceLimits limits;
+  if (!http_data_begin(ctx, request, &limits) || !check_encoding(request, v2))
+    return;
+  g_autoptr(GError) error = NULL;
+  WriteJob start = {.v2 = v2};
+  if (!read_ack(request, limits.http_ack, &start.ack, &error) ||
+      !read_unit(request, &start.unit_ns, &error) ||
+      !read_timeout(request, limits.write_timeout_ms, &start.timeout_ms, &error)) {
+    reply_error(request, v2, 400, error->message, NULL);
+    return;
+  }
+  WriteJob *job = g_memdup2(&start, sizeof start);
+  job->replica = service_replica(ctx);
+  job->request = request;
+  job->per_second = limits.per_second;
+  job->now = (gint64)clock_wall_ms(clock_system()) * (limits.per_second / 1000);
+  job->batch = line_batch_new();
+  job->wrong = g_string_new(NULL);
+  job->parts = 1;
+  g_mutex_init(&job->lock);
+  replica_work(job->replica, read_body, job);
+}
+
+void http_take_write(gpointer ctx, HttpRequest *request)
+{
+  take_write(ctx, request, FALSE);
+}
+
+void http_take_write_v2(gpointer ctx, HttpRequest *request)
+{
+  take_write(ctx, request, TRUE);
+}
+
+void http_answer_ping(gpointer ctx, HttpRequest *request)
+{
+  ServiceLimits limits;
+  if (!http_data_begin(ctx, request, &limits))
+    return;
+  HttpAnswer answer = {.status = 204,
+                       .headers = g_string_new("X-Influxdb-Version: " INFLUX_VERSION "\r\n")};
+  const char *verbose = http_request_param(request, "verbose");
+  if (verbose != NULL && strcmp(verbose, "false") != 0 && strcmp(verbose, "0") != 0) {
+    json_t *object = json_pack("{s:s}", "version", INFLUX_VERSION);
+    answer.status = 200;
+    answer.type = "application/json";
+    answer.body = http_json(object);
+    json_decref(object);
+  }
+  http_reply(request, &answer);
+}
+
+void http_answer_health(gpointer ctx, HttpRequest *request)
+{
+  ServiceLimits limits;
+  if (!http_data_begin(ctx, request, &limits))
+    return;
+  g_autoptr(NodeStatus) status = service_status(ctx);
+  gboolean serving = strcmp(status->state, "serving") == 0;
+  json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:[]}", "name", "synclogd", "status",
+                             serving ? "pass" : "fail", "message",
+                             serving                   ? "ready for queries and writes"
+                             : status->message != NULL ? status->message
+                                                       : status->state,
+                             "version", SYNCLOG_VERSION, "checks");
+  GString *body = http_json(object);
+  json_decref(object);
+  http_reply(request, &(HttpAnswer){serving ? 200 : 503, "application/json", body, NULL});
+}
