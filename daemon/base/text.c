@@ -71,6 +71,38 @@ void value_append_text(GString *out, const Value *value)
   }
 }
 
+/* --- names of columns ---------------------------------------------------------------------------
+ */
+
+char *measurement_split(const char *text, int *out_type)
+{
+  const char *colon = strrchr(text, ':');
+  DataType type;
+  if (colon != NULL && colon != text && data_type_parse(colon + 1, &type)) {
+    *out_type = (int)type;
+    return g_strndup(text, (gsize)(colon - text));
+  }
+  *out_type = 0;
+  return g_strdup(text);
+}
+
+char *measurement_join(const char *name, DataType type, gboolean typed)
+{
+  int split_type;
+  g_autofree char *split = measurement_split(name, &split_type);
+  if (!typed && split_type == 0)
+    return g_strdup(name);
+  return g_strdup_printf("%s:%s", name, data_type_name((int)type));
+}
+
+char *column_label(const char *measurement, DataType type, gboolean ambiguous, LabelStyle style)
+{
+  gboolean seen = type == DATA_BOOLEAN || type == DATA_INT64 || type == DATA_DOUBLE;
+  gboolean reserved = strcmp(measurement, "time") == 0 || strcmp(measurement, "device") == 0;
+  return measurement_join(measurement, type,
+                          ambiguous || reserved || (style == LABELS_EXACT && !seen));
+}
+
 /* --- CSV ----------------------------------------------------------------------------------------
  */
 

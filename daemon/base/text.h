@@ -18,6 +18,24 @@ void value_append_text(GString *out, const Value *value);
 enum { NUMBER_TEXT_SIZE = 40 };
 char *double_format(double number, char text[NUMBER_TEXT_SIZE]);
 
+/*
+ * Splits "name:TYPE" when TYPE is the name of a type (any case), else the type is 0 and the name
+ * all of it. `name` transfer full.
+ */
+char *measurement_split(const char *text, int *out_type);
+
+/* The name as a column's head: with its type behind when `typed`, or when the name alone would be
+ * split by measurement_split(). Transfer full. */
+char *measurement_join(const char *name, DataType type, gboolean typed);
+
+typedef enum {
+  LABELS_SHORT, /* types only where they tell columns apart */
+  LABELS_EXACT, /* also where an import would see another type in the values */
+} LabelStyle;
+
+/* Transfer full. `ambiguous`: another column bears the same name. */
+char *column_label(const char *measurement, DataType type, gboolean ambiguous, LabelStyle style);
+
 /* Appends a cell, in quotes where it needs them or where `quote` says so. */
 void csv_append(GString *out, char delimiter, const char *text, gsize size, gboolean quote);
 

@@ -1,8 +1,8 @@
+#include "base/times.h"
 #include "ctl/csv.h"
 #include "ctl/ctl.h"
 #include "ctl/file_names.h"
 #include "ctl/pages.h"
-#include "ctl/times.h"
 #include "ctl/values.h"
 
 #include <glib/gstdio.h>
@@ -173,7 +173,7 @@ static void write_union_head(const Export *export, const Union *all, FILE *out)
     int type;
     g_autofree char *name = measurement_split(all->keys->pdata[i], &type);
     gboolean ambiguous = GPOINTER_TO_UINT(g_hash_table_lookup(all->types, name)) > 1;
-    g_autofree char *label = page_label(name, (DataType)type, ambiguous, label_style(export));
+    g_autofree char *label = column_label(name, (DataType)type, ambiguous, label_style(export));
     g_string_append_c(head, ',');
     csv_append(head, ',', label, strlen(label), FALSE);
   }

@@ -1,9 +1,9 @@
 #include "base/limits.h"
+#include "base/times.h"
 #include "ctl/ctl.h"
 #include "ctl/file_names.h"
 #include "ctl/import_source.h"
 #include "ctl/import_state.h"
-#include "ctl/times.h"
 #include "ctl/values.h"
 
 #include <glib/gstdio.h>

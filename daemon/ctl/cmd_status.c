@@ -1,5 +1,5 @@
+#include "base/times.h"
 #include "ctl/ctl.h"
-#include "ctl/times.h"
 
 #include <string.h>
 

@@ -2,8 +2,8 @@
  * Follows logs: a thread with a connection of its own asks for each, waiting at the server, and
  * prints a line for each entry. Lines of one log come in its order.
  */
+#include "base/times.h"
 #include "ctl/ctl.h"
-#include "ctl/times.h"
 #include "ctl/write_dump.h"
 
 #include <string.h>

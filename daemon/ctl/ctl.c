@@ -1,7 +1,7 @@
 #include "ctl/ctl.h"
 
 #include "base/limits.h"
-#include "ctl/times.h"
+#include "base/times.h"
 #include "ctl/values.h"
 
 #include <errno.h>

@@ -4,8 +4,8 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/times.h"
 #include "ctl/csv.h"
-#include "ctl/times.h"
 #include "ctl/values.h"
 
 #include <errno.h>

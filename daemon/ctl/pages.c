@@ -29,14 +29,6 @@ static gboolean is_wanted(const PageQuery *query, const char *measurement)
   return query->measurements == NULL || g_strv_contains(query->measurements, measurement);
 }
 
-char *page_label(const char *measurement, DataType type, gboolean ambiguous, LabelStyle style)
-{
-  gboolean seen = type == DATA_BOOLEAN || type == DATA_INT64 || type == DATA_DOUBLE;
-  gboolean reserved = strcmp(measurement, "time") == 0 || strcmp(measurement, "device") == 0;
-  return measurement_join(measurement, type,
-                          ambiguous || reserved || (style == LABELS_EXACT && !seen));
-}
-
 static gboolean is_ambiguous(const Device *device, const Measurement *m)
 {
   guint count = 0;
@@ -52,7 +44,7 @@ static void add_columns(Pages *pages, const Device *device)
     if (!is_wanted(pages->query, m->name))
       continue;
     PageColumn column = {.measurement = g_strdup(m->name), .type = m->type};
-    column.label = page_label(m->name, m->type, is_ambiguous(device, m), pages->query->labels);
+    column.label = column_label(m->name, m->type, is_ambiguous(device, m), pages->query->labels);
     g_array_append_val(pages->columns, column);
   }
 }

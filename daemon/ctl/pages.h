@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/text.h"
 #include "ctl/ctl.h"
 
 typedef struct PageColumn {
@@ -13,14 +14,6 @@ typedef struct PageColumn {
   /* Name of the measurement; with ":TYPE" behind it where that is needed to tell columns apart. */
   char *label;
 } PageColumn;
-
-typedef enum {
-  LABELS_SHORT, /* types only where they tell columns apart */
-  LABELS_EXACT, /* also where an import would see another type in the values */
-} LabelStyle;
-
-/* Transfer full. `ambiguous`: another column bears the same name. */
-char *page_label(const char *measurement, DataType type, gboolean ambiguous, LabelStyle style);
 
 typedef struct PageQuery {
   const char *device;

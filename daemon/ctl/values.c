@@ -139,24 +139,3 @@ DataType value_infer_both(int a, DataType b)
   gboolean b_number = b == DATA_INT64 || b == DATA_DOUBLE;
   return a_number && b_number ? DATA_DOUBLE : DATA_TEXT;
 }
-
-char *measurement_split(const char *text, int *out_type)
-{
-  const char *colon = strrchr(text, ':');
-  DataType type;
-  if (colon != NULL && colon != text && data_type_parse(colon + 1, &type)) {
-    *out_type = (int)type;
-    return g_strndup(text, (gsize)(colon - text));
-  }
-  *out_type = 0;
-  return g_strdup(text);
-}
-
-char *measurement_join(const char *name, DataType type, gboolean typed)
-{
-  int split_type;
-  g_autofree char *split = measurement_split(name, &split_type);
-  if (!typed && split_type == 0)
-    return g_strdup(name);
-  return g_strdup_printf("%s:%s", name, data_type_name((int)type));
-}

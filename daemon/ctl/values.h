@@ -23,13 +23,3 @@ DataType value_infer(const char *text, gsize size);
 /* The type that holds values of both types: INT64 and DOUBLE give DOUBLE, other pairs TEXT. `a` may
  * be 0: nothing seen yet. */
 DataType value_infer_both(int a, DataType b);
-
-/*
- * Splits "name:TYPE" when TYPE is the name of a type (any case), else the type is 0 and the name
- * all of it. `name` transfer full.
- */
-char *measurement_split(const char *text, int *out_type);
-
-/* The name as a column's head: with its type behind when `typed`, or when the name alone would be
- * split by measurement_split(). Transfer full. */
-char *measurement_join(const char *name, DataType type, gboolean typed);

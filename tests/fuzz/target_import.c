@@ -2,10 +2,10 @@
  * Bytes as a CSV file to import. What the first pass lets through the second one sends, row for
  * row, and the node takes every write that is made of it; what was sent can be shown as JSON.
  */
+#include "base/times.c"
 #include "ctl/csv.c"
 #include "ctl/import_source.c"
 #include "ctl/json.c"
-#include "ctl/times.c"
 #include "ctl/values.c"
 #include "ctl/write_dump.c"
 

@@ -1,7 +1,7 @@
 /* Texts that people and files give for times, durations, values, tokens and names: what is read,
  * written again, is read as the same. Beside it a log line of the daemon about such a text. */
+#include "base/times.c"
 #include "ctl/file_names.c"
-#include "ctl/times.c"
 #include "ctl/values.c"
 
 #include "base/logging.h"

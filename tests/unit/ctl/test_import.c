@@ -1,10 +1,10 @@
 /* The tool is no library, so the test takes its sources in. */
+#include "base/times.c"
 #include "ctl/csv.c"
 #include "ctl/file_names.c"
 #include "ctl/import_source.c"
 #include "ctl/import_state.c"
 #include "ctl/json.c"
-#include "ctl/times.c"
 #include "ctl/values.c"
 #include "ctl/write_dump.c"
 

@@ -1,5 +1,5 @@
 /* The tool is no library, so the test takes its sources in. */
-#include "ctl/times.c"
+#include "base/times.c"
 
 #include "support/suite.h"
 

@@ -1,4 +1,4 @@
-#include "ctl/times.h"
+#include "base/times.h"
 
 #include "base/error.h"
 
