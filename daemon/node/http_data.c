@@ -109,6 +109,12 @@ const HttpRoute *http_data_routes(void)
       {"/api/v2/write", HTTP_POST, HTTP_WRITE_SIZE, http_take_write_v2},
       {"/ping", HTTP_GET, 0, http_answer_ping},
       {"/health", HTTP_GET, 0, http_answer_health},
+      {"/export", HTTP_GET, 0, http_answer_export},
+      {"/api/v1/query_range", HTTP_GET | HTTP_POST, HTTP_FORM_SIZE, http_answer_query_range},
+      {"/api/v1/query", HTTP_GET | HTTP_POST, HTTP_FORM_SIZE, http_answer_query},
+      {"/api/v1/labels", HTTP_GET | HTTP_POST, HTTP_FORM_SIZE, http_answer_labels},
+      {"/api/v1/label/*", HTTP_GET, 0, http_answer_label_values},
+      {"/api/v1/series", HTTP_GET | HTTP_POST, HTTP_FORM_SIZE, http_answer_series},
   };
   static GArray *all;
   if (all != NULL)

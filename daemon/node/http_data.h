@@ -42,5 +42,14 @@ void http_take_write(gpointer ctx, HttpRequest *request);
 void http_take_write_v2(gpointer ctx, HttpRequest *request);
 void http_answer_ping(gpointer ctx, HttpRequest *request);
 void http_answer_health(gpointer ctx, HttpRequest *request);
+void http_answer_export(gpointer ctx, HttpRequest *request);
+void http_answer_query_range(gpointer ctx, HttpRequest *request);
+void http_answer_query(gpointer ctx, HttpRequest *request);
+void http_answer_labels(gpointer ctx, HttpRequest *request);
+void http_answer_label_values(gpointer ctx, HttpRequest *request);
+void http_answer_series(gpointer ctx, HttpRequest *request);
 
-enum { HTTP_WRITE_SIZE = 16 * 1024 * 1024 }; /* bytes of a body of lines, unpacked too */
+enum {
+  HTTP_WRITE_SIZE = 16 * 1024 * 1024, /* bytes of a body of lines, unpacked too */
+  HTTP_FORM_SIZE = 256 * 1024,        /* of the parameters of a query */
+};
