@@ -1,6 +1,7 @@
 /* synclogd: arguments → configuration → run. */
 #include "base/logging.h"
 #include "node/config.h"
+#include "node/identity.h"
 #include "node/node.h"
 
 #include <locale.h>
@@ -80,6 +81,23 @@ static int print_config(const Config *config)
   return EXIT_OK;
 }
 
+/* What the configuration says and the directory's record of members does not. */
+static int check_config(const Config *config)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) members = identity_peek_members(config->data_dir, &error);
+  if (error != NULL)
+    complain(error);
+  for (guint i = 0; members != NULL && i < config->peers->len; i++) {
+    g_autofree char *complaint =
+        identity_complain_of_peer(members, g_array_index(config->peers, ConfigPeer, i).node_id);
+    if (complaint != NULL)
+      fprintf(stderr, "synclogd: %s\n", complaint);
+  }
+  puts("ok");
+  return EXIT_OK;
+}
+
 static int check_health(const Config *config)
 {
   g_autoptr(GError) error = NULL;
@@ -122,10 +140,8 @@ int main(int argc, char **argv)
     complain(error);
     return EXIT_CONFIG;
   }
-  if (arguments.check_config) {
-    puts("ok");
-    return EXIT_OK;
-  }
+  if (arguments.check_config)
+    return check_config(config);
   if (arguments.print_config)
     return print_config(config);
   if (arguments.healthcheck)

@@ -299,6 +299,40 @@ static gboolean load(Identity *identity, GError **error)
   return save(identity, error);
 }
 
+GPtrArray *identity_peek_members(const char *directory, GError **error)
+{
+  g_autofree char *path = g_build_filename(directory, FILE_NAME, NULL);
+  g_autofree char *copy_path = g_strconcat(path, COPY_SUFFIX, NULL);
+  g_autoptr(GError) damage = NULL;
+  g_autoptr(GKeyFile) file = load_copy(wal_io_system(), path, &damage);
+  g_autoptr(GKeyFile) copy = load_copy(wal_io_system(), copy_path, damage == NULL ? &damage : NULL);
+  if (file == NULL && copy == NULL) {
+    if (damage != NULL)
+      g_propagate_error(error, g_steal_pointer(&damage));
+    return NULL;
+  }
+  Identity found = {0};
+  g_autoptr(GError) local = NULL;
+  parse_members(&found, file == NULL || sequence_of(copy) > sequence_of(file) ? copy : file,
+                &local);
+  if (local != NULL)
+    fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
+  return found.members;
+}
+
+char *identity_complain_of_peer(const GPtrArray *members, guint32 peer)
+{
+  const Member *member = member_list_find(members, peer);
+  if (member == NULL)
+    return g_strdup_printf("[peer.%u] is not used: the cluster has a record of its members, and "
+                           "node %u is none (synclogctl node add)",
+                           peer, peer);
+  if (member->state < MEMBER_REMOVED)
+    return NULL;
+  return g_strdup_printf("[peer.%u] is not used: node %u was %s", peer, peer,
+                         member->state == MEMBER_LOST ? "declared lost for good" : "removed");
+}
+
 /* A copied directory has another inode: that is how a restored backup shows. */
 static gboolean read_inode(Identity *identity, GError **error)
 {

@@ -55,6 +55,15 @@ Identity *identity_open(const char *directory, guint32 node_id, const char *clus
 Identity *identity_open_on(const WalIo *io, guint64 inode, const char *directory, guint32 node_id,
                            const char *cluster_id, const char *time_precision, GError **error);
 
+/*
+ * The record of members that a directory holds, without touching it; also while a daemon runs
+ * there. NULL without an error: there is none.
+ */
+GPtrArray *identity_peek_members(const char *directory, GError **error);
+
+/* Why the configuration's section for a peer is not used, by the record of members; NULL: it is. */
+char *identity_complain_of_peer(const GPtrArray *members, guint32 peer);
+
 /* Releases the lock. */
 void identity_free(Identity *identity);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Identity, identity_free)

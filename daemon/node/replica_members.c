@@ -31,12 +31,9 @@ static void warn_of_differences(const Replica *replica)
 {
   for (guint i = 0; i < replica->options.peers->len; i++) {
     guint32 node = g_array_index(replica->options.peers, ReplicaPeer, i).id;
-    if (!membership_has(replica->membership, node))
-      g_warning("[peer.%u] is not used: the cluster has a record of its members, and node %u is "
-                "none; synclogctl node add",
-                node, node);
-    else if (membership_is_gone(replica->membership, node))
-      g_warning("[peer.%u] is not used: node %u was removed from the cluster", node, node);
+    g_autofree char *complaint = identity_complain_of_peer(replica->identity->members, node);
+    if (complaint != NULL)
+      g_warning("%s", complaint);
   }
 }
 

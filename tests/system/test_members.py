@@ -164,6 +164,15 @@ def the_tool_adds_and_puts_back(case):
         expect(not status.pending, "ack = all waits for a node that was not let in")
     out = node_command("remove", "4", "--yes", "--wait").stdout
     expect("is removed" in out, out)
+    cluster[2].peers.update({4: node.peer_address, 9: gone.peer_address})
+    cluster[2].write_config()
+    checked = subprocess.run([case.program("synclogd"), "-c", cluster[2].config_path,
+                              "--check-config"], capture_output=True, text=True, check=True)
+    expect("[peer.4] is not used: node 4 was removed" in checked.stderr, checked.stderr)
+    expect("[peer.9] is not used" in checked.stderr, checked.stderr)
+    cluster[2].stop()
+    cluster[2].start()
+    expect("[peer.9] is not used" in cluster[2].log_text(), cluster[2].log_text())
     cluster.nodes.remove(node)
     check_everywhere(cluster, ledger)
 
