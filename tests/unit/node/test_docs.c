@@ -41,14 +41,17 @@ END_TEST
 START_TEST(docker_configurations_fit_together)
 {
   guint64 seen = 0;
-  for (guint id = 1; id <= 3; id++) {
+  for (guint id = 1; id <= 4; id++) {
     g_autofree char *path = g_strdup_printf("conf/docker/n%u.ini", id);
     g_autoptr(GError) error = NULL;
     g_autoptr(Config) config = config_load(path, &error);
     ck_assert_msg(config != NULL, "%s", error == NULL ? path : error->message);
     ck_assert_uint_eq(config->node_id, id);
-    ck_assert_uint_eq(config->peers->len, 2);
-    for (guint i = 0; i < 2; i++) {
+    /* The fourth one learns of the others from the first. */
+    gboolean joins = config->join == CONFIG_JOIN_YES;
+    ck_assert_int_eq(joins, id == 4);
+    ck_assert_uint_eq(config->peers->len, joins ? 1 : 2);
+    for (guint i = 0; i < config->peers->len; i++) {
       const ConfigPeer *peer = &g_array_index(config->peers, ConfigPeer, i);
       g_autofree char *address = g_strdup_printf("n%u:7671", peer->node_id);
       ck_assert_str_eq(peer->address, address);
