@@ -101,7 +101,7 @@ def operators_get_in(case):
     case.eventually("an operator gets in", lambda: subprocess.run(
         command, capture_output=True, check=False).returncode == 0)
     for _ in range(3):
-        rows = ctl.json("status", "--only", "nodes")
+        rows = ctl.json("status", "--only", "nodes")["nodes"]
         expect_equal([row["state"] for row in rows], ["serving"], "status")
     ctl("digest")
     ctl("log", "list")
