@@ -56,6 +56,13 @@ void conn_set_peer(RpcConn *conn, guint32 node_id)
   conn->peer = node_id;
 }
 
+/* On reserved ones most methods do no more than close them. */
+gboolean conn_is_reserved(const RpcConn *conn)
+{
+  (void)conn;
+  return FALSE;
+}
+
 guint32 conn_peer(const RpcConn *conn)
 {
   return conn->peer;
