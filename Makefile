@@ -14,6 +14,7 @@
 #   V=1                        show the commands
 #   SAN=address,undefined      build with these sanitizers, in a build folder of its own
 #   SAN=thread
+#   NEXT=1                     as a next version, with fields that this one does not know, in a build folder of its own
 #   FAILPOINTS=1               with the failpoints of the crash tests, in a build folder of its own
 
 CC ?= gcc
@@ -29,6 +30,17 @@ FLAVOUR := $(if $(SAN),failpoints-$(FLAVOUR),failpoints)
 endif
 B := build/$(FLAVOUR)
 G := build/gen
+IDL := $(wildcard thrift/*.thrift)
+IDL_FOLDER := thrift
+
+# What nodes of this version meet during an upgrade: a higher version, and fields that they do not know.
+ifneq ($(NEXT),)
+FLAVOUR := next
+VERSION := $(VERSION)+next
+B := build/next
+G := build/gen-next
+IDL_FOLDER := build/thrift-next
+endif
 
 ifeq ($(V),1)
 Q :=
@@ -69,7 +81,6 @@ endif
 
 # --- generated code -----------------------------------------------------------------------------
 
-IDL := $(wildcard thrift/*.thrift)
 GEN_SOURCES := $(addprefix $(G)/sl_,types_types.c client_types.c peer_types.c admin_types.c \
                t_client_service.c t_peer_service.c t_admin_service.c)
 GEN_OBJECTS := $(GEN_SOURCES:$(G)/%.c=$(B)/gen/%.o)
@@ -97,7 +108,8 @@ generated: $(G)/.stamp
 $(G)/.stamp: $(IDL) scripts/fixgen
 	$(call say,THRIFT,thrift/)
 	$(Q)mkdir -p $(G)
-	$(Q)for idl in $(IDL); do thrift --gen c_glib -out $(G) $$idl || exit 1; done
+	$(if $(NEXT),$(Q)scripts/next-idl $(IDL_FOLDER))
+	$(Q)for idl in $(IDL_FOLDER)/*.thrift; do thrift --gen c_glib -out $(G) $$idl || exit 1; done
 	$(Q)scripts/fixgen $(G)
 	$(Q)touch $@
 

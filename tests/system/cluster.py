@@ -96,6 +96,7 @@ class Node:
         self.config.update(config or {})
         self.process = None
         self.wrapper = []
+        self.build = case.build
         self.environment = {}
         self.nofile = None
         self._may_be_dead = True
@@ -139,7 +140,7 @@ class Node:
         self.write_config()
         environment = sanitizer_environment()
         environment.update(self.environment)
-        command = self.wrapper + [self.case.program("synclogd"), "-c", self.config_path]
+        command = self.wrapper + [os.path.join(self.build, "synclogd"), "-c", self.config_path]
 
         def limit_files():
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
