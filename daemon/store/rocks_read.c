@@ -203,7 +203,7 @@ Table *rocks_query(Store *parent, const Query *query, GError **error)
 /* --- last ---------------------------------------------------------------------------------------
  */
 
-enum { NEWEST_BLOCKS = 128 };
+enum { NEWEST_BLOCKS = 128, NEWEST_BYTES = 128 << 10 };
 
 /* A block that reaches further in time than most others of its partition. */
 typedef struct Newest {
@@ -268,14 +268,21 @@ static gboolean walk_next_newest(Walk *walk, gint64 *out_from, GError **error)
     return TRUE; /* nothing can be said of so many */
   if (reach > G_MININT64)
     *out_from = reach + 1;
+  g_array_sort(newest, compare_newest);
+  gsize bytes = 0;
   for (guint i = 0; i < newest->len; i++) {
     const Newest *one = &g_array_index(newest, Newest, i);
+    if (bytes > NEWEST_BYTES && one->max_time < G_MAXINT64) {
+      *out_from = one->max_time + 1;
+      return TRUE;
+    }
     rocksdb_iter_seek(walk->iterator, (const char *)one->key, sizeof one->key);
     if (!rocksdb_iter_valid(walk->iterator))
       return rocks_iterator_ok(walk->iterator, error) &&
              fail(error, SYNCLOG_CORRUPT, "store: a block is gone that was there");
     size_t size;
     const guint8 *value = (const guint8 *)rocksdb_iter_value(walk->iterator, &size);
+    bytes += size;
     Version version = key_read_version(one->key + BLOCK_PREFIX_SIZE);
     if (!partition_add(walk->partition, &version, value, size, NULL, NULL, error))
       return FALSE;

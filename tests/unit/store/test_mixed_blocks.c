@@ -439,9 +439,16 @@ START_TEST(blocks_are_bounded)
   enum { ROWS = 20000 };
   g_autofree char *directory = make_directory();
   Store *store = open_rocks(directory);
+  Store *mem = open_mem();
   for (guint i = 0; i < ROWS; i++)
     cell(store, i % 2 == 0 ? first : second, i / 2 + 1, 100 + i, (gint64)(i * 7919 % INTERVAL),
          (gint32)i);
+  for (guint i = 0; i < ROWS; i++)
+    cell(mem, i % 2 == 0 ? first : second, i / 2 + 1, 100 + i, (gint64)(i * 7919 % INTERVAL),
+         (gint32)i);
+  g_autofree char *expected = last_text(mem, "d", NULL);
+  check_text(last_text(store, "d", NULL), expected);
+  store_close(mem);
   persist(store);
   ck_assert_uint_eq(digest_of(store).cells, INTERVAL);
   store_close(store);
