@@ -102,6 +102,7 @@ Group *group_new(const GroupOptions *options, const GroupPorts *ports)
   group->reads = g_ptr_array_new();
   retain_init(group);
   group->next_index = 1;
+  group->commit_size = options->max_commit_size;
   group->next_cookie = 1;
   group->refusal_noted_us = G_MININT64 / 2;
   group->feed_at_us = group->supply_at_us = group->members_at_us = G_MAXINT64;
@@ -331,7 +332,7 @@ gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork
                     .trims = g_array_new(FALSE, FALSE, sizeof(TrimWork))};
   clocks_tell(group, now_us, wall_ms);
   g_array_set_clear_func(work.mirrors, mirror_work_clear);
-  leader_take(group, wall_ms, work.writes);
+  leader_take(group, now_us, wall_ms, work.writes);
   follower_take(group, now_us, work.mirrors);
   retain_take(group, now_us, work.trims);
   if (work.writes->len + work.mirrors->len + work.trims->len == 0) {
@@ -347,6 +348,7 @@ gint64 group_deadline_us(const Group *group)
   gint64 deadline_us = MIN(acks_deadline_us(group->acks), reads_deadline_us(group));
   deadline_us = MIN(deadline_us, dispatcher_deadline_us(group));
   deadline_us = MIN(deadline_us, feeder_deadline_us(group));
+  deadline_us = MIN(deadline_us, leader_deadline_us(group));
   if (group->started)
     deadline_us = MIN(deadline_us,
                       MIN(MIN(group->retention_at_us, group->supply_at_us), group->members_at_us));

@@ -111,6 +111,8 @@ void group_refuse_writes(Group *group, SynclogStatus status, const char *why);
 /* Whether all writes that were taken are answered and every connected peer has received the own
  * log. */
 gboolean group_is_drained(const Group *group);
+/* Slows writes down (core/throttle.h): commits are further apart and smaller. 0: not. */
+void group_slow_writes(Group *group, guint permille);
 /* Takes writes again. */
 void group_accept_writes(Group *group);
 /* Answers everything that waits with NOT_READY (writes that are durable with PENDING) and closes

@@ -186,6 +186,9 @@ struct Group {
   GPtrArray *queued; /* GroupWrite, not yet taken */
   gsize queued_bytes;
   gboolean committing;
+  gint64 commit_pause_us; /* between commits, when writes are slowed; else 0 */
+  gsize commit_size;      /* bytes of one commit */
+  gint64 commit_at_us;    /* not before, when writes are slowed */
   guint64 next_index;
   gboolean incarnation_wanted; /* the own log lost its end: it must not be written on */
   Acks *acks;
@@ -225,7 +228,8 @@ void leader_check_acks(Group *group);
 void leader_tick(Group *group, gint64 now_us);
 void leader_stop(Group *group);
 /* Moves queued writes into `work` and stamps them. */
-void leader_take(Group *group, guint64 wall_ms, GPtrArray *writes);
+void leader_take(Group *group, gint64 now_us, guint64 wall_ms, GPtrArray *writes);
+gint64 leader_deadline_us(const Group *group);
 
 /* dispatcher.c */
 void dispatcher_init_peer(Peer *peer);

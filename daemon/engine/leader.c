@@ -2,6 +2,7 @@
 #include "engine/group_private.h"
 
 #include "core/hlc.h"
+#include "core/throttle.h"
 
 static void answer(Group *group, GroupWrite *write, SynclogStatus status, const char *message)
 {
@@ -55,7 +56,22 @@ static void refuse_queued(Group *group, SynclogStatus status, const char *why)
   group->queued_bytes = 0;
 }
 
-void leader_take(Group *group, guint64 wall_ms, GPtrArray *writes)
+gint64 leader_deadline_us(const Group *group)
+{
+  gboolean waits = group->commit_pause_us > 0 && group->queued->len > 0 && !group->committing &&
+                   !group_is_congested(group) && group->own->state == LOG_OK;
+  return waits ? group->commit_at_us : G_MAXINT64;
+}
+
+void group_slow_writes(Group *group, guint permille)
+{
+  group->commit_pause_us = throttle_pause_us(permille);
+  group->commit_size = throttle_commit_size(permille, group->options.max_commit_size);
+  if (group->commit_pause_us == 0 && group->queued->len > 0)
+    group->ports.work(group->ports.ctx);
+}
+
+void leader_take(Group *group, gint64 now_us, guint64 wall_ms, GPtrArray *writes)
 {
   if (group->committing || group->queued->len == 0 || group_is_congested(group) ||
       group->own->state != LOG_OK)
@@ -64,12 +80,15 @@ void leader_take(Group *group, guint64 wall_ms, GPtrArray *writes)
     refuse_queued(group, SYNCLOG_CLOCK_WRONG, CLOCK_WRONG_TEXT);
     return;
   }
+  if (group->commit_pause_us > 0 && now_us < group->commit_at_us)
+    return;
+  group->commit_at_us = now_us + group->commit_pause_us;
   guint count = 0;
   gsize bytes = 0;
   group->clock_at_commit = group->clock;
   while (count < group->queued->len) {
     GroupWrite *write = group->queued->pdata[count];
-    if (count > 0 && bytes + write->size > group->options.max_commit_size)
+    if (count > 0 && bytes + write->size > group->commit_size)
       break;
     group->clock = hlc_tick(group->clock, wall_ms);
     write->index = group->next_index++;

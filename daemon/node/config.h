@@ -71,7 +71,7 @@ typedef struct Config {
   int wal_sync; /* ConfigWalSync */
   gint64 wal_sync_interval_ms;
   guint64 throttle_threshold;
-  guint64 wal_retention_limit, snapshot_rate;
+  guint64 wal_retention_limit, disk_reserve, snapshot_rate;
   guint64 max_commit_size;
   guint64 max_queued_bytes;
 

@@ -124,7 +124,11 @@ static const ConfigKey keys[] = {
   {"wal", "wal_sync_interval", CONFIG_DURATION, "100ms", 1, MINUTE_MS, NULL, RESTART,
    AT(wal_sync_interval_ms), "Used with wal_sync = interval."},
   {"wal", "throttle_threshold", CONFIG_SIZE, "50GiB", MIB, 1024 * TIB, NULL, RELOAD,
-   AT(throttle_threshold), "Bytes of all logs on disk above which writes are refused."},
+   AT(throttle_threshold),
+   "Bytes of all logs on disk above which writes are refused; from 80 % on they are slowed."},
+  {"wal", "disk_reserve", CONFIG_SIZE, "0", 0, TIB, NULL, RELOAD, AT(disk_reserve),
+   "Free bytes of data_dir's disk below which writes are refused; below twice as much they are\n"
+   "slowed. 0: only a full disk refuses them."},
   {"wal", "wal_retention_limit", CONFIG_SIZE, "0", 0, 1024 * TIB, NULL, RELOAD,
    AT(wal_retention_limit),
    "Bytes of all logs on disk above which the oldest entries that a majority of the members has are\n"

@@ -98,6 +98,7 @@ static gboolean open_replica(Node *node, GError **error)
                             .wal_sync_interval_ms = config->wal_sync_interval_ms,
                             .wal_segment_size = config->wal_segment_size,
                             .throttle_threshold = config->throttle_threshold,
+                            .disk_reserve = config->disk_reserve,
                             .retention_limit = config->wal_retention_limit,
                             .snapshot_rate = config->snapshot_rate,
                             .partition_interval = config_partition_units(config),
@@ -266,6 +267,7 @@ static gboolean on_reload_signal(gpointer data)
                             (guint64)node->config->max_retry_wait_ms);
     replica_set_heartbeat_interval(node->replica, node->config->heartbeat_interval_ms);
     replica_set_throttle_threshold(node->replica, node->config->throttle_threshold);
+    replica_set_disk_reserve(node->replica, node->config->disk_reserve);
     replica_set_retention_limit(node->replica, node->config->wal_retention_limit);
     replica_set_snapshot_rate(node->replica, node->config->snapshot_rate);
     g_message("configuration read again: %u changes", changes->len);

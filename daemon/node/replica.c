@@ -4,9 +4,9 @@
 #include "node/recovery.h"
 #include "node/replica_private.h"
 
+#include <sys/statvfs.h>
+
 enum {
-  /* Throttling ends when the WAL is this part of the threshold, so that it does not flutter. */
-  THROTTLE_RELEASE_PERCENT = 90,
   ALIVE_LIMIT_US = 60 * G_USEC_PER_SEC,
 };
 
@@ -87,6 +87,7 @@ static void free_disk(Replica *replica)
   g_free(replica->fatal);
   g_free(replica->own_broken);
   g_free(replica->throttled);
+  g_free(replica->disk_low);
   replica_drop_checkpoints(replica);
   g_clear_pointer(&replica->snapshots, snapshots_free);
   g_free(replica->seed.text);
@@ -167,6 +168,7 @@ void replica_drain(Replica *replica, gint64 timeout_ms)
   gint64 until_us = clock_mono_us(replica->clock) + timeout_ms * 1000;
   replica_lock(replica);
   replica->draining = TRUE;
+  group_slow_writes(replica->group, 0);
   replica_update_refusal(replica);
   while (!group_is_drained(replica->group))
     if (!replica_wait_progress(replica, until_us))
@@ -305,22 +307,50 @@ guint64 replica_horizon(Replica *replica)
   return horizon;
 }
 
-static void update_throttle(Replica *replica, guint64 bytes)
+/* Bytes that are free for the data directory; a disk that can't be asked is none that is full. */
+static guint64 free_bytes(const Replica *replica)
+{
+  struct statvfs disk;
+  if (statvfs(replica->options.directory, &disk) != 0)
+    return G_MAXUINT64;
+  return (guint64)disk.f_bavail * disk.f_frsize;
+}
+
+static void note_refusal(char **why, gboolean refusing, char *text)
+{
+  g_autofree char *reason = text;
+  if (refusing == (*why != NULL))
+    return;
+  if (refusing) {
+    g_critical("%s: writes are refused", reason);
+    *why = g_steal_pointer(&reason);
+  } else {
+    g_message("writes are taken again: what refused them (%s) is over", *why);
+    g_clear_pointer(why, g_free);
+  }
+}
+
+/* First slowing, then refusing. Caller holds `mutex`. */
+static void update_throttle(Replica *replica, guint64 bytes, guint64 free_on_disk)
 {
   guint64 threshold = replica->options.throttle_threshold;
-  gboolean over = bytes > threshold;
-  gboolean under = bytes < threshold / 100 * THROTTLE_RELEASE_PERCENT;
-  if (replica->throttled != NULL ? !under : !over)
-    return;
-  g_clear_pointer(&replica->throttled, g_free);
-  if (over) {
-    replica->throttled = g_strdup_printf("the WAL holds %" G_GUINT64_FORMAT
-                                         " bytes, throttle_threshold is %" G_GUINT64_FORMAT,
-                                         bytes, threshold);
-    g_critical("%s: writes are refused", replica->throttled);
-  } else {
-    g_message("the WAL is below throttle_threshold again: writes are taken");
-  }
+  guint64 reserve = replica->options.disk_reserve;
+  throttle_update(&replica->wal_throttle, bytes, threshold);
+  throttle_update_free(&replica->disk_throttle, free_on_disk, reserve);
+  guint permille = MAX(replica->wal_throttle.permille, replica->disk_throttle.permille);
+  if ((permille > 0) != (replica->slowed > 0))
+    g_message(permille > 0 ? "writes are slowed: the WAL or the disk fills up"
+                           : "writes are not slowed any more");
+  note_refusal(&replica->throttled, replica->wal_throttle.refusing,
+               g_strdup_printf("the WAL holds %" G_GUINT64_FORMAT
+                               " bytes, throttle_threshold is %" G_GUINT64_FORMAT,
+                               bytes, threshold));
+  note_refusal(&replica->disk_low, replica->disk_throttle.refusing,
+               g_strdup_printf("the disk has %" G_GUINT64_FORMAT
+                               " bytes left, disk_reserve is %" G_GUINT64_FORMAT,
+                               free_on_disk, reserve));
+  replica->slowed = permille;
+  group_slow_writes(replica->group, replica->draining ? 0 : permille);
   replica_update_refusal(replica);
 }
 
@@ -360,7 +390,7 @@ void replica_housekeeping(Replica *replica)
   replica_expire_snapshots(replica);
   replica_seed_tick(replica);
   replica_watch(replica);
-  guint64 bytes = log_set_bytes(replica->logs);
+  guint64 bytes = log_set_bytes(replica->logs), free_on_disk = free_bytes(replica);
   g_autoptr(GError) error = NULL;
   g_autoptr(GArray) durable = NULL;
   g_rw_lock_reader_lock(&replica->store_lock);
@@ -375,7 +405,7 @@ void replica_housekeeping(Replica *replica)
     group_on_store_durable(replica->group, p->log, p->applied);
   }
   enforce_limit(replica, bytes);
-  update_throttle(replica, bytes);
+  update_throttle(replica, bytes, free_on_disk);
   gboolean store_full = replica->store_full;
   guint64 horizon = group_horizon(replica->group), comparable;
   gboolean join_is_on = group_comparable(replica->group, &comparable);
@@ -421,6 +451,8 @@ void replica_update_refusal(Replica *replica)
     group_refuse_writes(replica->group, SYNCLOG_NOT_READY, SEED_LACKING_TEXT);
   else if (replica->store_full)
     group_refuse_writes(replica->group, SYNCLOG_NO_SPACE, "the store's disk is full");
+  else if (replica->disk_low != NULL)
+    group_refuse_writes(replica->group, SYNCLOG_NO_SPACE, replica->disk_low);
   else if (replica->throttled != NULL)
     group_refuse_writes(replica->group, SYNCLOG_OVERLOADED, replica->throttled);
   else
@@ -446,6 +478,13 @@ void replica_set_heartbeat_interval(Replica *replica, gint64 interval_ms)
 {
   replica_lock(replica);
   group_set_heartbeat_interval(replica->group, interval_ms);
+  replica_unlock(replica);
+}
+
+void replica_set_disk_reserve(Replica *replica, guint64 bytes)
+{
+  replica_lock(replica);
+  replica->options.disk_reserve = bytes;
   replica_unlock(replica);
 }
 

@@ -33,6 +33,7 @@ typedef struct ReplicaOptions {
   gint64 wal_sync_interval_ms;
   gsize wal_segment_size;
   guint64 throttle_threshold; /* bytes of WAL */
+  guint64 disk_reserve;       /* bytes of disk below which writes are refused; 0: none */
   guint64 retention_limit;    /* bytes of WAL above which members that are behind are given up; 0:
                                  never */
   guint64 snapshot_rate;      /* bytes per second of all snapshots that are given; 0: no limit */
@@ -158,5 +159,6 @@ char *replica_fatal(Replica *replica);
 void replica_set_retry_waits(Replica *replica, guint64 basic_wait_ms, guint64 max_wait_ms);
 void replica_set_heartbeat_interval(Replica *replica, gint64 interval_ms);
 void replica_set_throttle_threshold(Replica *replica, guint64 bytes);
+void replica_set_disk_reserve(Replica *replica, guint64 bytes);
 void replica_set_retention_limit(Replica *replica, guint64 bytes);
 void replica_set_snapshot_rate(Replica *replica, guint64 rate);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "core/lag.h"
+#include "core/throttle.h"
 #include "node/identity.h"
 #include "node/log_set.h"
 #include "node/replica.h"
@@ -111,7 +112,10 @@ struct Replica {
   char *fatal;         /* why the process must end, or NULL */
   char *own_broken;    /* why the own log can't be synced any more, or NULL */
   gboolean store_full; /* the store's disk has no room to persist */
-  char *throttled;     /* why writes are throttled, or NULL */
+  char *throttled;     /* why writes are refused: the logs are too large; or NULL */
+  char *disk_low;      /* … the disk has too little room; or NULL */
+  Throttle wal_throttle, disk_throttle;
+  guint slowed; /* permille */
   ReplicaSeed seed;
   gint64 throttled_us; /* so long in all */
   gint64 watched_us;   /* when replica_watch last ran */

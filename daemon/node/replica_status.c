@@ -160,6 +160,8 @@ NodeStatus *replica_status(Replica *replica)
   group_status(replica->group, status, now_us);
   replica_fill_addresses(replica, status);
   replica_seed_status(replica, status);
+  if (status->message == NULL && replica->slowed > 0)
+    status->message = g_strdup("writes are slowed: the WAL or the disk fills up");
   add_lags(replica, status, now_us);
   status->throttled = replica->throttled != NULL;
   status->throttled_ms = replica->throttled_us / 1000;

@@ -1,8 +1,11 @@
 """Which logs stay on disk, and what happens when too much does."""
 
+import os
+import signal
+
 from case import expect, expect_equal, test
 from load import check_everywhere, check_ledger, join_writers, start_writers
-from synclog_client import Overloaded
+from synclog_client import NoSpace, Overloaded
 
 SMALL = {"wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB",
          "replication.max_pending_bytes": "64KiB"}
@@ -59,6 +62,10 @@ def writes_are_refused_at_the_threshold(case):
     node, written, refusal = cluster[1], {}, None
     with node.client() as client:
         for at in range(1, 5000):
+            if at == 350:  # 1.75 of 2.1 MB
+                case.eventually("writes are slowed",
+                                lambda: "slowed" in (node.status().message or ""))
+                expect_equal(node.status().state, "serving", "state while slowed")
             value = "%d" % at + "x" * 5000
             try:
                 client.insert("full", at, {"v": value})
@@ -69,6 +76,7 @@ def writes_are_refused_at_the_threshold(case):
         expect(refusal is not None, "%d writes of 5 kB over a threshold of 2 MiB", len(written))
         expect(refusal.retryable and "throttle_threshold" in refusal.message, "the refusal: %s",
                refusal)
+        expect(refusal.retry_after_ms, "no hint when to try again")
         expect_equal(len(list(client.query("full"))), len(written), "rows")
         case.note("%.1f MB written until writes were refused" % (len(written) * 5000 / 1e6))
         cluster[2].start()
@@ -84,3 +92,33 @@ def writes_are_refused_at_the_threshold(case):
     ledger.acknowledged["full"] = written
     check_everywhere(cluster, ledger)
     check_ledger(node, ledger)
+
+
+@test(timeout=60)
+def writes_are_refused_below_the_reserve(case):
+    """Less of the disk is free than disk_reserve: no writes, reads go on, and it ends by itself."""
+    disk = os.statvfs(case.dir)
+    if disk.f_bavail * disk.f_frsize > 1 << 40:
+        case.skip("more is free than a reserve can be")
+    node = case.node(config=SMALL).start()
+    with node.client() as client:
+        client.insert("d", 1, {"v": 1.0})
+        node.config["wal.disk_reserve"] = "1TiB"
+        node.write_config()
+        node.signal(signal.SIGHUP)
+
+        def refused():
+            try:
+                client.insert("d", 2, {"v": 2.0})
+                return None
+            except NoSpace as error:
+                return error
+        error = case.eventually("writes are refused", refused)
+        expect(error.retryable and error.retry_after_ms and "disk_reserve" in error.message,
+               "the refusal: %s", error)
+        expect_equal(node.status().state, "read-only", "state")
+        expect(list(client.query("d")), "no rows")
+        node.config["wal.disk_reserve"] = "0"
+        node.write_config()
+        node.signal(signal.SIGHUP)
+        case.eventually("writes are taken again", lambda: refused() is None)

@@ -1,0 +1,44 @@
+#include "core/throttle.h"
+
+enum { LONGEST_PAUSE_US = 100 * 1000, LEAST_COMMIT = 64 * 1024 };
+
+void throttle_update(Throttle *throttle, guint64 used, guint64 limit)
+{
+  if (limit == 0) {
+    *throttle = (Throttle){0};
+    return;
+  }
+  if (used > limit)
+    throttle->refusing = TRUE;
+  else if (used < limit / 100 * THROTTLE_RELEASE_PERCENT)
+    throttle->refusing = FALSE;
+  guint64 slow_at = limit / 100 * THROTTLE_SLOW_PERCENT;
+  gdouble part = used > slow_at ? (gdouble)(used - slow_at) / (gdouble)(limit - slow_at) : 0;
+  throttle->permille = (guint)(MIN(part, 1) * 1000);
+}
+
+void throttle_update_free(Throttle *throttle, guint64 free_bytes, guint64 reserve)
+{
+  if (reserve == 0) {
+    *throttle = (Throttle){0};
+    return;
+  }
+  if (free_bytes < reserve)
+    throttle->refusing = TRUE;
+  else if (free_bytes >= reserve + reserve / 2)
+    throttle->refusing = FALSE;
+  gdouble missing = free_bytes < reserve * 2 ? (gdouble)(reserve * 2 - free_bytes) : 0;
+  throttle->permille = (guint)(MIN(missing / (gdouble)reserve, 1) * 1000);
+}
+
+/* Gently at first: the square. */
+gint64 throttle_pause_us(guint permille)
+{
+  return (gint64)LONGEST_PAUSE_US * permille / 1000 * permille / 1000;
+}
+
+gsize throttle_commit_size(guint permille, gsize most)
+{
+  gsize size = (gsize)((guint64)most * (1000 - MIN(permille, 1000)) / 1000);
+  return MIN(most, MAX(size, (gsize)LEAST_COMMIT));
+}

@@ -1,0 +1,72 @@
+#include "core/throttle.h"
+
+#include "support/suite.h"
+
+START_TEST(slow_then_refused_then_taken_again)
+{
+  Throttle throttle = {0};
+  static const struct {
+    guint64 used;
+    guint permille;
+    gboolean refusing;
+  } steps[] = {{0, 0, FALSE},        {80000, 0, FALSE},   {85000, 250, FALSE},
+               {90000, 500, FALSE},  {99999, 999, FALSE}, {100000, 1000, FALSE},
+               {100001, 1000, TRUE}, {95000, 750, TRUE},  {90000, 500, TRUE},
+               {89999, 499, FALSE},  {95000, 750, FALSE}, {500000, 1000, TRUE},
+               {0, 0, FALSE}};
+  for (guint i = 0; i < G_N_ELEMENTS(steps); i++) {
+    throttle_update(&throttle, steps[i].used, 100000);
+    ck_assert_msg(throttle.permille == steps[i].permille && throttle.refusing == steps[i].refusing,
+                  "step %u: %u %d", i, throttle.permille, throttle.refusing);
+  }
+  throttle_update(&throttle, 200000, 100000);
+  throttle_update(&throttle, 200000, 0); /* no limit any more */
+  ck_assert(!throttle.refusing && throttle.permille == 0);
+}
+END_TEST
+
+START_TEST(a_disk_that_fills)
+{
+  Throttle throttle = {0};
+  static const struct {
+    guint64 free_bytes;
+    guint permille;
+    gboolean refusing;
+  } steps[] = {{G_MAXUINT64, 0, FALSE}, {2000, 0, FALSE}, {1500, 500, FALSE}, {1000, 1000, FALSE},
+               {999, 1000, TRUE},       {0, 1000, TRUE},  {1499, 501, TRUE},  {1500, 500, FALSE},
+               {999, 1000, TRUE},       {5000, 0, FALSE}};
+  for (guint i = 0; i < G_N_ELEMENTS(steps); i++) {
+    throttle_update_free(&throttle, steps[i].free_bytes, 1000);
+    ck_assert_msg(throttle.permille == steps[i].permille && throttle.refusing == steps[i].refusing,
+                  "step %u: %u %d", i, throttle.permille, throttle.refusing);
+  }
+  throttle_update_free(&throttle, 0, 1000);
+  throttle_update_free(&throttle, 0, 0);
+  ck_assert(!throttle.refusing && throttle.permille == 0);
+}
+END_TEST
+
+START_TEST(it_grows_without_steps)
+{
+  gint64 pause_us = -1;
+  gsize size = G_MAXSIZE;
+  for (guint permille = 0; permille <= 1000; permille++) {
+    ck_assert_int_ge(throttle_pause_us(permille), pause_us);
+    ck_assert_uint_le(throttle_commit_size(permille, 4 << 20), size);
+    pause_us = throttle_pause_us(permille);
+    size = throttle_commit_size(permille, 4 << 20);
+  }
+  ck_assert_int_eq(throttle_pause_us(0), 0);
+  ck_assert_int_eq(pause_us, 100000);
+  ck_assert_uint_eq(throttle_commit_size(0, 4 << 20), 4 << 20);
+  ck_assert_uint_eq(size, 64 << 10);
+  ck_assert_uint_eq(throttle_commit_size(1000, 1000), 1000);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {slow_then_refused_then_taken_again, a_disk_that_fills,
+                                it_grows_without_steps};
+  return RUN_SUITE("throttle", tests);
+}
