@@ -5,6 +5,7 @@ import shutil
 
 from case import expect, expect_equal, test
 from load import check_everywhere, join_writers, start_writers
+from test_ctl import FAILED, USAGE, Ctl
 
 SMALL = {"wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB",
          "replication.max_pending_bytes": "64KiB", "replication.max_retry_wait": "500ms"}
@@ -108,6 +109,26 @@ def what_it_wrote_alone_is_not_lost(case):
     wait_seeded(case, cluster[3])
     check_everywhere(cluster, ledger)
     expect_equal(cluster[3].own_log().progress.log, own, "the log that node 3 writes")
+
+
+@test(timeout=60)
+def an_operator_has_a_node_reseeded(case):
+    """Under load, by way of another node; nothing is lost, and the node goes on with its log."""
+    cluster = case.cluster(3, SMALL)
+    ctl = Ctl(case, cluster[1])
+    ledger = write_some(cluster, "load", count=30)
+    cluster.converge()
+    own = cluster[2].own_log().progress.log
+    writers = start_writers([cluster[1], cluster[3]], "beside", per_node=1, count=200, pause=0.005)
+    ctl("peer", "reseed", "2", "--from", "3")
+    wait_seeded(case, cluster[2])
+    ledger.merge(join_writers(writers))
+    check_everywhere(cluster, ledger)
+    expect("the store is that of node 3" in cluster[2].log_text(), "not from node 3")
+    expect_equal(cluster[2].own_log().progress.log, own, "the log that node 2 writes")
+    ctl("peer", "reseed", "1", "--from", "1", code=FAILED)
+    ctl("peer", "reseed", "9", code=FAILED)
+    ctl("peer", "reseed", "x", code=USAGE)
 
 
 # --- kill -9 at each step -------------------------------------------------------------------------
