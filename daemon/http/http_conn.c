@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
   INPUT_SIZE = 64 * 1024, /* read ahead of what is asked for */
@@ -77,7 +78,12 @@ static void conn_free(HttpConn *conn)
   evbuffer_free(conn->body);
   http_head_clear(&conn->head);
   gboolean stream_waits = conn->state == CONN_SENDING;
+  /* libevent frees it at the end of the loop's iteration; the descriptor would stay until then,
+   * while many more are accepted. */
+  evutil_socket_t fd = bufferevent_getfd(conn->bev);
+  bufferevent_setfd(conn->bev, -1);
   bufferevent_free(conn->bev);
+  close(fd);
   g_free(conn);
   if (request != NULL) {
     request->conn = NULL;
@@ -484,7 +490,7 @@ void http_conn_new(HttpServer *server, int fd)
   conn->server = server;
   conn->link.data = conn;
   conn->body = evbuffer_new();
-  conn->bev = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+  conn->bev = bufferevent_socket_new(server->base, fd, 0);
   g_assert(conn->bev != NULL && conn->body != NULL);
   bufferevent_setcb(conn->bev, on_read, on_sent, on_event, conn);
   bufferevent_setwatermark(conn->bev, EV_READ, 0, INPUT_SIZE);
