@@ -135,7 +135,7 @@ def a_batch_beyond_the_window(case):
         expect_equal(refused.expectedIndex, 4, "expected index")
         expect(refused.status.retryable, "not said to be retryable")
         expect_equal(refused.received, 3, "received")
-        expect_equal(node.log_status(2).progress.applied, 3, "applied")
+        applied(case, node, log, 3)
         case.note("up to %d batches wait behind a hole" % (len(sent) - 1))
         expect_equal(peer.sync(log, 4, 4).status.code, Status.OK, "status of the missing batch")
         again = []
