@@ -287,10 +287,10 @@ Progress *replica_progress(Replica *replica)
 
 gboolean replica_skip(Replica *replica, const Token *entry, GError **error)
 {
-  g_mutex_lock(&replica->mutex);
+  replica_lock(replica);
   gboolean stopped = identity_skips(replica->identity, entry->log, entry->index) ||
                      group_is_stopped_at(replica->group, entry->log, entry->index, error);
-  g_mutex_unlock(&replica->mutex);
+  replica_unlock(replica);
   if (!stopped || !identity_skip(replica->identity, entry, error))
     return FALSE;
   char text[TOKEN_TEXT_SIZE];
