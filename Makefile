@@ -125,6 +125,8 @@ $(B)/libgen.a: $(GEN_OBJECTS)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+$(B)/node/page.o: daemon/node/page.html
+
 # Any module's objects may wait for the generated headers; only rpc includes them.
 $(B)/%.o: daemon/%.c | $(G)/.stamp
 	$(call say,CC,$<)

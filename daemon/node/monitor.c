@@ -1,5 +1,7 @@
 #include "node/monitor.h"
 
+#include "node/page.h"
+
 #include <jansson.h>
 #include <string.h>
 
@@ -180,7 +182,8 @@ static void answer_status(gpointer ctx, HttpRequest *request)
 
 const HttpRoute *monitor_routes(void)
 {
-  static const HttpRoute routes[] = {{"/metrics", HTTP_GET, 0, answer_metrics},
+  static const HttpRoute routes[] = {{"/", HTTP_GET, 0, page_answer},
+                                     {"/metrics", HTTP_GET, 0, answer_metrics},
                                      {"/healthz", HTTP_GET, 0, answer_health},
                                      {"/readyz", HTTP_GET, 0, answer_ready},
                                      {"/status.json", HTTP_GET, 0, answer_status},

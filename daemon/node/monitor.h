@@ -1,5 +1,5 @@
 /*
- * What the node shows over HTTP: /metrics for Prometheus, /healthz, /readyz, /status.json. All of
+ * What the node shows over HTTP: the page at / (page.h), /metrics for Prometheus, /healthz, /readyz, /status.json. All of
  * it is made from NodeStatus, as synclogctl's status is.
  */
 #pragma once

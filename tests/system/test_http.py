@@ -146,7 +146,7 @@ def health_and_status(case):
 @test
 def what_is_not_there(case):
     node = cluster_with_http(case, 1)[1]
-    for path in ("/", "/nothing", "/metrics/", "/../etc/passwd", "/%2e%2e/metrics", "//metrics"):
+    for path in ("/index.html", "/nothing", "/metrics/", "/../etc/passwd", "/%2e%2e/metrics", "//metrics"):
         expect_equal(get(case, node, path)[0], 404, path)
     expect_equal(get(case, node, "/metrics?x=1")[0], 200, "a query is no matter")
     status, _, text = get(case, node, "/healthz", "HEAD")

@@ -1,7 +1,11 @@
 """What operators see and do: no peer stops silently, a peer is paused and goes on."""
 
 import json
+import os
+import re
+import shutil
 import subprocess
+import tempfile
 import urllib.request
 
 from case import expect, expect_equal, test
@@ -151,3 +155,53 @@ def errors_are_counted(case):
     errors = json.loads(page(case, node, "/status.json"))["errors"]
     expect_equal(errors["TYPE_MISMATCH"], 3, "type mismatches")
     expect_equal(sum(errors.values()), 3, "errors")
+
+
+def see(case, node, folder):
+    """The page as a browser without a screen shows it."""
+    profile = os.path.join(folder, "profile")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+               "--no-first-run", "--disable-background-networking", "--disable-component-update",
+               "--disable-sync", "--user-data-dir=" + profile, "--virtual-time-budget=6000",
+               "--dump-dom", "http://127.0.0.1:%d/" % node.http]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=case.patience(60),
+                          check=False)
+    return re.sub(r"<script>.*</script>|<style>.*</style>", "", done.stdout, flags=re.DOTALL)
+
+
+@test
+def the_page_is_whole(case):
+    """It needs nothing from elsewhere, and its answer forbids it."""
+    node = with_http(case, 1)[1]
+    with urllib.request.urlopen("http://127.0.0.1:%d/" % node.http) as reply:
+        text, headers = reply.read().decode(), reply.headers
+    expect_equal(headers["Content-Type"], "text/html; charset=utf-8", "type")
+    expect("default-src 'none'" in headers["Content-Security-Policy"], "policy")
+    expect_equal(re.findall(r"(?:src|href)=\"(?!data:)[^\"]*", text), [], "what it refers to")
+    expect_equal(re.findall(r"https?://(?!www\.w3\.org/2000/svg)", text), [], "addresses in it")
+
+
+@test(timeout=120)
+def the_page_tells_what_needs_a_person(case):
+    if shutil.which("chromium") is None:
+        case.note("chromium is not installed")
+        return
+    cluster = with_http(case, 3)
+    with cluster[1].client() as client:
+        for i in range(50):
+            client.insert("d", i, {"v": i}, ack="all")
+    cluster.converge()
+    with tempfile.TemporaryDirectory() as folder:
+        shown = see(case, cluster[1], folder)
+        expect("Node 1 of test" in shown and "Nothing." in shown, "a healthy cluster: %s", shown)
+        expect(len(re.findall(">connected<", shown)) == 2, "peers: %s", shown)
+        expect(re.search(r"<polyline points=\"[0-9]", shown), "no plot: %s", shown)
+        cluster[3].stop()
+        run_ctl(case, "--server", cluster[1].address, "peer", "pause", "2")
+        with cluster[1].client() as client:
+            client.insert("d", 1000, {"v": 1})
+        case.eventually("the channel is closed",
+                        lambda: cluster[1].peer_status(3).state in ("backoff", "connecting"))
+        shown = see(case, cluster[1], folder)
+        expect("Node 3 is not reached" in shown, "a node that is down: %s", shown)
+        expect("Node 2 is paused" in shown, "a peer that is paused: %s", shown)

@@ -1,0 +1,21 @@
+#include "node/page.h"
+
+/* The path is that of the project's top folder, where everything is compiled. */
+__asm__(".pushsection .rodata\n"
+        "page_html_begin:\n"
+        ".incbin \"daemon/node/page.html\"\n"
+        "page_html_end:\n"
+        ".popsection\n");
+
+extern const char page_html_begin[], page_html_end[];
+
+void page_answer(gpointer ctx, HttpRequest *request)
+{
+  (void)ctx;
+  GString *headers =
+      g_string_new("Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; "
+                   "script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
+                   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n");
+  GString *body = g_string_new_len(page_html_begin, page_html_end - page_html_begin);
+  http_reply(request, &(HttpAnswer){200, "text/html; charset=utf-8", body, headers});
+}
