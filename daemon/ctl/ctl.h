@@ -46,7 +46,7 @@ struct Ctl {
 
 extern const CtlCommand ctl_agg, ctl_backup, ctl_config, ctl_conflicts, ctl_delete, ctl_devices,
     ctl_digest, ctl_export, ctl_import, ctl_insert, ctl_last, ctl_log, ctl_node, ctl_peer,
-    ctl_query, ctl_repair, ctl_status, ctl_tail, ctl_top, ctl_version, ctl_wal;
+    ctl_query, ctl_repair, ctl_status, ctl_support_bundle, ctl_tail, ctl_top, ctl_version, ctl_wal;
 
 void ctl_init(Ctl *ctl);
 void ctl_clear(Ctl *ctl);

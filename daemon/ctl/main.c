@@ -9,9 +9,11 @@
 #include <string.h>
 
 static const CtlCommand *const commands[] = {
-    &ctl_status, &ctl_insert, &ctl_query,  &ctl_last,   &ctl_agg,       &ctl_devices, &ctl_delete,
-    &ctl_import, &ctl_export, &ctl_digest, &ctl_repair, &ctl_conflicts, &ctl_backup,  &ctl_tail,
-    &ctl_top,    &ctl_node,   &ctl_peer,   &ctl_log,    &ctl_config,    &ctl_wal,     &ctl_version,
+    &ctl_status,  &ctl_insert,    &ctl_query,  &ctl_last,   &ctl_agg,
+    &ctl_devices, &ctl_delete,    &ctl_import, &ctl_export, &ctl_digest,
+    &ctl_repair,  &ctl_conflicts, &ctl_backup, &ctl_tail,   &ctl_support_bundle,
+    &ctl_top,     &ctl_node,      &ctl_peer,   &ctl_log,    &ctl_config,
+    &ctl_wal,     &ctl_version,
 };
 
 static const CtlCommand *find_command(const char *name)
@@ -27,7 +29,7 @@ static char *list_commands(void)
 {
   GString *text = g_string_new("Commands:\n");
   for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
-    g_string_append_printf(text, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+    g_string_append_printf(text, "  %-14s %s\n", commands[i]->name, commands[i]->summary);
   g_string_append(text,
                   "\n\"synclogctl COMMAND --help\" tells more about one of them.\n\n"
                   "Times are integers in the cluster's precision, ISO 8601 (UTC unless it "

@@ -1,6 +1,6 @@
 /*
- * What the node shows over HTTP: the page at / (page.h), /metrics for Prometheus, /healthz, /readyz, /status.json. All of
- * it is made from NodeStatus, as synclogctl's status is.
+ * What the node shows over HTTP: the page at / (page.h), /metrics for Prometheus, /healthz,
+ * /readyz, /status.json. All of it is made from NodeStatus, as synclogctl's status is.
  */
 #pragma once
 

@@ -9,6 +9,7 @@ import select
 import shutil
 import struct
 import subprocess
+import tarfile
 import tempfile
 import termios
 import time
@@ -319,3 +320,27 @@ def the_dashboard_asks_what_there_is(case):
         finally:
             process.terminate()
             process.wait()
+
+
+@test
+def a_support_bundle_tells_all_but_data(case):
+    cluster = with_http(case, 2)
+    with cluster[1].client() as client:
+        client.insert("secret.device", 1, {"v": "secret value"}, ack="all")
+    with tempfile.TemporaryDirectory() as folder:
+        path = folder + "/bundle.tar"
+        servers = "%s,127.0.0.1:%d" % (cluster[1].address, free_port(case))
+        arguments = ["--server", servers, "support-bundle", path, "--data-dir",
+                     cluster[1].data_dir]
+        expect_equal(run_ctl(case, *arguments)[:2], (0, path + "\n"), "support-bundle")
+        with tarfile.open(path) as bundle:
+            files = {os.path.basename(member.name): bundle.extractfile(member).read().decode()
+                     for member in bundle}
+        expect_equal(sorted(files), ["config.txt", "journal.txt", "members.txt", "status.json",
+                                     "status.txt", "wal.txt"], "files")
+        expect('"serving"' in files["status.json"] and "unreachable" in files["status.txt"],
+               "%s", files)
+        expect("throttle_threshold" in files["config.txt"], "%s", files["config.txt"])
+        expect("secret" not in "".join(files.values()), "data is in it")
+        expect_equal(oct(os.stat(path).st_mode & 0o077), "0o0", "others may read it")
+        expect_equal(run_ctl(case, *arguments)[0], 1, "a file is written over")
