@@ -137,6 +137,12 @@ struct TNodeStatus {
   20: optional list<types.TMember> members
   /** Grows with every change of it. */
   21: optional i64 membersVersion
+  /** Writes' parts, about, that wait for being joined to compressed columns. */
+  22: optional i64 rawBlocks
+  /** Compressed pieces of columns, the values in them, and their bytes. */
+  23: optional i64 chunks
+  24: optional i64 chunkCells
+  25: optional i64 chunkBytes
   30: optional i64 tombstones
   /** Whether writes are refused until the WAL is smaller, and how long that was so in all. */
   31: optional bool throttled

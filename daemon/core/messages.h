@@ -161,6 +161,7 @@ typedef struct NodeStatus {
   GArray *steps;        /* StepStatus */
   GArray *errors;       /* NamedCount: answers to clients by their code */
   GArray *memory;       /* NamedCount: bytes by what holds them */
+  guint64 raw_blocks, chunks, chunk_cells, chunk_bytes;
 } NodeStatus;
 
 /* `name` is a static string. */

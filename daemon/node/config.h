@@ -77,6 +77,7 @@ typedef struct Config {
 
   gint64 partition_interval_ms;
   gint64 check_interval_ms;
+  gint64 compact_after_ms;
   guint64 memtable_size;
   guint64 block_cache_size;
   guint64 conflict_journal_size;

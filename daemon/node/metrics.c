@@ -390,6 +390,12 @@ static void put_node_metrics(const NodeStatus *status, GString *out)
   single(out, "entries_duplicate_total", "counter", "Entries that came again and changed nothing.",
          (double)status->entries_duplicate);
   single(out, "store_bytes", "gauge", "Bytes of the store's files.", (double)status->store_bytes);
+  single(out, "store_raw_blocks", "gauge",
+         "Parts of writes that wait for being joined to compressed columns.",
+         (double)status->raw_blocks);
+  single(out, "store_chunks", "gauge", "Compressed pieces of columns.", (double)status->chunks);
+  single(out, "store_chunk_cells", "gauge", "Values in them.", (double)status->chunk_cells);
+  single(out, "store_chunk_bytes", "gauge", "Their bytes.", (double)status->chunk_bytes);
   single(out, "store_tombstones", "gauge", "Deletes that are not carried out for good yet.",
          (double)status->tombstones);
   family(out, "conflicts_total", "counter", "Conflicts between leaders, by kind.");

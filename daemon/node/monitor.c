@@ -122,6 +122,10 @@ void monitor_put_json(const NodeStatus *status, GString *out)
   json_object_set_new(root, "throttled", json_boolean(status->throttled));
   set_number(root, "throttledMs", (guint64)status->throttled_ms);
   set_number(root, "httpRefused", status->http_refused);
+  set_number(root, "rawBlocks", status->raw_blocks);
+  set_number(root, "chunks", status->chunks);
+  set_number(root, "chunkCells", status->chunk_cells);
+  set_number(root, "chunkBytes", status->chunk_bytes);
   set_number(root, "hlc", status->hlc);
   set_number(root, "horizon", status->horizon);
   for (int kind = 1; kind <= CONFLICT_KINDS; kind++)

@@ -107,6 +107,7 @@ static gboolean open_replica(Node *node, GError **error)
                             .block_cache_size = config->block_cache_size,
                             .store_files = node->shares.store,
                             .conflict_journal_size = config->conflict_journal_size,
+                            .compact_after_ms = config->compact_after_ms,
                             .request_timeout_ms = config->request_timeout_ms};
   node->replica = replica_open(node->identity, node->loops, &options, error);
   return node->replica != NULL;

@@ -41,6 +41,7 @@ typedef struct ReplicaOptions {
   gsize memtable_size, block_cache_size;
   guint store_files; /* that the store keeps open */
   gsize conflict_journal_size;
+  gint64 compact_after_ms;   /* 0: never */
   gint64 check_interval_ms;  /* 0: never */
   gint64 request_timeout_ms; /* of requests to peers */
 } ReplicaOptions;

@@ -10,6 +10,8 @@ enum {
   APPLY_ENTRIES = 8192,            /* per store batch */
   FULL_DISK_RETRY_US = 500 * 1000, /* between tries while the disk is full */
   MAINTAIN_BYTES = 4 << 20,        /* of blocks per step of maintenance */
+  CHUNK_MEMTABLE_SHARE = 8,        /* of the memtable, after which chunks are written out */
+  REBLOCK_BLOCKS = 64,             /* of a partition that are worth being made chunks */
   CONFLICT_BYTES = 256 << 10,      /* of blocks per step of looking for conflicts */
   PERSIST_WAIT_US = 5 * G_USEC_PER_SEC,
   SPARE_ROOM = 8 << 20, /* bytes of disk that persisting leaves free */
@@ -25,7 +27,10 @@ StoreOptions replica_store_options(Replica *replica, char **out_directory)
                         .memtable_size = replica->options.memtable_size,
                         .block_cache_size = replica->options.block_cache_size,
                         .max_open_files = replica->options.store_files,
-                        .journal_size = replica->options.conflict_journal_size};
+                        .journal_size = replica->options.conflict_journal_size,
+                        .reblock_blocks =
+                            replica->options.compact_after_ms > 0 ? REBLOCK_BLOCKS : 0,
+                        .reblock_delay_ms = (guint64)replica->options.compact_after_ms};
 }
 
 gboolean replica_has_room(Replica *replica, guint64 bytes, GError **error)
@@ -380,10 +385,25 @@ static void end_maintenance(Replica *replica)
   g_mutex_unlock(&replica->apply_mutex);
 }
 
-/* In quiet moments, step by step: deletes below the horizon are carried out for good. */
+/* The space comes back only when what was taken out is on disk. Of what was joined to chunks some
+ * is let gather. */
+static gboolean persist_maintained(Replica *replica, guint64 tombstones, GError **error)
+{
+  StoreStats stats;
+  store_stats(replica->store, &stats);
+  if (stats.tombstones >= tombstones &&
+      stats.unpersisted_bytes < replica->options.memtable_size / CHUNK_MEMTABLE_SHARE)
+    return TRUE;
+  return persist_all(replica, error);
+}
+
+/* In quiet moments, step by step: deletes below the horizon are carried out for good, and what was
+ * written longer ago is joined to chunks. */
 static gboolean maintain(Replica *replica, GError **error)
 {
   guint64 horizon;
+  StoreStats before;
+  store_stats(replica->store, &before);
   gboolean more = TRUE, worked = FALSE;
   while (more && (horizon = take_horizon(replica)) != 0) {
     g_autoptr(GError) local = NULL;
@@ -402,8 +422,7 @@ static gboolean maintain(Replica *replica, GError **error)
     end_maintenance(replica);
   if (more || !worked)
     return TRUE;
-  /* The space comes back only when what was taken out is on disk. */
-  return persist_all(replica, error);
+  return persist_maintained(replica, before.tombstones, error);
 }
 
 /* What is not looked at yet must not be carried out: it would not be found any more. */

@@ -145,6 +145,10 @@ static void add_store(Replica *replica, NodeStatus *status)
     store_stats(replica->store, &stats);
   g_rw_lock_reader_unlock(&replica->store_lock);
   status->store_bytes = stats.bytes_on_disk;
+  status->raw_blocks = stats.raw_blocks;
+  status->chunks = stats.chunks.chunks;
+  status->chunk_cells = stats.chunks.cells;
+  status->chunk_bytes = stats.chunks.bytes;
   status->conflicts = stats.conflicts;
   status->tombstones = stats.tombstones;
   named_count_add(status->memory, "memtable", stats.unpersisted_bytes);

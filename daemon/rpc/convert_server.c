@@ -330,6 +330,12 @@ void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
   out->bucketsMended = (gint64)status->buckets_mended;
   out->__isset_bucketsMended = TRUE;
   measures_to_thrift(status, out);
+  out->rawBlocks = (gint64)status->raw_blocks;
+  out->chunks = (gint64)status->chunks;
+  out->chunkCells = (gint64)status->chunk_cells;
+  out->chunkBytes = (gint64)status->chunk_bytes;
+  out->__isset_rawBlocks = out->__isset_chunks = TRUE;
+  out->__isset_chunkCells = out->__isset_chunkBytes = TRUE;
   counts_to_thrift(&status->conflicts, out->conflicts);
   out->__isset_conflicts = TRUE;
   if (status->members == NULL)

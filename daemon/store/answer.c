@@ -153,6 +153,26 @@ void answer_take_rows(Answer *answer)
   }
 }
 
+void answer_take_plain(Answer *answer, const PlainRows *plain)
+{
+  const GPtrArray *columns = answer->table->columns;
+  gsize bytes = 8, room = LIMIT_QUERY_BYTES - MIN(answer->bytes, (gsize)LIMIT_QUERY_BYTES);
+  for (guint i = 0; i < columns->len; i++)
+    bytes += data_type_size(((const Column *)columns->pdata[i])->type) + 1;
+  guint rows = MIN(plain->rows, answer->query->limit - answer->table->timestamps->len);
+  rows = (guint)MIN(rows, room / bytes);
+  answer->full = rows < plain->rows;
+  answer->bytes += rows * bytes;
+  gint64 *times = NULL;
+  guint before = answer->table->timestamps->len;
+  g_array_set_size(answer->table->timestamps, before + rows);
+  times = &g_array_index(answer->table->timestamps, gint64, before);
+  for (guint row = 0; row < rows; row++)
+    times[row] = (gint64)load_le64(plain->times + (gsize)row * 8);
+  for (guint i = 0; i < columns->len; i++)
+    column_append_packed(columns->pdata[i], g_array_index(plain->values, const guint8 *, i), rows);
+}
+
 gboolean answer_finish(Answer *answer, GError **error)
 {
   Table *table = answer->table;

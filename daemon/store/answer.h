@@ -29,6 +29,9 @@ GArray *answer_cells(Answer *answer, guint i);
  * order. */
 void answer_take_rows(Answer *answer);
 
+/* Takes rows as they stand, up to the limits; of an ascending query. */
+void answer_take_plain(Answer *answer, const PlainRows *plain);
+
 /* Completes the table, with a next page if there is more. TOO_LARGE when not even one row fits. */
 gboolean answer_finish(Answer *answer, GError **error);
 

@@ -19,14 +19,19 @@ enum {
   KEY_META = 'M',
   KEY_META_MAINTAINED = 'H', /* behind 'M' */
   KEY_META_CONFLICTS = 'J',  /* behind 'M' */
+  KEY_META_CHUNKS = 'C',     /* behind 'M' */
   KEY_JOURNAL = 'J',
   KEY_WRITER = 'O',
   KEY_CHECK = 'Q',
   KEY_WRITE_KEY = 'K',
-  /* 'C' is kept for per-column chunks. */
+  KEY_CHUNK = 'C',
 
   BLOCK_PREFIX_SIZE = 1 + 4 + 8,                          /* R, device, partition */
   BLOCK_KEY_SIZE = BLOCK_PREFIX_SIZE + 8 + 4 + 4 + 8 + 8, /* hlc, origin, ordinal, min, max */
+  CHUNK_KEY_MEASUREMENT = BLOCK_PREFIX_SIZE,              /* where it is */
+  CHUNK_KEY_TYPE = CHUNK_KEY_MEASUREMENT + 4,
+  CHUNK_KEY_TIME = CHUNK_KEY_TYPE + 1, /* the first one */
+  CHUNK_KEY_SIZE = CHUNK_KEY_TIME + 8,
   TOMBSTONE_KEY_SIZE = 1 + 4 + 8 + 4 + 4,
   APPLIED_KEY_SIZE = 1 + 4 + 8,
   NAME_KEY_SIZE = 1 + 4,
@@ -35,6 +40,7 @@ enum {
   SEQUENCE_KEY_SIZE = 1 + 8, /* of the journal and of checks */
   WRITE_KEY_KEY_SIZE = 1 + WRITE_KEY_HASH_SIZE,
   WRITE_KEY_VALUE_SIZE = 4 + 8 + 8 + 8, /* origin, incarnation, index, hlc */
+  CHUNK_COUNTS_SIZE = 3 * 8,            /* of the record */
 };
 
 static inline guint64 key_flip(gint64 value)
@@ -73,6 +79,16 @@ static inline void key_block(guint8 key[BLOCK_KEY_SIZE], guint32 device, gint64 
   key_version(key + BLOCK_PREFIX_SIZE, version);
   store_be64(key + BLOCK_PREFIX_SIZE + 16, key_flip(min_time));
   store_be64(key + BLOCK_PREFIX_SIZE + 24, key_flip(max_time));
+}
+
+static inline void key_chunk(guint8 key[CHUNK_KEY_SIZE], guint32 device, gint64 partition,
+                             guint32 measurement, DataType type, gint64 min_time)
+{
+  key_block_prefix(key, device, partition);
+  key[0] = KEY_CHUNK;
+  store_be32(key + CHUNK_KEY_MEASUREMENT, measurement);
+  key[CHUNK_KEY_TYPE] = (guint8)type;
+  store_be64(key + CHUNK_KEY_TIME, key_flip(min_time));
 }
 
 static inline void key_tombstone(guint8 key[TOMBSTONE_KEY_SIZE], guint32 device,

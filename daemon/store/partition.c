@@ -76,10 +76,11 @@ static gboolean mark_unwanted(PartitionBlock *added, VersionWanted wanted, gcons
   return left_out < added->block.rows;
 }
 
-gboolean partition_add(Partition *partition, const Version *version, const guint8 *bytes,
-                       gsize size, VersionWanted wanted, gconstpointer ctx, GError **error)
+/* Takes over the bytes. */
+static gboolean add(Partition *partition, const Version *version, guint8 *bytes, gsize size,
+                    VersionWanted wanted, gconstpointer ctx, GError **error)
 {
-  PartitionBlock added = {.version = *version, .bytes = g_memdup2(bytes, size)};
+  PartitionBlock added = {.version = *version, .bytes = bytes};
   gboolean opened = block_open(added.bytes, size, &added.block, error);
   if (!opened || !mark_unwanted(&added, wanted, ctx)) {
     block_clear(&added);
@@ -88,6 +89,18 @@ gboolean partition_add(Partition *partition, const Version *version, const guint
   added.versions = block_versions(&added.block);
   g_array_append_val(partition->blocks, added);
   return TRUE;
+}
+
+gboolean partition_take(Partition *partition, const Version *version, guint8 *bytes, gsize size,
+                        GError **error)
+{
+  return add(partition, version, bytes, size, NULL, NULL, error);
+}
+
+gboolean partition_add(Partition *partition, const Version *version, const guint8 *bytes,
+                       gsize size, VersionWanted wanted, gconstpointer ctx, GError **error)
+{
+  return add(partition, version, g_memdup2(bytes, size), size, wanted, ctx, error);
 }
 
 static const Version *version_of(const PartitionBlock *block, guint row)
@@ -215,6 +228,90 @@ void partition_cells(Partition *partition, guint32 measurement, DataType type, g
                     candidate->row, &cell.size);
     g_array_append_val(cells, cell);
   }
+}
+
+/* The only block that has the column. NULL: there is none, or there are several. */
+static const PartitionBlock *only_block(const Partition *partition, const SchemaColumn *column,
+                                        BlockColumn *out)
+{
+  const PartitionBlock *only = NULL;
+  BlockColumn found;
+  for (guint i = 0; i < partition->blocks->len; i++) {
+    const PartitionBlock *one = &g_array_index(partition->blocks, PartitionBlock, i);
+    if (!find_column(&one->block, column->measurement, column->type, &found))
+      continue;
+    if (only != NULL)
+      return NULL;
+    only = one;
+    *out = found;
+  }
+  return only;
+}
+
+/* The first row at or behind the time. */
+static guint find_time(const Block *block, gint64 time)
+{
+  guint low = 0, high = block->rows;
+  while (low < high) {
+    guint middle = low + (high - low) / 2;
+    if (block_time(block, middle) < time)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* Whether a delete may hide any of its rows. */
+static gboolean may_be_hidden(const PartitionBlock *block, const GPtrArray *tombstones)
+{
+  if (block->versions != NULL)
+    return tombstones != NULL;
+  for (guint i = 0; tombstones != NULL && i < tombstones->len; i++)
+    if (version_compare(&((const Tombstone *)tombstones->pdata[i])->version, &block->version) > 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* The times of the rows [first, end), when no time is there twice; else NULL. */
+static const guint8 *distinct_times(const Block *block, guint first, guint end)
+{
+  for (guint row = first + 1; row < end; row++)
+    if (block_time(block, row - 1) == block_time(block, row))
+      return NULL;
+  return block->timestamps + (gsize)first * 8;
+}
+
+gboolean partition_plain(Partition *partition, const GArray *columns, gint64 start_time,
+                         gint64 end_time, const GPtrArray *tombstones, PlainRows *out)
+{
+  out->rows = 0;
+  out->times = NULL;
+  g_array_set_size(out->values, 0);
+  for (guint i = 0; i < columns->len; i++) {
+    const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
+    BlockColumn found = {0};
+    const PartitionBlock *block = only_block(partition, column, &found);
+    if (block == NULL || column->type == DATA_TEXT || found.nulls != NULL ||
+        block->unwanted != NULL || may_be_hidden(block, tombstones))
+      return FALSE;
+    guint first = find_time(&block->block, start_time), end = block->block.rows;
+    if (end_time < G_MAXINT64)
+      end = find_time(&block->block, end_time + 1);
+    guint rows = end > first ? end - first : 0;
+    const guint8 *times = block->block.timestamps + (gsize)first * 8;
+    if (i == 0) {
+      out->times = distinct_times(&block->block, first, end);
+      out->rows = rows;
+      if (out->times == NULL)
+        return FALSE;
+    } else if (rows != out->rows || memcmp(times, out->times, (gsize)rows * 8) != 0) {
+      return FALSE;
+    }
+    const guint8 *values = found.values + first * data_type_size(column->type);
+    g_array_append_val(out->values, values);
+  }
+  return out->times != NULL;
 }
 
 static int compare_ids(gconstpointer a, gconstpointer b)

@@ -137,6 +137,12 @@ void pending_load_device(Pending *pending, guint32 device)
     writers->several = TRUE;
 }
 
+gboolean pending_is_shared(const Pending *pending, guint32 device)
+{
+  return device < pending->writers->len &&
+         g_array_index(pending->writers, Writers, device).several != 0;
+}
+
 static void note_hiding(Pending *pending, guint32 device, const Version *version, gint64 start_time,
                         gint64 end_time)
 {

@@ -71,6 +71,9 @@ Noted pending_note_delete(Pending *pending, guint32 device, gint64 first_partiti
 /* A measurement got a further type. */
 Noted pending_note_type(Pending *pending, guint32 device, guint32 measurement, DataType type);
 
+/* Whether several leaders wrote to the device, as far as is known. */
+gboolean pending_is_shared(const Pending *pending, guint32 device);
+
 /* --- while looking ------------------------------------------------------------------------------
  */
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-  FORMAT_VERSION = 2, /* since blocks may have versions of their rows */
+  FORMAT_VERSION = 3, /* since there are chunks; 2: since blocks may have versions of their rows */
   OLDEST_VERSION = 1, /* that is read, and called FORMAT_VERSION from then on */
   /* RocksDB writes a memtable out by itself only when it is this many times the size at which the
    * host is told to persist: the host must have synced its logs first. */
@@ -231,9 +231,11 @@ static gboolean load_kind(RocksStore *store, char kind, GError **error)
                        store->options.directory, kind);
 }
 
-static gboolean load_maintained(RocksStore *store, GError **error)
+/* Reads a record of so many bytes. *out_found FALSE: there is none. */
+static gboolean read_meta(RocksStore *store, char kind, guint8 *out, gsize wanted,
+                          gboolean *out_found, GError **error)
 {
-  static const char key[] = {KEY_META, KEY_META_MAINTAINED};
+  const char key[] = {KEY_META, kind};
   char *message = NULL;
   size_t size;
   rocksdb_readoptions_t *options = rocksdb_readoptions_create();
@@ -241,12 +243,27 @@ static gboolean load_maintained(RocksStore *store, GError **error)
   rocksdb_readoptions_destroy(options);
   if (message != NULL)
     return rocks_fail(error, message, "reading");
-  gboolean sound = found == NULL || size == 8;
-  if (found != NULL && sound)
-    store->maintained_hlc = load_be64(found);
+  gboolean sound = found == NULL || size == wanted;
+  *out_found = found != NULL && sound;
+  if (*out_found)
+    memcpy(out, found, wanted);
   rocksdb_free(found);
   return sound || fail(error, SYNCLOG_CORRUPT, "%s: the record of maintenance is damaged",
                        store->options.directory);
+}
+
+static gboolean load_maintained(RocksStore *store, GError **error)
+{
+  guint8 hlc[8], counts[CHUNK_COUNTS_SIZE];
+  gboolean any_hlc, any_counts;
+  if (!read_meta(store, KEY_META_MAINTAINED, hlc, sizeof hlc, &any_hlc, error) ||
+      !read_meta(store, KEY_META_CHUNKS, counts, sizeof counts, &any_counts, error))
+    return FALSE;
+  if (any_hlc)
+    store->maintained_hlc = load_be64(hlc);
+  if (any_counts)
+    store->chunks = (ChunkCounts){load_be64(counts), load_be64(counts + 8), load_be64(counts + 16)};
+  return TRUE;
 }
 
 static gboolean load(RocksStore *store, GError **error)
@@ -266,6 +283,7 @@ static void rocks_close(Store *parent)
   RocksStore *store = rocks_of(parent);
   g_clear_pointer(&store->cleaning, rocks_cleaning_free);
   g_clear_pointer(&store->look, rocks_look_free);
+  g_clear_pointer(&store->reblock, rocks_reblock_free);
   if (store->db != NULL)
     rocksdb_close(store->db);
   rocksdb_options_destroy(store->db_options);
@@ -358,6 +376,9 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
   Noted noted = pending_note_block(batch->store->checks, block->device_id, block->partition,
                                    &version, block->min_time, block->max_time);
   put_noted(batch, &noted, block->device_id, version.origin);
+  if (batch->store->reblock != NULL)
+    rocks_reblock_note(batch->store->reblock, block->device_id, block->partition,
+                       load_le32(value + 4), version.hlc);
 }
 
 static int compare_ids(gconstpointer a, gconstpointer b)
@@ -537,8 +558,7 @@ static gboolean rocks_reserve(Store *store, const Decoded *decoded, GError **err
   return schema_reserve(rocks_of(store)->schema, (Decoded *)decoded, error);
 }
 
-/* Writes the records of all logs, unless nothing was applied since the last time. */
-static gboolean write_progress(RocksStore *store, GError **error)
+gboolean rocks_write_progress(RocksStore *store, GError **error)
 {
   if (store->written_progress == store->progress)
     return TRUE;
@@ -567,7 +587,7 @@ static gboolean rocks_persist(Store *parent, gboolean wait, GError **error)
   RocksStore *store = rocks_of(parent);
   /* Blocks first: then the records stand for nothing that is not there. */
   if (!rocks_check_usable(store, error) || !rocks_settle(store, error) ||
-      !write_progress(store, error))
+      !rocks_write_progress(store, error))
     return FALSE;
   rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
   rocksdb_flushoptions_set_wait(options, wait);
@@ -625,10 +645,12 @@ static void rocks_stats(Store *parent, StoreStats *out_stats)
   rocksdb_property_int(store->db, "rocksdb.total-sst-files-size", &out_stats->bytes_on_disk);
   out_stats->unpersisted_bytes = (guint64)g_atomic_int_get(&store->unpersisted_kib) * 1024;
   out_stats->cache_bytes = rocksdb_cache_get_usage(store->cache);
+  out_stats->raw_blocks = rocks_reblock_waiting(store->reblock);
   g_rw_lock_reader_lock(&store->publish_lock);
   out_stats->tombstones = tombstones_count(store->tombstones);
   out_stats->maintained_hlc = store->maintained_hlc;
   out_stats->conflicts = store->conflicts;
+  out_stats->chunks = store->chunks;
   g_rw_lock_reader_unlock(&store->publish_lock);
 }
 
@@ -723,6 +745,8 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->tombstones = tombstones_new();
   store->checks = pending_new();
   store->fresh = fresh_new();
+  if (options->reblock_blocks > 0 && !options->read_only)
+    store->reblock = rocks_reblock_new(options->reblock_blocks);
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
   store->written_progress = g_array_ref(store->progress); /* what is loaded */
   g_rw_lock_init(&store->publish_lock);

@@ -4,9 +4,10 @@
  * step by step, the blocks are read and what lost is written to the journal, in the same batch as
  * the note is taken out. So a crash leaves neither anything twice nor anything out.
  */
+#include "store/chunk_block.h"
 #include "store/conflict_find.h"
 #include "store/decoded.h"
-#include "store/rocks_private.h"
+#include "store/rocks_buckets.h"
 
 #include <string.h>
 
@@ -141,13 +142,6 @@ static gboolean block_here(rocksdb_iterator_t *iterator, guint32 device, gint64 
   return size == BLOCK_KEY_SIZE && memcmp(key, prefix, sizeof prefix) == 0;
 }
 
-static void seek(rocksdb_iterator_t *iterator, guint32 device, gint64 partition)
-{
-  guint8 key[BLOCK_PREFIX_SIZE];
-  key_block_prefix(key, device, partition);
-  rocksdb_iter_seek(iterator, (const char *)key, sizeof key);
-}
-
 /* The device's deletes that touch the range; NULL: none. By the applying thread, which alone
  * changes them. */
 static GPtrArray *deletes_of(Step *step, guint32 device, gint64 start_time, gint64 end_time)
@@ -170,18 +164,20 @@ struct Look {
   guint next;                /* of `checks` */
   gint64 min_time, max_time; /* of all of them */
   RocksView view;
-  rocksdb_iterator_t *iterator; /* NULL: all is loaded */
-  guint turns;                  /* see pending_turns() */
-  GHashTable *waiting;          /* Version → Check; until all is loaded */
-  GPtrArray *deletes;           /* that the scene refers to; NULL: none */
+  Buckets buckets;
+  gboolean loaded;     /* all is; the view is closed then */
+  guint turns;         /* see pending_turns() */
+  GHashTable *waiting; /* Version → Check; until all is loaded */
+  GPtrArray *deletes;  /* that the scene refers to; NULL: none */
   Scene *scene;
 };
 
 static void end_loading(Look *look)
 {
-  if (look->iterator == NULL)
+  if (look->loaded)
     return;
-  g_clear_pointer(&look->iterator, rocksdb_iter_destroy);
+  look->loaded = TRUE;
+  buckets_close(&look->buckets);
   rocks_view_close(&look->view);
   g_clear_pointer(&look->waiting, g_hash_table_unref);
 }
@@ -245,9 +241,8 @@ static Look *begin_look(Step *step, const Check *first, GError **error)
     scene_add_delete(look->scene, one, sequence_of(waiting, &one->version));
   }
   look->view = view;
-  rocksdb_readoptions_set_fill_cache(view.read_options, 0);
-  look->iterator = rocksdb_create_iterator(store->db, view.read_options);
-  seek(look->iterator, look->device, look->partition);
+  buckets_open(store, view.snapshot, look->device, FALSE, &look->buckets);
+  buckets_seek(&look->buckets, look->device, look->partition);
   return look;
 }
 
@@ -282,7 +277,7 @@ static gboolean load_block(Step *step, Look *look, const guint8 *key, GError **e
   gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
   gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
   size_t size;
-  const guint8 *value = (const guint8 *)rocksdb_iter_value(look->iterator, &size);
+  const guint8 *value = (const guint8 *)rocksdb_iter_value(look->buckets.blocks, &size);
   gboolean mixed = size > 0 && value[0] == BLOCK_VERSION_MIXED;
   gboolean touches = max_time >= look->min_time && min_time <= look->max_time;
   step->read += BLOCK_KEY_SIZE + (mixed || touches ? size : 0);
@@ -295,13 +290,55 @@ static gboolean load_block(Step *step, Look *look, const guint8 *key, GError **e
                                      look->waiting, value, size, error);
 }
 
+/* Takes a chunk of the partition, the same way. */
+static gboolean load_chunk(Step *step, Look *look, const Chunk *chunk, guint32 measurement,
+                           gsize chunk_size, GError **error)
+{
+  gboolean touches = chunk->max_time >= look->min_time && chunk->min_time <= look->max_time;
+  step->read += CHUNK_KEY_SIZE + chunk_size;
+  if (!chunk->has_versions)
+    pending_know_block(step->store->checks, look->device, look->partition, chunk->origin,
+                       chunk->min_time, chunk->max_time);
+  if (!chunk->has_versions && !touches)
+    return TRUE;
+  Version version;
+  gsize size;
+  g_autofree guint8 *bytes = chunk_to_block(chunk, measurement, TRUE, &version, &size, error);
+  if (bytes == NULL || (chunk->has_versions && !know_rows(step, look, bytes, size, error)))
+    return FALSE;
+  return !touches || scene_add_block(look->scene, &version, chunk->min_time, chunk->max_time,
+                                     sequence_of, look->waiting, bytes, size, error);
+}
+
+/* The next chunk of the partition. *out_any FALSE: there is none any more. */
+static gboolean load_next_chunk(Step *step, Look *look, gboolean *out_any, GError **error)
+{
+  Chunk chunk;
+  const guint8 *key;
+  gsize size;
+  GError *local = NULL;
+  *out_any = buckets_any_chunk_here(&look->buckets, look->device, look->partition, &chunk, &key,
+                                    &size, &local);
+  if (*out_any &&
+      load_chunk(step, look, &chunk, load_be32(key + CHUNK_KEY_MEASUREMENT), size, &local))
+    rocksdb_iter_next(look->buckets.chunks);
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return local == NULL;
+}
+
 /* Reads on in the partition, as far as the step's budget goes. */
 static gboolean load_scene(Step *step, Look *look, GError **error)
 {
   const guint8 *key;
   while (has_time(step) && scene_bytes(look->scene) <= SCENE_BYTES) {
-    if (!block_here(look->iterator, look->device, look->partition, &key)) {
-      gboolean ok = rocks_iterator_ok(look->iterator, error);
+    gboolean any;
+    if (!load_next_chunk(step, look, &any, error))
+      return FALSE;
+    if (any)
+      continue;
+    if (!block_here(look->buckets.blocks, look->device, look->partition, &key)) {
+      gboolean ok = buckets_ok(&look->buckets, error);
       /* Otherwise the ranges may have been forgotten in between, and begun anew. */
       if (ok && pending_turns(step->store->checks) - look->turns <= 1)
         pending_know_partition(step->store->checks, look->device, look->partition);
@@ -310,7 +347,7 @@ static gboolean load_scene(Step *step, Look *look, GError **error)
     }
     if (!load_block(step, look, key, error))
       return FALSE;
-    rocksdb_iter_next(look->iterator);
+    rocksdb_iter_next(look->buckets.blocks);
   }
   return TRUE;
 }
@@ -341,11 +378,11 @@ static void compare_blocks(Step *step, Look *look)
 static gboolean go_on_looking(Step *step, GError **error)
 {
   Look *look = step->store->look;
-  if (look->iterator != NULL && !load_scene(step, look, error))
+  if (!look->loaded && !load_scene(step, look, error))
     return FALSE;
   if (scene_bytes(look->scene) > SCENE_BYTES)
     give_up(step, look);
-  else if (look->iterator == NULL)
+  else if (look->loaded)
     compare_blocks(step, look);
   if (look->next == look->checks->len)
     g_clear_pointer(&step->store->look, rocks_look_free);
@@ -421,16 +458,47 @@ static gboolean waits_not(gconstpointer waiting, const Version *version)
   return sequence_of((gpointer)waiting, version) == 0;
 }
 
-/* Loads what was in the partition under the iterator before the delete, unless it is too much. */
-static gboolean load_before(Step *step, rocksdb_iterator_t *iterator, const Check *check,
-                            gint64 place, Partition *partition, gboolean *out_fits, GError **error)
+/* Chunks wait for nothing: all that is in them was there before. */
+static gboolean load_chunks_before(Step *step, Buckets *buckets, const Check *check, gint64 place,
+                                   Partition *partition, gboolean *out_fits, GError **error)
 {
+  BucketScope scope = {.cut = G_MAXUINT64, .with_versions = TRUE};
+  Chunk chunk;
+  const guint8 *key;
+  gsize size, bytes = 0;
+  GError *local = NULL;
+  for (; *out_fits &&
+         buckets_any_chunk_here(buckets, check->device, place, &chunk, &key, &size, &local);
+       rocksdb_iter_next(buckets->chunks)) {
+    step->read += CHUNK_KEY_SIZE + size;
+    if (chunk.max_time < check->min_time || chunk.min_time > check->max_time)
+      continue;
+    bytes += chunk.rows * sizeof(gint64) + chunk.values_size;
+    *out_fits = bytes <= SCENE_BYTES;
+    if (!buckets_add_chunk(&chunk, load_be32(key + CHUNK_KEY_MEASUREMENT), &scope, partition,
+                           &local))
+      break;
+  }
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return local == NULL;
+}
+
+/* Loads what was in the partition under the iterator before the delete, unless it is too much. */
+static gboolean load_before(Step *step, Buckets *buckets, const Check *check, gint64 place,
+                            Partition *partition, gboolean *out_fits, GError **error)
+{
+  rocksdb_iterator_t *iterator = buckets->blocks;
   g_autoptr(GHashTable) waiting =
       waiting_versions(pending_blocks(step->store->checks, check->device, place));
   const guint8 *key;
   gsize begin = step->read;
   partition_clear(partition);
   *out_fits = TRUE;
+  if (!load_chunks_before(step, buckets, check, place, partition, out_fits, error))
+    return FALSE;
+  if (!*out_fits)
+    return TRUE;
   for (; block_here(iterator, check->device, place, &key); rocksdb_iter_next(iterator)) {
     Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
     gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
@@ -471,34 +539,30 @@ static void look_at_partition(Step *step, const Check *check, const DeleteScene 
   }
 }
 
-/* The next partition of the check's device that has blocks. FALSE: none up to the delete's last. */
-static gboolean next_partition(const Step *step, rocksdb_iterator_t *iterator, const Check *check,
+/* The next partition of the check's device that has anything. FALSE: none up to the delete's last.
+ */
+static gboolean next_partition(const Step *step, Buckets *buckets, const Check *check,
                                gint64 *out_partition)
 {
-  seek(iterator, check->device, check->partition);
-  if (!rocksdb_iter_valid(iterator))
-    return FALSE;
-  size_t size;
-  const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
-  if (size != BLOCK_KEY_SIZE || key[0] != KEY_BLOCK || load_be32(key + 1) != check->device)
-    return FALSE;
-  *out_partition = key_unflip(load_be64(key + 5));
-  return *out_partition <= partition_of(check->max_time, step->store->options.partition_interval);
+  guint32 device;
+  buckets_seek(buckets, check->device, check->partition);
+  return buckets_here(buckets, &device, out_partition) &&
+         *out_partition <= partition_of(check->max_time, step->store->options.partition_interval);
 }
 
 /* Partition by partition, as far as the step's budget goes; *out_any: there may be more. */
-static gboolean look_at_partitions(Step *step, rocksdb_iterator_t *iterator, Check *check,
-                                   gboolean *out_any, GError **error)
+static gboolean look_at_partitions(Step *step, Buckets *buckets, Check *check, gboolean *out_any,
+                                   GError **error)
 {
   DeleteScene scene;
   g_autoptr(Partition) partition = partition_new();
   gint64 place;
   gboolean fits, ok = TRUE, any = open_delete(step, check, &scene);
   while (ok && any && has_time(step)) {
-    any = next_partition(step, iterator, check, &place);
+    any = next_partition(step, buckets, check, &place);
     if (!any)
       break;
-    ok = load_before(step, iterator, check, place, partition, &fits, error);
+    ok = load_before(step, buckets, check, place, partition, &fits, error);
     step->counts.overflowed += ok && !fits ? 1 : 0;
     if (ok && fits)
       look_at_partition(step, check, &scene, partition);
@@ -507,7 +571,7 @@ static gboolean look_at_partitions(Step *step, rocksdb_iterator_t *iterator, Che
   }
   close_delete(&scene);
   *out_any = any;
-  return ok && rocks_iterator_ok(iterator, error);
+  return ok && buckets_ok(buckets, error);
 }
 
 static gboolean look_at_delete(Step *step, Check *check, GError **error)
@@ -517,10 +581,10 @@ static gboolean look_at_delete(Step *step, Check *check, GError **error)
   if (!settle(step, check->device, error) ||
       !rocks_view_open(step->store, check->device, 0, 0, &view, NULL, error))
     return FALSE;
-  rocksdb_readoptions_set_fill_cache(view.read_options, 0);
-  rocksdb_iterator_t *iterator = rocksdb_create_iterator(step->store->db, view.read_options);
-  gboolean ok = look_at_partitions(step, iterator, check, &any, error);
-  rocksdb_iter_destroy(iterator);
+  Buckets buckets;
+  buckets_open(step->store, view.snapshot, check->device, FALSE, &buckets);
+  gboolean ok = look_at_partitions(step, &buckets, check, &any, error);
+  buckets_close(&buckets);
   rocks_view_close(&view);
   if (ok && any)
     step->written += rocks_put_check(step->writes, check);

@@ -1,7 +1,7 @@
 /* Digests of the RocksDB store: of all, by device, by bucket, as of a cut. */
 #include "store/answer.h"
 #include "store/decoded.h"
-#include "store/rocks_private.h"
+#include "store/rocks_buckets.h"
 
 #include <string.h>
 
@@ -9,7 +9,7 @@
 typedef struct Source {
   RocksStore *store;
   RocksView view;
-  rocksdb_iterator_t *iterator;
+  Buckets buckets;
   GArray *progress;
   TombstoneSet *tombstones;
   guint64 cut;
@@ -35,9 +35,7 @@ static gboolean source_open(RocksStore *store, const DigestScope *scope, Source 
                      .cells = g_array_new(FALSE, FALSE, sizeof(Cell))};
   g_rw_lock_writer_unlock(&store->publish_lock);
   source->view.read_options = rocksdb_readoptions_create();
-  rocksdb_readoptions_set_snapshot(source->view.read_options, source->view.snapshot);
-  rocksdb_readoptions_set_fill_cache(source->view.read_options, 0);
-  source->iterator = rocksdb_create_iterator(store->db, source->view.read_options);
+  buckets_open(store, source->view.snapshot, 0, FALSE, &source->buckets);
   if (!settled)
     return FALSE;
   return scope->cut >= maintained ||
@@ -49,7 +47,7 @@ static gboolean source_open(RocksStore *store, const DigestScope *scope, Source 
 
 static void source_close(Source *source)
 {
-  rocksdb_iter_destroy(source->iterator);
+  buckets_close(&source->buckets);
   rocks_view_close(&source->view);
   g_array_unref(source->progress);
   tombstone_set_free(source->tombstones);
@@ -73,26 +71,13 @@ static void choose_tombstones(Source *source, guint32 device)
       g_ptr_array_add(source->hiding, all->pdata[i]);
 }
 
-/* The device and partition of the block under the iterator. FALSE: there is none. */
-static gboolean block_here(const Source *source, guint32 *out_device, gint64 *out_partition)
-{
-  if (!rocksdb_iter_valid(source->iterator))
-    return FALSE;
-  size_t size;
-  const guint8 *key = (const guint8 *)rocksdb_iter_key(source->iterator, &size);
-  if (size != BLOCK_KEY_SIZE || key[0] != KEY_BLOCK)
-    return FALSE;
-  *out_device = load_be32(key + 1);
-  *out_partition = key_unflip(load_be64(key + 5));
-  return TRUE;
-}
-
-/* Adds the visible cells of the (device, partition) under the iterator, and goes behind it. */
-static gboolean add_bucket(Source *source, guint32 device, StateDigest *digest, GError **error)
+/* Adds the visible cells of the (device, partition) that it is at, and goes behind it. */
+static gboolean add_bucket(Source *source, guint32 device, gint64 partition, StateDigest *digest,
+                           GError **error)
 {
   Schema *schema = source->store->schema;
-  if (!rocks_load_partition(source->iterator, G_MININT64, G_MAXINT64, source->cut,
-                            source->partition, error))
+  BucketScope scope = {device, partition, G_MININT64, G_MAXINT64, source->cut, NULL, FALSE};
+  if (!buckets_load(&source->buckets, &scope, source->partition, error))
     return FALSE;
   choose_tombstones(source, device);
   const char *device_name = schema_name(schema, device);
@@ -110,13 +95,6 @@ static gboolean add_bucket(Source *source, guint32 device, StateDigest *digest, 
   return TRUE;
 }
 
-static void seek(Source *source, guint32 device, gint64 partition)
-{
-  guint8 key[BLOCK_PREFIX_SIZE];
-  key_block_prefix(key, device, partition);
-  rocksdb_iter_seek(source->iterator, (const char *)key, sizeof key);
-}
-
 gboolean rocks_digest(Store *parent, const DigestScope *scope, StateDigest *out_digest,
                       GArray **out_progress, GError **error)
 {
@@ -125,16 +103,16 @@ gboolean rocks_digest(Store *parent, const DigestScope *scope, StateDigest *out_
   gboolean ok = source_open((RocksStore *)parent, scope, &source, error);
   guint32 device, counted = 0;
   gint64 partition;
-  seek(&source, 0, G_MININT64);
-  while (ok && block_here(&source, &device, &partition)) {
+  buckets_seek(&source.buckets, 0, G_MININT64);
+  while (ok && buckets_here(&source.buckets, &device, &partition)) {
     guint64 before = out_digest->cells;
-    ok = add_bucket(&source, device, out_digest, error);
+    ok = add_bucket(&source, device, partition, out_digest, error);
     if (out_digest->cells > before && device != counted) {
       counted = device;
       out_digest->devices++;
     }
   }
-  ok = ok && rocks_iterator_ok(source.iterator, error);
+  ok = ok && buckets_ok(&source.buckets, error);
   if (ok)
     *out_progress = g_array_ref(source.progress);
   source_close(&source);
@@ -155,11 +133,11 @@ static gboolean digest_device(Source *source, const char *name, StateDigest *dig
   guint32 wanted = schema_find(source->store->schema, name), device;
   gint64 partition;
   *digest = (StateDigest){0};
-  seek(source, wanted, G_MININT64);
-  while (block_here(source, &device, &partition) && device == wanted)
-    if (!add_bucket(source, device, digest, error))
+  buckets_seek(&source->buckets, wanted, G_MININT64);
+  while (buckets_here(&source->buckets, &device, &partition) && device == wanted)
+    if (!add_bucket(source, device, partition, digest, error))
       return FALSE;
-  return rocks_iterator_ok(source->iterator, error);
+  return buckets_ok(&source->buckets, error);
 }
 
 GPtrArray *rocks_digest_devices(Store *parent, const DigestScope *scope, const char *after,
@@ -195,18 +173,19 @@ GPtrArray *rocks_digest_buckets(Store *parent, const DigestScope *scope, const c
   gboolean ok = source_open(store, scope, &source, error);
   guint32 wanted = schema_find(store->schema, name), device;
   gint64 partition;
-  seek(&source, wanted, partition_of(from, interval));
-  while (ok && wanted != 0 && block_here(&source, &device, &partition) && device == wanted) {
+  buckets_seek(&source.buckets, wanted, partition_of(from, interval));
+  while (ok && wanted != 0 && buckets_here(&source.buckets, &device, &partition) &&
+         device == wanted) {
     if (parts->len == limit) {
       *out_more = TRUE;
       break;
     }
     StateDigest digest = {0};
-    ok = add_bucket(&source, device, &digest, error);
+    ok = add_bucket(&source, device, partition, &digest, error);
     if (ok && digest.cells > 0)
       add_part(parts, name, partition_start(partition, interval), &digest);
   }
-  ok = ok && rocks_iterator_ok(source.iterator, error);
+  ok = ok && buckets_ok(&source.buckets, error);
   source_close(&source);
   return ok ? g_steal_pointer(&parts) : NULL;
 }

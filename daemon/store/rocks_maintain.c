@@ -5,8 +5,9 @@
  */
 #include "base/failpoint.h"
 #include "store/block_filter.h"
+#include "store/chunk_builder.h"
 #include "store/decoded.h"
-#include "store/rocks_private.h"
+#include "store/rocks_buckets.h"
 
 #include <string.h>
 
@@ -61,6 +62,7 @@ static gboolean is_hidden(gconstpointer ctx, guint32 measurement, gint64 time,
 typedef struct Step {
   RocksStore *store;
   rocksdb_writebatch_t *writes;
+  ChunkCounts chunks;
   gsize read, written;
 } Step;
 
@@ -115,50 +117,136 @@ static gboolean clean_block(const Cleaning *cleaning, rocksdb_iterator_t *iterat
   return TRUE;
 }
 
-/* The partition of the block under the iterator, if it is one to be cleaned. */
-static gboolean partition_here(const Cleaning *cleaning, rocksdb_iterator_t *iterator,
-                               const guint8 **out_key, gint64 *out_partition)
+static gboolean clean_blocks(const Cleaning *cleaning, Buckets *buckets, gint64 partition,
+                             Step *step, GError **error)
 {
-  if (!rocksdb_iter_valid(iterator))
-    return FALSE;
-  size_t size;
-  const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
-  if (size != BLOCK_KEY_SIZE || key[0] != KEY_BLOCK || load_be32(key + 1) != cleaning->device)
-    return FALSE;
-  *out_key = key;
-  *out_partition = key_unflip(load_be64(key + 5));
-  return *out_partition <= cleaning->last_partition;
+  rocksdb_iterator_t *iterator = buckets->blocks;
+  guint8 prefix[BLOCK_PREFIX_SIZE];
+  key_block_prefix(prefix, cleaning->device, partition);
+  for (; rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+    size_t size;
+    const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
+    if (size != BLOCK_KEY_SIZE || memcmp(key, prefix, sizeof prefix) != 0)
+      break;
+    if (!clean_block(cleaning, iterator, key, step, error))
+      return FALSE;
+  }
+  return rocks_iterator_ok(iterator, error);
 }
+
+/* --- chunks -------------------------------------------------------------------------------------
+ */
+
+/* Where the cells of a chunk go that stay. */
+typedef struct Cleaned {
+  Step *step;
+  guint8 key[CHUNK_KEY_SIZE]; /* of the chunk that it was */
+} Cleaned;
+
+static void put_chunk(gpointer ctx, gint64 min_time, guint rows, const GByteArray *bytes)
+{
+  Cleaned *cleaned = ctx;
+  Step *step = cleaned->step;
+  store_be64(cleaned->key + CHUNK_KEY_TIME, key_flip(min_time));
+  rocksdb_writebatch_put(step->writes, (const char *)cleaned->key, CHUNK_KEY_SIZE,
+                         (const char *)bytes->data, bytes->len);
+  step->written += CHUNK_KEY_SIZE + bytes->len;
+  step->chunks.chunks++;
+  step->chunks.cells += rows;
+  step->chunks.bytes += bytes->len;
+}
+
+/* A delete hides a cell of a chunk exactly when it is above the chunk's horizon. */
+static gboolean hides(const Tombstone *tombstone, const Chunk *chunk, guint32 measurement,
+                      gint64 from, gint64 to)
+{
+  return tombstone->version.hlc > chunk->horizon && tombstone->start_time <= to &&
+         from <= tombstone->end_time && tombstone_names(tombstone, measurement);
+}
+
+static gboolean any_hides(const Cleaning *cleaning, const Chunk *chunk, guint32 measurement,
+                          gint64 from, gint64 to)
+{
+  for (guint i = 0; i < cleaning->tombstones->len; i++)
+    if (hides(cleaning->tombstones->pdata[i], chunk, measurement, from, to))
+      return TRUE;
+  return FALSE;
+}
+
+/* Makes the chunk anew without the cells that are hidden. */
+static gboolean clean_chunk(const Cleaning *cleaning, const Chunk *chunk, const guint8 *key,
+                            gsize size, Step *step, GError **error)
+{
+  guint32 measurement = load_be32(key + CHUNK_KEY_MEASUREMENT);
+  Cleaned cleaned = {.step = step};
+  memcpy(cleaned.key, key, sizeof cleaned.key);
+  OpenChunk open;
+  if (!open_chunk_decode(chunk, &open, error))
+    return FALSE;
+  rocksdb_writebatch_delete(step->writes, (const char *)key, CHUNK_KEY_SIZE);
+  step->chunks.chunks--;
+  step->chunks.cells -= chunk->rows;
+  step->chunks.bytes -= size;
+  g_autoptr(ChunkBuilder) builder =
+      chunk_builder_new(chunk->type, chunk->horizon, chunk->has_versions, put_chunk, &cleaned);
+  for (guint row = 0; row < chunk->rows; row++) {
+    ChunkCell cell = open_chunk_cell(&open, row);
+    if (!any_hides(cleaning, chunk, measurement, cell.time, cell.time))
+      chunk_builder_add(builder, &cell);
+  }
+  chunk_builder_end(builder);
+  open_chunk_clear(&open);
+  return TRUE;
+}
+
+static gboolean clean_chunks(const Cleaning *cleaning, Buckets *buckets, gint64 partition,
+                             Step *step, GError **error)
+{
+  const guint8 *key;
+  GError *local = NULL;
+  Chunk chunk;
+  gsize size;
+  for (; buckets_any_chunk_here(buckets, cleaning->device, partition, &chunk, &key, &size, &local);
+       rocksdb_iter_next(buckets->chunks)) {
+    step->read += size;
+    if (any_hides(cleaning, &chunk, load_be32(key + CHUNK_KEY_MEASUREMENT), chunk.min_time,
+                  chunk.max_time) &&
+        !clean_chunk(cleaning, &chunk, key, size, step, &local))
+      break;
+  }
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return local == NULL;
+}
+
+/* --- steps --------------------------------------------------------------------------------------
+ */
 
 /* Cleans partitions until the budget is used up (*out_done FALSE) or the last one is done. A
  * partition is not left half done, so that the next step knows where to begin. */
 static gboolean clean_partitions(Cleaning *cleaning, gsize budget, Step *step, gboolean *out_done,
                                  GError **error)
 {
-  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
-  rocksdb_readoptions_set_fill_cache(options, 0);
-  rocksdb_iterator_t *iterator = rocksdb_create_iterator(step->store->db, options);
-  guint8 prefix[BLOCK_PREFIX_SIZE];
-  const guint8 *key;
+  Buckets buckets;
+  guint32 device;
   gint64 partition;
-  gboolean ok = TRUE;
+  gboolean ok = TRUE, begun = FALSE;
   *out_done = TRUE;
-  key_block_prefix(prefix, cleaning->device, cleaning->next_partition);
-  rocksdb_iter_seek(iterator, (const char *)prefix, sizeof prefix);
-  while (ok && partition_here(cleaning, iterator, &key, &partition)) {
-    gboolean next = partition != cleaning->next_partition;
+  buckets_open(step->store, NULL, cleaning->device, FALSE, &buckets);
+  buckets_seek(&buckets, cleaning->device, cleaning->next_partition);
+  while (ok && buckets_here(&buckets, &device, &partition) &&
+         partition <= cleaning->last_partition) {
     cleaning->next_partition = partition;
-    if (next && step->read > budget) {
+    if (begun && step->read > budget) {
       *out_done = FALSE;
       break;
     }
-    ok = clean_block(cleaning, iterator, key, step, error);
-    if (ok)
-      rocksdb_iter_next(iterator);
+    begun = TRUE;
+    ok = clean_blocks(cleaning, &buckets, partition, step, error) &&
+         clean_chunks(cleaning, &buckets, partition, step, error);
   }
-  ok = ok && rocks_iterator_ok(iterator, error);
-  rocksdb_iter_destroy(iterator);
-  rocksdb_readoptions_destroy(options);
+  ok = ok && buckets_ok(&buckets, error);
+  buckets_close(&buckets);
   return ok;
 }
 
@@ -182,22 +270,39 @@ static guint64 newest_hlc(const Cleaning *cleaning)
   return hlc;
 }
 
+void rocks_put_maintained(rocksdb_writebatch_t *writes, guint64 hlc)
+{
+  static const char key[] = {KEY_META, KEY_META_MAINTAINED};
+  guint8 value[8];
+  store_be64(value, hlc);
+  rocksdb_writebatch_put(writes, key, sizeof key, (const char *)value, sizeof value);
+}
+
+void rocks_put_chunk_counts(rocksdb_writebatch_t *writes, const ChunkCounts *counts)
+{
+  static const char key[] = {KEY_META, KEY_META_CHUNKS};
+  guint8 value[CHUNK_COUNTS_SIZE];
+  store_be64(value, counts->chunks);
+  store_be64(value + 8, counts->cells);
+  store_be64(value + 16, counts->bytes);
+  rocksdb_writebatch_put(writes, key, sizeof key, (const char *)value, sizeof value);
+}
+
 /* Writes the step and publishes what goes with it. */
 static gboolean publish(Cleaning *cleaning, Step *step, gboolean done, GError **error)
 {
-  static const char key[] = {KEY_META, KEY_META_MAINTAINED};
   RocksStore *store = step->store;
   guint64 hlc = MAX(store->maintained_hlc, newest_hlc(cleaning));
-  guint8 value[8];
-  store_be64(value, hlc);
   if (hlc > store->maintained_hlc)
-    rocksdb_writebatch_put(step->writes, key, sizeof key, (const char *)value, sizeof value);
+    rocks_put_maintained(step->writes, hlc);
+  rocks_put_chunk_counts(step->writes, &step->chunks);
   char *message = NULL;
   FAILPOINT("store_before_maintain");
   g_rw_lock_writer_lock(&store->publish_lock);
   rocksdb_write(store->db, store->write_options, step->writes, &message);
   if (message == NULL) {
     store->maintained_hlc = hlc;
+    store->chunks = step->chunks;
     if (done)
       tombstones_remove(store->tombstones, cleaning->device, cleaning->tombstones);
   }
@@ -205,6 +310,25 @@ static gboolean publish(Cleaning *cleaning, Step *step, gboolean done, GError **
   FAILPOINT("store_after_maintain");
   g_atomic_int_add(&store->unpersisted_kib, (gint)(step->written / 1024) + 1);
   return message == NULL || rocks_lose(store, message, error);
+}
+
+static gboolean clean(RocksStore *store, gsize budget, GError **error)
+{
+  if (!rocks_settle(store, &store->failure))
+    return rocks_check_usable(store, error);
+  /* Whatever is taken out for good is never asked of the logs again. */
+  if (!rocks_write_progress(store, error))
+    return FALSE;
+  Step step = {.store = store, .writes = rocksdb_writebatch_create(), .chunks = store->chunks};
+  gboolean done = FALSE;
+  gboolean ok = clean_partitions(store->cleaning, budget, &step, &done, error);
+  if (ok && done)
+    delete_tombstones(store->cleaning, &step);
+  ok = ok && publish(store->cleaning, &step, done, error);
+  rocksdb_writebatch_destroy(step.writes);
+  if (!ok || done)
+    g_clear_pointer(&store->cleaning, rocks_cleaning_free);
+  return ok;
 }
 
 gboolean rocks_maintain(Store *parent, guint64 horizon, gsize budget, gboolean *out_more,
@@ -217,18 +341,7 @@ gboolean rocks_maintain(Store *parent, guint64 horizon, gsize budget, gboolean *
   if (store->cleaning == NULL)
     store->cleaning = begin(store, horizon);
   if (store->cleaning == NULL)
-    return TRUE;
-  if (!rocks_settle(store, &store->failure))
-    return rocks_check_usable(store, error);
-  Step step = {.store = store, .writes = rocksdb_writebatch_create()};
-  gboolean done = FALSE;
-  gboolean ok = clean_partitions(store->cleaning, budget, &step, &done, error);
-  if (ok && done)
-    delete_tombstones(store->cleaning, &step);
-  ok = ok && publish(store->cleaning, &step, done, error);
-  rocksdb_writebatch_destroy(step.writes);
-  if (!ok || done)
-    g_clear_pointer(&store->cleaning, rocks_cleaning_free);
-  *out_more = ok;
-  return ok;
+    return rocks_reblock(store, horizon, budget, out_more, error);
+  *out_more = clean(store, budget, error);
+  return *out_more;
 }

@@ -13,6 +13,7 @@
 
 typedef struct Cleaning Cleaning;
 typedef struct Look Look;
+typedef struct Reblock Reblock;
 
 typedef struct RocksStore {
   Store parent;
@@ -40,10 +41,12 @@ typedef struct RocksStore {
   GArray *loaded_keys;    /* WriteKey, while the store is opened */
   guint64 maintained_hlc; /* the greatest horizon that was worked with */
   ConflictCounts conflicts;
+  ChunkCounts chunks;
 
   Pending *checks;    /* what may be a conflict; the applying thread's */
   Look *look;         /* at some of it, under way; the applying thread's */
   Cleaning *cleaning; /* of one device, under way; the applying thread's */
+  Reblock *reblock;   /* NULL: blocks stay as they are; the applying thread's */
 } RocksStore;
 
 /* A consistent state to read from. */
@@ -64,12 +67,6 @@ void rocks_view_close(RocksView *view);
 /* Turns RocksDB's message into an error, frees it, returns FALSE. */
 gboolean rocks_fail(GError **error, char *message, const char *what);
 
-/* Loads all blocks under the iterator's position that share its (device, partition) prefix and
- * touch the time range, with the rows that have a clock at or below `cut`; the iterator then stands
- * behind them. */
-gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, gint64 end_time,
-                              guint64 cut, Partition *partition, GError **error);
-
 /* FALSE with an error when the iterator met one. */
 gboolean rocks_iterator_ok(rocksdb_iterator_t *iterator, GError **error);
 
@@ -78,6 +75,10 @@ gboolean rocks_check_usable(const RocksStore *store, GError **error);
 
 /* Keeps a failed batch's message (freed) as the store's failure; returns FALSE with it. */
 gboolean rocks_lose(RocksStore *store, char *message, GError **error);
+
+/* Writes the records of all logs, unless nothing was applied since the last time. No block may be
+ * fresh. */
+gboolean rocks_write_progress(RocksStore *store, GError **error);
 
 /* rocks_fresh.c: moves fresh blocks into RocksDB, until at most so many bytes are left. The caller
  * of the first two has locked publish_lock for writing. On failure the blocks stay fresh. */
@@ -108,6 +109,21 @@ gboolean rocks_mend(Store *store, const BucketMend *mend, GError **error);
 gboolean rocks_maintain(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                         GError **error);
 void rocks_cleaning_free(Cleaning *cleaning);
+/* Put into a batch: states before the clock can't be told any more; what there is of chunks. */
+void rocks_put_maintained(rocksdb_writebatch_t *writes, guint64 hlc);
+void rocks_put_chunk_counts(rocksdb_writebatch_t *writes, const ChunkCounts *counts);
+
+/* rocks_reblock.c. enough: blocks of a partition that are worth it. */
+Reblock *rocks_reblock_new(guint enough);
+void rocks_reblock_free(Reblock *reblock);
+/* While applying: a block was put. */
+void rocks_reblock_note(Reblock *reblock, guint32 device, gint64 partition, guint rows,
+                        guint64 hlc);
+/* Blocks that wait; NULL has none. By any thread. */
+guint64 rocks_reblock_waiting(Reblock *reblock);
+/* One step, see store_maintain(). */
+gboolean rocks_reblock(RocksStore *store, guint64 horizon, gsize budget, gboolean *out_more,
+                       GError **error);
 
 /* rocks_conflicts.c */
 gboolean rocks_find_conflicts(Store *store, guint64 now_ms, gsize budget, gboolean *out_more,

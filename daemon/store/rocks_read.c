@@ -1,23 +1,30 @@
 /* Reads of the RocksDB store: partition by partition, merged by version. */
 #include "store/answer.h"
-#include "store/rocks_private.h"
+#include "store/rocks_buckets.h"
 
 #include "base/limits.h"
 
 #include <string.h>
 
-/* A walk over the partitions of one device. */
+/*
+ * A walk over the partitions of one device. Where there are only chunks of the wanted columns, it
+ * goes through the partition slice by slice, so that a short page of a large partition is cheap:
+ * in a slice there is at most one chunk of each column.
+ */
 typedef struct Walk {
   RocksView view;
-  rocksdb_iterator_t *iterator;
+  Buckets buckets;
   guint32 device;
   gint64 start_time, end_time;
   gint64 first_partition, last_partition;
   gboolean descending, begun, ended;
-  gint64 partition_index; /* of the partition loaded last */
+  gint64 partition_index;    /* of the partition loaded last */
+  const GArray *columns;     /* SchemaColumn that are wanted; set after opening */
+  gboolean sliced;           /* … the partition is, and further slices may follow */
+  gint64 from_time, to_time; /* what is loaded */
   Partition *partition;
-  GPtrArray *tombstones;             /* may be NULL */
-  guint8 lower[1 + 4], upper[1 + 4]; /* bounds of the device's blocks */
+  GPtrArray *tombstones; /* may be NULL */
+  GArray *plain_values;  /* see partition_plain() */
 } Walk;
 
 /* *walk stays where it is until walk_close; with an error nothing is open. */
@@ -34,22 +41,17 @@ static gboolean walk_open(RocksStore *store, guint32 device, gint64 start_time, 
   if (!rocks_view_open(store, device, start_time, end_time, &walk->view, &walk->tombstones, error))
     return FALSE;
   walk->partition = partition_new();
-  walk->lower[0] = walk->upper[0] = KEY_BLOCK;
-  store_be32(walk->lower + 1, device);
-  store_be32(walk->upper + 1, device + 1);
-  rocksdb_readoptions_set_iterate_lower_bound(walk->view.read_options, (const char *)walk->lower,
-                                              sizeof walk->lower);
-  rocksdb_readoptions_set_iterate_upper_bound(walk->view.read_options, (const char *)walk->upper,
-                                              sizeof walk->upper);
-  walk->iterator = rocksdb_create_iterator(store->db, walk->view.read_options);
+  walk->plain_values = g_array_new(FALSE, FALSE, sizeof(const guint8 *));
+  buckets_open(store, walk->view.snapshot, device, TRUE, &walk->buckets);
   return TRUE;
 }
 
 static void walk_close(Walk *walk)
 {
-  rocksdb_iter_destroy(walk->iterator);
+  buckets_close(&walk->buckets);
   rocks_view_close(&walk->view);
   partition_free(walk->partition);
+  g_array_unref(walk->plain_values);
   g_clear_pointer(&walk->tombstones, g_ptr_array_unref);
 }
 
@@ -60,112 +62,179 @@ gboolean rocks_iterator_ok(rocksdb_iterator_t *iterator, GError **error)
   return message == NULL || rocks_fail(error, message, "reading");
 }
 
-/* The partition of the block under the iterator, if it is one of the walk's. */
-static gboolean partition_here(const Walk *walk, gint64 *out)
+/* To the next partition that has anything. */
+static gboolean seek_next(Walk *walk)
 {
-  if (!rocksdb_iter_valid(walk->iterator))
+  if (walk->begun &&
+      walk->partition_index == (walk->descending ? walk->first_partition : walk->last_partition))
     return FALSE;
-  size_t size;
-  const guint8 *key = (const guint8 *)rocksdb_iter_key(walk->iterator, &size);
-  if (size != BLOCK_KEY_SIZE || key[0] != KEY_BLOCK || load_be32(key + 1) != walk->device)
-    return FALSE;
-  *out = key_unflip(load_be64(key + 5));
-  return *out >= walk->first_partition && *out <= walk->last_partition;
-}
-
-static void seek_partition(Walk *walk, gint64 partition)
-{
-  guint8 key[BLOCK_PREFIX_SIZE];
-  key_block_prefix(key, walk->device, partition);
-  rocksdb_iter_seek(walk->iterator, (const char *)key, sizeof key);
-}
-
-/* Puts the iterator at the first block of the next partition that has any. */
-static gboolean seek_next(Walk *walk, gint64 *out)
-{
-  if (!walk->descending) {
-    gint64 from = walk->first_partition;
-    if (walk->begun) {
-      if (walk->partition_index >= walk->last_partition)
-        return FALSE;
-      from = walk->partition_index + 1;
-    }
-    seek_partition(walk, from);
-    return partition_here(walk, out);
-  }
-  guint8 key[BLOCK_KEY_SIZE];
-  key_block_prefix(key, walk->device, walk->begun ? walk->partition_index : walk->last_partition);
-  /* Before this partition, or, at first, at the end of it. */
-  memset(key + BLOCK_PREFIX_SIZE, walk->begun ? 0 : 0xFF, sizeof key - BLOCK_PREFIX_SIZE);
-  rocksdb_iter_seek_for_prev(walk->iterator, (const char *)key, sizeof key);
-  if (!partition_here(walk, out))
-    return FALSE;
-  seek_partition(walk, *out);
-  return TRUE;
-}
-
-static gboolean is_below_cut(gconstpointer ctx, const Version *version)
-{
-  return version->hlc <= *(const guint64 *)ctx;
-}
-
-gboolean rocks_load_partition(rocksdb_iterator_t *iterator, gint64 start_time, gint64 end_time,
-                              guint64 cut, Partition *partition, GError **error)
-{
-  guint8 prefix[BLOCK_PREFIX_SIZE];
-  size_t size;
-  memcpy(prefix, rocksdb_iter_key(iterator, &size), sizeof prefix);
-  partition_clear(partition);
-  for (; rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
-    const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
-    if (size != BLOCK_KEY_SIZE || memcmp(key, prefix, sizeof prefix) != 0)
-      break;
-    gint64 min_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16));
-    gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
-    if (max_time < start_time || min_time > end_time)
-      continue;
-    /* The greatest one of the block: others of its rows may be below the cut all the same. */
-    Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
-    VersionWanted wanted = version.hlc > cut ? is_below_cut : NULL;
-    size_t value_size;
-    const char *value = rocksdb_iter_value(iterator, &value_size);
-    if (!partition_add(partition, &version, (const guint8 *)value, value_size, wanted, &cut, error))
-      return FALSE;
-  }
-  return rocks_iterator_ok(iterator, error);
+  guint32 device;
+  gint64 from = walk->descending ? walk->last_partition : walk->first_partition;
+  if (walk->begun)
+    from = walk->descending ? walk->partition_index - 1 : walk->partition_index + 1;
+  if (walk->descending)
+    buckets_seek_back(&walk->buckets, walk->device, from);
+  else
+    buckets_seek(&walk->buckets, walk->device, from);
+  return buckets_here(&walk->buckets, &device, &walk->partition_index) &&
+         walk->partition_index >= walk->first_partition &&
+         walk->partition_index <= walk->last_partition;
 }
 
 /* Moves to the next partition. FALSE at the end (*error not set) or on failure. */
 static gboolean walk_move(Walk *walk, GError **error)
 {
-  gint64 index;
   if (walk->ended || walk->start_time > walk->end_time)
     return FALSE;
-  if (!seek_next(walk, &index)) {
+  if (!seek_next(walk)) {
     walk->ended = TRUE;
-    rocks_iterator_ok(walk->iterator, error);
+    buckets_ok(&walk->buckets, error);
     return FALSE;
   }
   walk->begun = TRUE;
-  walk->partition_index = index;
   return TRUE;
 }
 
-/* Loads the partition that the iterator stands before. */
-static gboolean walk_load(Walk *walk, GError **error)
+static BucketScope scope_of(const Walk *walk, gint64 from_time, gint64 to_time)
 {
-  return rocks_load_partition(walk->iterator, walk->start_time, walk->end_time, G_MAXUINT64,
-                              walk->partition, error);
+  return (BucketScope){.device = walk->device,
+                       .partition = walk->partition_index,
+                       .start_time = from_time,
+                       .end_time = to_time,
+                       .cut = G_MAXUINT64,
+                       .columns = walk->columns};
 }
 
-/* Loads the next partition; as walk_move. */
+/* Loads all of the partition that it is in. */
+static gboolean walk_load(Walk *walk, GError **error)
+{
+  BucketScope scope = scope_of(walk, walk->start_time, walk->end_time);
+  walk->sliced = FALSE;
+  walk->from_time = walk->start_time;
+  walk->to_time = walk->end_time;
+  buckets_seek(&walk->buckets, walk->device, walk->partition_index);
+  return buckets_load(&walk->buckets, &scope, walk->partition, error);
+}
+
+/* Where the slice that begins at from_time ends: with the first chunk that does. FALSE: nothing is
+ * left, or (with an error) something is damaged. */
+static gboolean end_slice(Walk *walk, GError **error)
+{
+  GError *local = NULL;
+  gboolean any = FALSE;
+  gint64 end = walk->end_time;
+  for (guint i = 0; local == NULL && i < walk->columns->len; i++) {
+    const SchemaColumn *column = &g_array_index(walk->columns, SchemaColumn, i);
+    Chunk chunk;
+    if (buckets_find_chunk(&walk->buckets, walk->device, walk->partition_index, column->measurement,
+                           column->type, walk->from_time, &chunk, &local) &&
+        chunk.min_time <= walk->end_time) {
+      any = TRUE;
+      end = MIN(end, chunk.max_time);
+    }
+  }
+  walk->to_time = end;
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return any && local == NULL;
+}
+
+/* The same from the other end. */
+static gboolean begin_slice(Walk *walk, GError **error)
+{
+  GError *local = NULL;
+  gboolean any = FALSE;
+  gint64 begin = walk->start_time;
+  for (guint i = 0; local == NULL && i < walk->columns->len; i++) {
+    const SchemaColumn *column = &g_array_index(walk->columns, SchemaColumn, i);
+    Chunk chunk;
+    if (buckets_find_chunk_back(&walk->buckets, walk->device, walk->partition_index,
+                                column->measurement, column->type, walk->to_time, &chunk, &local) &&
+        chunk.max_time >= walk->start_time) {
+      any = TRUE;
+      begin = MAX(begin, chunk.min_time);
+    }
+  }
+  walk->from_time = begin;
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return any && local == NULL;
+}
+
+/* Loads the next slice; walk->sliced tells whether there was one. */
+static gboolean load_slice(Walk *walk, GError **error)
+{
+  GError *local = NULL;
+  walk->sliced = walk->descending ? begin_slice(walk, &local) : end_slice(walk, &local);
+  partition_clear(walk->partition);
+  if (local != NULL) {
+    g_propagate_error(error, local);
+    return FALSE;
+  }
+  BucketScope scope = scope_of(walk, walk->from_time, walk->to_time);
+  return !walk->sliced || buckets_load_chunks(&walk->buckets, &scope, walk->partition, error);
+}
+
+/* Goes on in the partition. */
+static gboolean next_slice(Walk *walk, GError **error)
+{
+  gboolean is_last =
+      walk->descending ? walk->from_time == walk->start_time : walk->to_time == walk->end_time;
+  if (is_last) {
+    walk->sliced = FALSE;
+    return TRUE;
+  }
+  if (walk->descending)
+    walk->to_time = walk->from_time - 1;
+  else
+    walk->from_time = walk->to_time + 1;
+  return load_slice(walk, error);
+}
+
+/*
+ * Loads the next partition, or the next slice of it: what lies in [from_time, to_time]. FALSE at
+ * the end (*error not set) or on failure.
+ */
 static gboolean walk_next(Walk *walk, GError **error)
 {
-  return walk_move(walk, error) && walk_load(walk, error);
+  if (walk->sliced && !next_slice(walk, error))
+    return FALSE;
+  while (!walk->sliced) {
+    gboolean blocks;
+    if (!walk_move(walk, error))
+      return FALSE;
+    BucketScope scope = scope_of(walk, walk->start_time, walk->end_time);
+    if (!buckets_have_blocks(&walk->buckets, &scope, &blocks, error))
+      return FALSE;
+    if (blocks)
+      return walk_load(walk, error);
+    walk->from_time = walk->start_time;
+    walk->to_time = walk->end_time;
+    if (!load_slice(walk, error))
+      return FALSE;
+  }
+  return TRUE;
 }
 
 /* --- query --------------------------------------------------------------------------------------
  */
+
+/* Of what is loaded. */
+static void take_rows(Walk *walk, Answer *answer)
+{
+  PlainRows plain = {.values = walk->plain_values};
+  if (!walk->descending && partition_plain(walk->partition, walk->columns, walk->from_time,
+                                           walk->to_time, walk->tombstones, &plain)) {
+    answer_take_plain(answer, &plain);
+    return;
+  }
+  for (guint i = 0; i < walk->columns->len; i++) {
+    const SchemaColumn *column = &g_array_index(walk->columns, SchemaColumn, i);
+    partition_cells(walk->partition, column->measurement, column->type, walk->from_time,
+                    walk->to_time, walk->tombstones, answer_cells(answer, i));
+  }
+  answer_take_rows(answer);
+}
 
 Table *rocks_query(Store *parent, const Query *query, GError **error)
 {
@@ -182,16 +251,11 @@ Table *rocks_query(Store *parent, const Query *query, GError **error)
     return NULL;
   /* After the snapshot: what is in it has its columns in the schema. */
   g_autoptr(GArray) columns = schema_columns(store->schema, device, query->measurements);
+  walk.columns = columns;
   g_autoptr(Answer) answer = answer_new(query, columns, table);
   GError *local = NULL;
-  while (!answer_is_full(answer) && walk_next(&walk, &local)) {
-    for (guint i = 0; i < columns->len; i++) {
-      const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
-      partition_cells(walk.partition, column->measurement, column->type, start_time, end_time,
-                      walk.tombstones, answer_cells(answer, i));
-    }
-    answer_take_rows(answer);
-  }
+  while (!answer_is_full(answer) && walk_next(&walk, &local))
+    take_rows(&walk, answer);
   walk_close(&walk);
   if (local != NULL || !answer_finish(answer, &local)) {
     g_propagate_error(error, local);
@@ -226,14 +290,15 @@ static gint64 drop_older(GArray *newest)
   return reach;
 }
 
-/* The newest blocks (Newest) of the partition under the iterator; *out_reach: how far the others
- * reach, G_MININT64 when there are none. */
-static GArray *find_newest(rocksdb_iterator_t *iterator, gint64 *out_reach)
+/* The newest blocks (Newest) of the partition that the iterator is at; *out_reach: how far the
+ * others reach, G_MININT64 when there are none. */
+static GArray *find_newest(rocksdb_iterator_t *iterator, guint32 device, gint64 partition,
+                           gint64 *out_reach)
 {
   GArray *newest = g_array_new(FALSE, FALSE, sizeof(Newest));
   size_t size;
   guint8 prefix[BLOCK_PREFIX_SIZE];
-  memcpy(prefix, rocksdb_iter_key(iterator, &size), sizeof prefix);
+  key_block_prefix(prefix, device, partition);
   *out_reach = G_MININT64;
   for (; rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
     const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
@@ -250,51 +315,74 @@ static GArray *find_newest(rocksdb_iterator_t *iterator, gint64 *out_reach)
   return newest;
 }
 
+/* Of each column the last chunk of the partition; from[i]: since when nothing of it is missing. */
+static gboolean add_last_chunks(Walk *walk, gint64 *from, GError **error)
+{
+  BucketScope scope = scope_of(walk, walk->start_time, walk->end_time);
+  for (guint i = 0; i < walk->columns->len; i++) {
+    const SchemaColumn *column = &g_array_index(walk->columns, SchemaColumn, i);
+    GError *local = NULL;
+    Chunk chunk;
+    from[i] = G_MININT64;
+    if (buckets_find_chunk_back(&walk->buckets, walk->device, walk->partition_index,
+                                column->measurement, column->type, G_MAXINT64, &chunk, &local) &&
+        buckets_add_chunk(&chunk, column->measurement, &scope, walk->partition, &local))
+      from[i] = chunk.min_time;
+    if (local != NULL) {
+      g_propagate_error(error, local);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* Up to the time something may be missing, of any column. */
+static void begin_behind(const Walk *walk, gint64 *from, gint64 time)
+{
+  for (guint i = 0; i < walk->columns->len && time > G_MININT64; i++)
+    from[i] = MAX(from[i], time < G_MAXINT64 ? time + 1 : time);
+}
+
 /*
- * As walk_next, but of a partition with many blocks only those are loaded that reach furthest in
- * time: *out_from tells from when on nothing is missing.
+ * Loads what is newest of the next partition: of many blocks only those that reach furthest in
+ * time, of the chunks the last ones. from[i] tells from when on nothing of the column is missing.
  */
-static gboolean walk_next_newest(Walk *walk, gint64 *out_from, GError **error)
+static gboolean walk_next_newest(Walk *walk, gint64 *from, GError **error)
 {
   gint64 reach;
   if (!walk_move(walk, error))
     return FALSE;
-  g_autoptr(GArray) newest = find_newest(walk->iterator, &reach);
-  if (!rocks_iterator_ok(walk->iterator, error))
-    return FALSE;
-  *out_from = reach;
+  g_autoptr(GArray) newest =
+      find_newest(walk->buckets.blocks, walk->device, walk->partition_index, &reach);
   partition_clear(walk->partition);
-  if (reach == G_MAXINT64)
-    return TRUE; /* nothing can be said of so many */
-  if (reach > G_MININT64)
-    *out_from = reach + 1;
+  if (!buckets_ok(&walk->buckets, error) || !add_last_chunks(walk, from, error))
+    return FALSE;
+  begin_behind(walk, from, reach);
+  if (reach == G_MAXINT64) {
+    partition_clear(walk->partition); /* nothing can be said of so many */
+    return TRUE;
+  }
   g_array_sort(newest, compare_newest);
   gsize bytes = 0;
   for (guint i = 0; i < newest->len; i++) {
     const Newest *one = &g_array_index(newest, Newest, i);
     if (bytes > NEWEST_BYTES && one->max_time < G_MAXINT64) {
-      *out_from = one->max_time + 1;
+      begin_behind(walk, from, one->max_time);
       return TRUE;
     }
-    rocksdb_iter_seek(walk->iterator, (const char *)one->key, sizeof one->key);
-    if (!rocksdb_iter_valid(walk->iterator))
-      return rocks_iterator_ok(walk->iterator, error) &&
+    rocksdb_iterator_t *iterator = walk->buckets.blocks;
+    rocksdb_iter_seek(iterator, (const char *)one->key, sizeof one->key);
+    if (!rocksdb_iter_valid(iterator))
+      return rocks_iterator_ok(iterator, error) &&
              fail(error, SYNCLOG_CORRUPT, "store: a block is gone that was there");
     size_t size;
-    const guint8 *value = (const guint8 *)rocksdb_iter_value(walk->iterator, &size);
+    const guint8 *value = (const guint8 *)rocksdb_iter_value(iterator, &size);
     bytes += size;
     Version version = key_read_version(one->key + BLOCK_PREFIX_SIZE);
     if (!partition_add(walk->partition, &version, value, size, NULL, NULL, error))
       return FALSE;
   }
   return TRUE;
-}
-
-/* Loads all of the partition that walk_next_newest came to. */
-static gboolean walk_load_all(Walk *walk, GError **error)
-{
-  seek_partition(walk, walk->partition_index);
-  return walk_load(walk, error);
 }
 
 /* The last values as far as they are found. */
@@ -305,18 +393,22 @@ typedef struct LastSearch {
   gsize bytes;
 } LastSearch;
 
-/* Looks in the partition that is loaded, from `from` on. */
-static void find_last(Walk *walk, gint64 from, LastSearch *search)
+/* Looks in what is loaded, from from[i] on (NULL: all of it). TRUE: before that may be more. */
+static gboolean find_last(Walk *walk, const gint64 *from, LastSearch *search)
 {
   g_autoptr(GArray) cells = g_array_new(FALSE, FALSE, sizeof(Cell));
+  gboolean more = FALSE;
   for (guint i = 0; i < search->columns->len; i++) {
     const SchemaColumn *column = &g_array_index(search->columns, SchemaColumn, i);
     if (search->found[i] != NULL)
       continue;
-    partition_cells(walk->partition, column->measurement, column->type, from, G_MAXINT64,
+    gint64 begin = from != NULL ? from[i] : G_MININT64;
+    partition_cells(walk->partition, column->measurement, column->type, begin, G_MAXINT64,
                     walk->tombstones, cells);
-    if (cells->len == 0)
+    if (cells->len == 0) {
+      more = more || begin > G_MININT64;
       continue;
+    }
     const Cell *cell = &g_array_index(cells, Cell, cells->len - 1);
     LastValue *last = search->found[i] = g_new0(LastValue, 1);
     last->measurement = g_strdup(column->name);
@@ -325,6 +417,7 @@ static void find_last(Walk *walk, gint64 from, LastSearch *search)
     search->missing--;
     search->bytes += cell->size + strlen(column->name);
   }
+  return more;
 }
 
 GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const *measurements,
@@ -341,15 +434,15 @@ GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const 
   g_autoptr(GArray) columns = schema_columns(store->schema, device, measurements);
   g_autofree LastValue **found = g_new0(LastValue *, columns->len + 1);
   LastSearch search = {columns, found, columns->len, 0};
-  gint64 from;
+  g_autofree gint64 *from = g_new(gint64, columns->len + 1);
   GError *local = NULL;
-  while (search.missing > 0 && walk_next_newest(&walk, &from, &local)) {
-    find_last(&walk, from, &search);
-    if (search.missing == 0 || from == G_MININT64)
+  walk.columns = columns;
+  while (search.missing > 0 && walk_next_newest(&walk, from, &local)) {
+    if (!find_last(&walk, from, &search))
       continue;
-    if (!walk_load_all(&walk, &local))
+    if (!walk_load(&walk, &local))
       break;
-    find_last(&walk, G_MININT64, &search);
+    find_last(&walk, NULL, &search);
   }
   walk_close(&walk);
   for (guint i = 0; i < columns->len; i++)
@@ -384,10 +477,13 @@ Aggregate *rocks_aggregate(Store *parent, const AggregateQuery *query, GError **
   const SchemaColumn *column = columns->len > 0 ? &g_array_index(columns, SchemaColumn, 0) : NULL;
   if (column != NULL)
     aggregate->type = column->type;
+  if (columns->len > 1)
+    g_array_set_size(columns, 1); /* the conflicting ones are left out */
+  walk.columns = columns;
   GError *local = NULL;
   while (column != NULL && !aggregate->more && walk_next(&walk, &local)) {
-    partition_cells(walk.partition, column->measurement, column->type, query->start_time,
-                    query->end_time, walk.tombstones, cells);
+    partition_cells(walk.partition, column->measurement, column->type, walk.from_time, walk.to_time,
+                    walk.tombstones, cells);
     answer_aggregate(query, cells, aggregate);
   }
   walk_close(&walk);

@@ -5,7 +5,7 @@
 #include "base/failpoint.h"
 #include "store/block_filter.h"
 #include "store/bucket.h"
-#include "store/rocks_private.h"
+#include "store/rocks_buckets.h"
 
 #include <string.h>
 
@@ -75,22 +75,24 @@ BucketPage *rocks_bucket(Store *parent, const BucketQuery *query, gsize max_byte
   g_autoptr(GPtrArray) tombstones = NULL;
   if (!rocks_view_open(store, device, G_MININT64, G_MAXINT64, &view, &tombstones, error))
     return NULL;
-  rocksdb_readoptions_set_fill_cache(view.read_options, 0);
-  rocksdb_iterator_t *iterator = rocksdb_create_iterator(store->db, view.read_options);
-  guint8 prefix[BLOCK_PREFIX_SIZE];
-  key_block_prefix(prefix, device,
-                   partition_of(query->start_time, store->options.partition_interval));
-  rocksdb_iter_seek(iterator, (const char *)prefix, sizeof prefix);
+  BucketScope scope = {.device = device,
+                       .partition =
+                           partition_of(query->start_time, store->options.partition_interval),
+                       .start_time = G_MININT64,
+                       .end_time = G_MAXINT64,
+                       .cut = query->cut,
+                       .with_versions = TRUE};
+  Buckets buckets;
+  buckets_open(store, view.snapshot, device, FALSE, &buckets);
+  buckets_seek(&buckets, device, scope.partition);
   g_autoptr(Partition) partition = partition_new();
   g_autoptr(GPtrArray) hiding = up_to_cut(tombstones, query->cut);
   /* Looked at behind the snapshot: what it does not show any more is seen here. */
-  gboolean ok = check_cut(store, query->cut, error);
-  if (ok && is_inside(iterator, prefix))
-    ok = rocks_load_partition(iterator, G_MININT64, G_MAXINT64, query->cut, partition, error) &&
-         collect(store, partition, hiding, cells, error);
-  ok = ok && rocks_iterator_ok(iterator, error);
+  gboolean ok = check_cut(store, query->cut, error) &&
+                buckets_load(&buckets, &scope, partition, error) &&
+                collect(store, partition, hiding, cells, error);
   BucketPage *page = ok ? bucket_cells_page(cells, &query->after, max_bytes) : NULL;
-  rocksdb_iter_destroy(iterator);
+  buckets_close(&buckets);
   rocks_view_close(&view);
   return page;
 }
@@ -104,6 +106,7 @@ typedef struct Mend {
   gint64 partition;
   GPtrArray *decoded; /* Decoded, one for each part */
   rocksdb_writebatch_t *writes;
+  ChunkCounts chunks;
   gsize bytes;
 } Mend;
 
@@ -150,6 +153,9 @@ static void put_block(Mend *mend, const BucketPart *part, Decoded *decoded,
   Noted noted = pending_note_mended(store->checks, block->device_id, block->partition,
                                     version.origin, block->min_time, block->max_time);
   mend->bytes += rocks_put_noted(mend->writes, &noted, block->device_id, version.origin);
+  if (store->reblock != NULL)
+    rocks_reblock_note(store->reblock, block->device_id, block->partition, load_le32(value + 4),
+                       version.hlc);
 }
 
 /* All parts are checked before anything is changed: names get ids that must reach the disk. */
@@ -243,21 +249,52 @@ static gboolean delete_blocks(Mend *mend, guint32 device, GError **error)
   return ok;
 }
 
+/* All chunks of the bucket are of what is up to the cut, or nothing can be said of it. */
+static gboolean delete_chunks(Mend *mend, guint32 device, GError **error)
+{
+  Buckets buckets;
+  Chunk chunk;
+  const guint8 *key;
+  gsize size;
+  GError *local = NULL;
+  buckets_open(mend->store, NULL, device, FALSE, &buckets);
+  buckets_seek(&buckets, device, mend->partition);
+  while (buckets_any_chunk_here(&buckets, device, mend->partition, &chunk, &key, &size, &local)) {
+    if (chunk.horizon > mend->asked->cut) {
+      fail(&local, SYNCLOG_INVALID,
+           "what was written up to the clock %" G_GUINT64_FORMAT
+           " was joined, and can't be told apart any more",
+           chunk.horizon);
+      break;
+    }
+    rocksdb_writebatch_delete(mend->writes, (const char *)key, CHUNK_KEY_SIZE);
+    mend->bytes += CHUNK_KEY_SIZE;
+    mend->chunks.chunks--;
+    mend->chunks.cells -= chunk.rows;
+    mend->chunks.bytes -= size;
+    rocksdb_iter_next(buckets.chunks);
+  }
+  buckets_close(&buckets);
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return local == NULL;
+}
+
 static gboolean publish(Mend *mend, GError **error)
 {
-  static const char key[] = {KEY_META, KEY_META_MAINTAINED};
   RocksStore *store = mend->store;
   guint64 hlc = MAX(store->maintained_hlc, mend->asked->cut);
-  guint8 value[8];
-  store_be64(value, hlc);
   /* Versions below the cut that nobody saw are gone: how it was before can't be told any more. */
-  rocksdb_writebatch_put(mend->writes, key, sizeof key, (const char *)value, sizeof value);
+  rocks_put_maintained(mend->writes, hlc);
+  rocks_put_chunk_counts(mend->writes, &mend->chunks);
   char *message = NULL;
   FAILPOINT("store_before_mend");
   g_rw_lock_writer_lock(&store->publish_lock);
   rocksdb_write(store->db, store->write_options, mend->writes, &message);
-  if (message == NULL)
+  if (message == NULL) {
     store->maintained_hlc = hlc;
+    store->chunks = mend->chunks;
+  }
   g_rw_lock_writer_unlock(&store->publish_lock);
   FAILPOINT("store_after_mend");
   g_atomic_int_add(&store->unpersisted_kib, (gint)(mend->bytes / 1024) + 1);
@@ -273,7 +310,7 @@ static gboolean replace(Mend *mend, GError **error)
     return FALSE;
   if (!rocks_settle(mend->store, &mend->store->failure))
     return rocks_check_usable(mend->store, error);
-  if (device != 0 && !delete_blocks(mend, device, error))
+  if (device != 0 && (!delete_blocks(mend, device, error) || !delete_chunks(mend, device, error)))
     return FALSE;
   SchemaSink sink = {put_name, put_type, ignore_further_type, mend};
   for (guint i = 0; i < mend->decoded->len; i++) {
@@ -295,7 +332,8 @@ gboolean rocks_mend(Store *parent, const BucketMend *asked, GError **error)
                .asked = asked,
                .partition = partition_of(asked->start_time, store->options.partition_interval),
                .decoded = g_ptr_array_new_with_free_func((GDestroyNotify)store_decoded_free),
-               .writes = rocksdb_writebatch_create()};
+               .writes = rocksdb_writebatch_create(),
+               .chunks = store->chunks};
   gboolean done = replace(&mend, error);
   rocksdb_writebatch_destroy(mend.writes);
   g_ptr_array_unref(mend.decoded);

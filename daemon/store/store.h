@@ -44,13 +44,20 @@ typedef struct StoreProgress {
   guint64 hlc;     /* of the entry at `applied` */
 } StoreProgress;
 
+/* Columns of old data that were compressed: see store_maintain(). */
+typedef struct ChunkCounts {
+  guint64 chunks, cells, bytes;
+} ChunkCounts;
+
 typedef struct StoreStats {
   guint64 bytes_on_disk;
   guint64 unpersisted_bytes; /* applied and not yet persisted, approximately */
   guint64 cache_bytes;       /* of blocks that were read */
   guint64 tombstones;
-  guint64 maintained_hlc; /* the greatest horizon that store_maintain worked with */
+  guint64 maintained_hlc; /* of the newest delete that was carried out */
   ConflictCounts conflicts;
+  ChunkCounts chunks;
+  guint64 raw_blocks; /* that wait for becoming chunks, about */
 } StoreStats;
 
 /* What of the state a digest covers. */
@@ -119,6 +126,8 @@ typedef struct StoreOptions {
                                  or not: a guard against a host that does not. */
   gsize block_cache_size;     /* bytes */
   guint max_open_files;       /* kept open; 0: STORE_OPEN_FILES, which is also the most */
+  guint reblock_blocks;       /* of one partition that are turned into chunks; 0: none ever are */
+  guint64 reblock_delay_ms;   /* … when they are so much older than the horizon */
   gsize journal_size;         /* bytes of the journal of conflicts, STORE_MIN_JOURNAL_SIZE at least
                                  (less counts as that) */
   gboolean read_only;         /* the store must exist, and nothing of it is changed: no apply,
@@ -278,10 +287,11 @@ static inline gboolean store_mend(Store *store, const BucketMend *mend, GError *
 
 /*
  * Takes out what can never be seen again, now that no entry with a clock at or below `horizon` can
- * still come: the cells that a delete from below the horizon hides, and then the delete itself. One
- * step of about `budget` bytes of blocks read; *out_more: there is more to do. Changes nothing that
- * a read or digest shows. A step is atomic, and like all else not durable before store_persist. By
- * the applying thread.
+ * still come: the cells that a delete from below the horizon hides, and then the delete itself.
+ * Turns what was written longer ago into chunks, column by column, which are smaller and faster to
+ * read. One step of about `budget` bytes of blocks read; *out_more: there is more to do. Changes
+ * nothing that a read or digest shows. A step is atomic, and like all else not durable before
+ * store_persist. By the applying thread.
  */
 static inline gboolean store_maintain(Store *store, guint64 horizon, gsize budget,
                                       gboolean *out_more, GError **error)

@@ -158,6 +158,16 @@ static inline void history_free(History *history)
   g_free(history);
 }
 
+/* The clock below which nothing can come any more, when so many entries were applied. */
+static inline guint64 history_horizon(const History *history, const guint64 applied[LOGS])
+{
+  guint64 horizon = G_MAXUINT64 - 1;
+  for (guint log = 0; log < LOGS; log++)
+    if (applied[log] < ENTRIES)
+      horizon = MIN(horizon, applied[log] > 0 ? history->hlcs[log][applied[log] - 1] : 0);
+  return horizon;
+}
+
 static inline void put_answers(Store *store, const char *device, GString *out)
 {
   g_autofree char *rows = device_text(store, device);

@@ -13,17 +13,23 @@ enum { ALL = 1 << 30 };
 
 static const LogId first = {1, 1}, second = {2, 1}, third = {3, 1};
 
-static Store *open_at(const char *directory, gsize journal_size)
+static Store *open_chunking(const char *directory, gsize journal_size, guint reblock_blocks)
 {
   StoreOptions options = {.directory = directory,
                           .partition_interval = INTERVAL,
                           .memtable_size = 4 << 20,
                           .block_cache_size = 4 << 20,
-                          .journal_size = journal_size};
+                          .journal_size = journal_size,
+                          .reblock_blocks = reblock_blocks};
   g_autoptr(GError) error = NULL;
   Store *store = store_rocks_new(&options, &error);
   fast_assert_msg(store != NULL, "%s", error != NULL ? error->message : "");
   return store;
+}
+
+static Store *open_at(const char *directory, gsize journal_size)
+{
+  return open_chunking(directory, journal_size, 0);
 }
 
 static gboolean find_some(Store *store, gsize budget)
@@ -228,7 +234,8 @@ typedef struct Run {
   Store *rocks, *mem;
   GArray *order; /* guint: which log each entry came from */
   guint64 next[LOGS];
-  guint mixed; /* blocks of several leaders that were met */
+  guint reblock_blocks; /* 0: blocks stay as they are */
+  guint mixed;          /* blocks of several leaders that were met */
 } Run;
 
 static void apply_to(Store *store, const History *history, guint log, guint64 at)
@@ -241,7 +248,7 @@ static void crash(Run *run, gboolean promptly)
 {
   store_close(run->rocks);
   run->mixed += raw_blocks(run->directory).many_leaders;
-  run->rocks = open_at(run->directory, 0);
+  run->rocks = open_chunking(run->directory, 0, run->reblock_blocks);
   guint64 next[LOGS] = {0};
   for (guint i = 0; i < run->order->len; i++) {
     guint log = g_array_index(run->order, guint, i);
@@ -287,7 +294,9 @@ static void step(Run *run, gboolean promptly)
     break;
   case 4: /* as a node does: behind all that waits */
     find_all(run->rocks);
-    store_maintain(run->rocks, horizon_of(run), 200, &more, NULL);
+    more = TRUE;
+    for (guint i = 0; more && i < 20; i++)
+      store_maintain(run->rocks, horizon_of(run), 200, &more, NULL);
     break;
   default:
     break;
@@ -356,21 +365,24 @@ static void check_same_conflicts(Run *run, gboolean promptly)
 
 static void compare_histories(gboolean promptly)
 {
+  guint64 chunks = 0;
   for (guint32 seed = 1; seed <= 16; seed++) {
     GRand *random = g_rand_new_with_seed(seed);
     History *history = history_new(random);
     Run run = {.history = history,
                .random = random,
                .directory = make_directory(),
+               .reblock_blocks = seed % 2 == 0 ? 2 : 0,
                .order = g_array_new(FALSE, FALSE, sizeof(guint))};
-    run.rocks = open_at(run.directory, 0);
+    run.rocks = open_chunking(run.directory, 0, run.reblock_blocks);
     run.mem = open_mem();
     while (!is_at_end(&run))
       step(&run, promptly);
     check_same_conflicts(&run, promptly);
     persist(run.rocks);
     crash(&run, promptly);
-    ck_assert(promptly || run.mixed > 0);
+    ck_assert(promptly || run.mixed > 0 || run.reblock_blocks > 0);
+    chunks += stats_of(run.rocks).chunks.chunks;
     check_same_conflicts(&run, promptly);
     store_close(run.rocks);
     store_close(run.mem);
@@ -380,6 +392,7 @@ static void compare_histories(gboolean promptly)
     history_free(history);
     g_rand_free(random);
   }
+  ck_assert_uint_gt(chunks, 0);
 }
 
 START_TEST(both_stores_find_the_same_at_once)

@@ -40,12 +40,14 @@ static int child(const char *directory, guint32 seed, guint32 run)
   g_autoptr(GRand) content = g_rand_new_with_seed(seed);
   g_autoptr(GRand) random = g_rand_new_with_seed(seed + run);
   History *history = history_new(content);
-  Store *store = open_rocks(directory);
+  Store *store = open_rocks_chunking(directory, 2);
   Report report = {0};
   for (guint log = 0; log < LOGS; log++)
     report.applied[log] = applied_of(store, logs[log], FALSE);
   while (!is_complete(&report)) {
     put_next(random, history, store, &report);
+    if (g_rand_int_range(random, 0, 3) == 0)
+      maintain(store, history_horizon(history, report.applied), 200);
     if (g_rand_int_range(random, 0, 6) == 0)
       fast_assert(store_persist(store, g_rand_boolean(random), NULL));
     for (guint log = 0; log < LOGS; log++)

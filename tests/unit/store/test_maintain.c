@@ -1,9 +1,11 @@
 /*
- * Digests of parts and at a cut, and the carrying out of deletes: nothing that a reader sees
- * changes by it, in whatever order entries came and wherever it was broken off (P3).
+ * Digests of parts and at a cut, the carrying out of deletes, and chunks: nothing that a reader
+ * sees changes by it, in whatever order entries came and wherever it was broken off (P3).
  */
 #include "history.h"
 #include "raw_blocks.h"
+
+enum { CHUNKING = 2 };
 
 typedef struct Run {
   const History *history;
@@ -12,6 +14,7 @@ typedef struct Run {
   Store *rocks, *mem;
   guint64 next[LOGS]; /* entries applied */
   guint mixed;        /* blocks of several leaders that were met */
+  guint64 horizon;    /* that was maintained with */
 } Run;
 
 static void apply_to(Store *store, const History *history, guint log, guint64 at)
@@ -22,32 +25,6 @@ static void apply_to(Store *store, const History *history, guint log, guint64 at
   fast_assert_msg(store_apply(store, &entry, 1, &error), "%s", error != NULL ? error->message : "");
 }
 
-/* The clock below which nothing can come any more. */
-static guint64 horizon_of(const Run *run)
-{
-  guint64 horizon = G_MAXUINT64 - 1;
-  for (guint log = 0; log < LOGS; log++)
-    if (run->next[log] < ENTRIES)
-      horizon = MIN(horizon, run->next[log] > 0 ? run->history->hlcs[log][run->next[log] - 1] : 0);
-  return horizon;
-}
-
-static gboolean maintain(Store *store, guint64 horizon, gsize budget)
-{
-  g_autoptr(GError) error = NULL;
-  gboolean more = FALSE;
-  fast_assert_msg(store_maintain(store, horizon, budget, &more, &error), "%s",
-                  error != NULL ? error->message : "");
-  return more;
-}
-
-static StoreStats stats_of(Store *store)
-{
-  StoreStats stats;
-  store_stats(store, &stats);
-  return stats;
-}
-
 /* The digest at a cut is that of a store which never got anything above it. */
 static void check_cut(const Run *run, guint64 cut)
 {
@@ -56,8 +33,9 @@ static void check_cut(const Run *run, guint64 cut)
   g_autoptr(GArray) progress = NULL;
   g_autoptr(GError) error = NULL;
   gboolean known = store_digest(run->rocks, &scope, &digest, &progress, &error);
-  if (cut < stats_of(run->rocks).maintained_hlc) {
+  if (!known || cut < stats_of(run->rocks).maintained_hlc) {
     fast_assert(!known && g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_INVALID));
+    fast_assert(cut < run->horizon);
     return;
   }
   fast_assert_msg(known, "%s", error != NULL ? error->message : "");
@@ -130,7 +108,7 @@ static void reopen(Run *run)
 {
   store_close(run->rocks);
   run->mixed += raw_blocks(run->directory).many_leaders;
-  run->rocks = open_rocks(run->directory);
+  run->rocks = open_rocks_chunking(run->directory, CHUNKING);
   /* What was not persisted comes again. */
   for (guint log = 0; log < LOGS; log++)
     for (guint64 at = applied_of(run->rocks, logs[log], FALSE); at < run->next[log]; at++)
@@ -152,7 +130,8 @@ static void step(Run *run)
   case 0:
   case 1:
   case 2:
-    maintain(run->rocks, horizon_of(run), (gsize)g_rand_int_range(random, 1, 400));
+    run->horizon = history_horizon(run->history, run->next);
+    maintain(run->rocks, run->horizon, (gsize)g_rand_int_range(random, 1, 400));
     break;
   case 3:
     store_persist(run->rocks, TRUE, NULL);
@@ -180,13 +159,24 @@ static gboolean is_at_end(const Run *run)
   return TRUE;
 }
 
+/* No deletes and no blocks are left, and each visible cell is in one chunk. */
+static void check_all_chunks(Store *store)
+{
+  StoreStats stats = stats_of(store);
+  ck_assert_uint_eq(stats.tombstones, 0);
+  ck_assert_uint_eq(stats.raw_blocks, 0);
+  ck_assert_uint_gt(stats.chunks.chunks, 0);
+  ck_assert_uint_eq(stats.chunks.cells, digest_of(store).cells);
+}
+
 START_TEST(nothing_is_seen_of_maintenance)
 {
+  guint mixed = 0;
   for (guint32 seed = 1; seed <= 24; seed++) {
     GRand *random = g_rand_new_with_seed(seed);
     History *history = history_new(random);
     Run run = {.history = history, .random = random, .directory = make_directory()};
-    run.rocks = open_rocks(run.directory);
+    run.rocks = open_rocks_chunking(run.directory, CHUNKING);
     run.mem = open_mem();
     while (!is_at_end(&run))
       step(&run);
@@ -195,15 +185,16 @@ START_TEST(nothing_is_seen_of_maintenance)
     check_parts(run.mem, (guint)g_rand_int_range(random, 1, 6));
     persist(run.rocks);
     reopen(&run);
-    ck_assert_uint_gt(run.mixed, 0);
+    mixed += run.mixed;
     while (maintain(run.rocks, G_MAXUINT64 - 1, (gsize)g_rand_int_range(random, 1, 400)))
       ;
-    ck_assert_uint_eq(stats_of(run.rocks).tombstones, 0);
+    check_all_chunks(run.rocks);
     check_same(run.rocks, run.mem);
     store_persist(run.rocks, TRUE, NULL);
     reopen(&run);
-    ck_assert_uint_eq(stats_of(run.rocks).tombstones, 0);
+    check_all_chunks(run.rocks);
     check_same(run.rocks, run.mem);
+    check_parts(run.rocks, 3);
     store_close(run.rocks);
     store_close(run.mem);
     remove_tree(run.directory);
@@ -211,6 +202,7 @@ START_TEST(nothing_is_seen_of_maintenance)
     history_free(history);
     g_rand_free(random);
   }
+  ck_assert_uint_gt(mixed, 0);
 }
 END_TEST
 

@@ -27,16 +27,23 @@ static inline char *make_directory(void)
   return directory;
 }
 
-static inline Store *open_rocks(const char *directory)
+/* Blocks become chunks in store_maintain() from so many on; 0: they never do. */
+static inline Store *open_rocks_chunking(const char *directory, guint reblock_blocks)
 {
   StoreOptions options = {.directory = directory,
                           .partition_interval = INTERVAL,
                           .memtable_size = 4 << 20,
-                          .block_cache_size = 4 << 20};
+                          .block_cache_size = 4 << 20,
+                          .reblock_blocks = reblock_blocks};
   g_autoptr(GError) error = NULL;
   Store *store = store_rocks_new(&options, &error);
   fast_assert_msg(store != NULL, "%s", error != NULL ? error->message : "");
   return store;
+}
+
+static inline Store *open_rocks(const char *directory)
+{
+  return open_rocks_chunking(directory, 0);
 }
 
 static inline Store *open_mem(void)
@@ -255,6 +262,25 @@ static inline StateDigest digest_of(Store *store)
 static inline gboolean same_digest(StateDigest a, StateDigest b)
 {
   return a.low == b.low && a.high == b.high && a.cells == b.cells && a.devices == b.devices;
+}
+
+static inline StoreStats stats_of(Store *store)
+{
+  StoreStats stats;
+  store_stats(store, &stats);
+  return stats;
+}
+
+/* One step, as a node does it, behind all that waits for a look; TRUE: there is more to do. */
+static inline gboolean maintain(Store *store, guint64 horizon, gsize budget)
+{
+  g_autoptr(GError) error = NULL;
+  gboolean more = TRUE;
+  while (more)
+    fast_assert(store_find_conflicts(store, 0, 1 << 20, &more, NULL));
+  fast_assert_msg(store_maintain(store, horizon, budget, &more, &error), "%s",
+                  error != NULL ? error->message : "");
+  return more;
 }
 
 /* What the store says of one log. */
