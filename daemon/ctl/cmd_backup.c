@@ -164,6 +164,12 @@ static gboolean create_backup(Ctl *ctl, const char *directory, GError **error)
   g_autofree char *store = g_build_filename(directory, BACKUP_STORE, NULL);
   if (!check_target(directory, error))
     return FALSE;
+  /* A read waits until what the node has acknowledged is applied: so the backup has it. */
+  g_autofree char *next = NULL;
+  g_autoptr(GPtrArray) devices =
+      rpc_client_series(ctl->client, ctl->group, NULL, NULL, 1, &next, error);
+  if (devices == NULL)
+    return FALSE;
   g_autoptr(Snapshot) snapshot = choose(&create, manifest, error);
   if (snapshot == NULL || !snapshot_save(snapshot, BACKUP_FETCHING, manifest, error))
     return FALSE;
