@@ -108,7 +108,7 @@ static RpcChannel *open_channel(Peer *peer)
 {
   static const RpcChannelCallbacks callbacks = {NULL, on_closed, on_handshake, on_sync,
                                                 on_heartbeat};
-  static const RpcChannelOptions options = {"peer:1", MAX_FRAME, 1000, 1000};
+  static const RpcChannelOptions options = {"peer:1", MAX_FRAME, 1000, 1000, NULL};
   RpcChannel *channel = rpc_channel_new(NULL, &options, &callbacks, peer);
   channel->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   g_assert(channel->fd >= 0);

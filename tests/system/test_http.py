@@ -175,7 +175,7 @@ def slow_and_many_readers(case):
         slow.append(raw)
         if len(slow) > 700:  # no more files than the test itself may have
             slow.pop(0).close()
-        expect(i % 100 > 0 or node.open_files() <= before + 280, "files: %d", node.open_files())
+        expect(i % 100 > 0 or node.open_files() <= before + 260, "files: %d", node.open_files())
     with node.client() as client:
         for i in range(50):
             client.insert("d", i, {"v": i})
