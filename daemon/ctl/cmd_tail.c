@@ -9,9 +9,10 @@
 #include <string.h>
 
 enum {
-  WAIT_MS = 2000,   /* how long one request waits at the server */
-  SETTLE_MS = 1000, /* pause of the thread that looks for new logs */
-  MAX_LOGS = 256,   /* followed at once */
+  WAIT_MS = 2000,       /* how long one request waits at the server */
+  SETTLE_MS = 1000,     /* pause of the thread that looks for new logs */
+  SYNC_PAUSE_US = 5000, /* after an answer without entries */
+  MAX_LOGS = 256,       /* followed at once */
 };
 
 typedef struct Tail {
@@ -30,6 +31,7 @@ typedef struct Follower {
   Tail *tail;
   LogId log;
   guint64 next; /* index to ask for */
+  guint64 last; /* that the node had applied at the begin */
 } Follower;
 
 static void tail_clear(Tail *tail)
@@ -108,7 +110,7 @@ static gpointer follow(gpointer data)
   Tail *tail = follower->tail;
   const char *server = tail->ctl->servers[tail->ctl->server];
   g_autoptr(RpcClient) client = rpc_client_new(server, tail->ctl->timeout_ms + WAIT_MS);
-  while (!is_over(tail)) {
+  while (!is_over(tail) && (tail->follow || follower->next <= follower->last)) {
     GError *error = NULL;
     guint count = 0;
     gint64 left_ms = (tail->until_us - g_get_monotonic_time()) / 1000;
@@ -117,8 +119,9 @@ static gpointer follow(gpointer data)
       end_by(tail, error);
       break;
     }
-    if (count == 0 && !tail->follow)
-      break;
+    /* Another node's log may be applied a moment before it is synced and can be read. */
+    if (count == 0)
+      g_usleep(SYNC_PAUSE_US);
   }
   return NULL;
 }
@@ -146,7 +149,7 @@ static gboolean add_log(Tail *tail, const LogProgress *progress, gboolean is_new
   else
     next -= MIN((guint64)tail->lines, next - MIN(first, next));
   Follower *follower = g_new(Follower, 1);
-  *follower = (Follower){tail, progress->log, next};
+  *follower = (Follower){tail, progress->log, next, progress->applied};
   g_array_append_val(tail->followed, progress->log);
   g_ptr_array_add(tail->threads, g_thread_new("tail", follow, follower));
   return TRUE;
