@@ -28,7 +28,8 @@ Place = collections.namedtuple("Place", "id address")
 # In quick motion, so that seconds hold what hours do: rolls, persisting, trimming, comparing.
 QUICK = {"replication.heartbeat_interval": "100ms", "replication.basic_retry_wait": "20ms",
          "replication.max_retry_wait": "300ms", "replication.request_timeout": "5s",
-         "store.check_interval": "1s", "client.write_timeout": "2s", "client.read_timeout": "2s"}
+         "store.check_interval": "1s", "store.compact_after": "1s", "client.write_timeout": "2s",
+         "client.read_timeout": "2s"}
 # A device that the checker does not look at.
 PROBE = "probe"
 # What the daemon says when the background comparison found that data differs.

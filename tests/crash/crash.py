@@ -32,6 +32,7 @@ EMPTIED = ("wal_reset",)
 # Passed while a snapshot is made, fetched and installed: system tests kill there.
 SEEDED = ("checkpoint_", "snapshot_", "seed_", "install_")
 SLOW = {"keep_clock_bound": 11.0, "store_after_maintain": 5.0, "store_before_maintain": 5.0,
+        "store_before_reblock": 6.0, "store_after_reblock": 6.0,
         "trim_begin": 4.0, "wal_before_unlink": 4.0, "wal_after_unlink": 4.0}
 LIVE_S, START_S = 1.0, 6.0
 
