@@ -146,10 +146,12 @@ static gboolean get(gpointer ctx, guint64 id, guint32 file, guint64 offset, gsiz
   gsize have = MIN(out->size, (gsize)(FILE_SIZE - out->offset));
   guint8 *copy = g_malloc0(out->size);
   memcpy(copy, source->bytes[out->file] + out->offset, have);
-  copy[10] ^= trick == LIES;
+  if (trick == LIES)
+    copy[10] ^= 1;
   out->data = copy;
   out->checksum = snapshot_fragment_checksum(out);
-  copy[11] ^= trick == FLIPS_A_BIT;
+  if (trick == FLIPS_A_BIT)
+    copy[11] ^= 1;
   *out_bytes = g_bytes_new_take(copy, out->size);
   return TRUE;
 }
