@@ -79,7 +79,8 @@ void membership_free(Membership *membership)
 
 gboolean membership_has(const Membership *membership, guint32 node)
 {
-  return find(membership, node) != NULL;
+  const Member *member = find(membership, node);
+  return member != NULL && (member->state != MEMBER_UNKNOWN || !membership->begun);
 }
 
 MemberState membership_state(const Membership *membership, guint32 node)
@@ -109,12 +110,15 @@ gboolean membership_counts(const Membership *membership, guint32 node)
 
 gboolean membership_retains(const Membership *membership, guint32 node)
 {
-  return membership_state(membership, node) <= MEMBER_ACTIVE;
+  MemberState state = membership_state(membership, node);
+  return state == MEMBER_UNKNOWN ? !membership->begun : state <= MEMBER_ACTIVE;
 }
 
 gboolean membership_stamps(const Membership *membership, guint32 node)
 {
   MemberState state = membership_state(membership, node);
+  if (state == MEMBER_UNKNOWN)
+    return !membership->begun;
   return state != MEMBER_JOINING && state < MEMBER_REMOVED;
 }
 

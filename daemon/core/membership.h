@@ -42,14 +42,15 @@ Membership *membership_new_kept(guint32 self, const GPtrArray *record);
 void membership_free(Membership *membership);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Membership, membership_free)
 
-/* Known, in whatever state. */
+/* Known, in whatever state; who is only configured is known until there is a record. */
 gboolean membership_has(const Membership *membership, guint32 node);
 
 /* By the rule for the last one; MEMBER_UNKNOWN for who is no member. */
 MemberState membership_state(const Membership *membership, guint32 node);
 const char *membership_address(const Membership *membership, guint32 node);
 
-/* What the table says. */
+/* What the table says. Who is only configured may be anything until there is a record, and is
+ * nothing from then on. */
 gboolean membership_is_gone(const Membership *membership, guint32 node);
 gboolean membership_counts(const Membership *membership, guint32 node);
 gboolean membership_retains(const Membership *membership, guint32 node);

@@ -93,10 +93,12 @@ static gboolean knows_closed(const Peer *peer, LogId log)
   return FALSE;
 }
 
-/* Who is joining and was never heard has nothing. */
+/* Who is joining, or no member yet, and was never heard has nothing. */
 static gboolean holds_anything(const Group *group, const Peer *peer)
 {
-  return membership_state(group->options.membership, peer->id) != MEMBER_JOINING ||
+  const Membership *membership = group->options.membership;
+  return (membership_has(membership, peer->id) &&
+          membership_state(membership, peer->id) != MEMBER_JOINING) ||
          peer->progress->logs->len > 0;
 }
 

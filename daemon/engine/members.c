@@ -194,6 +194,8 @@ gboolean group_add_member(Group *group, guint32 node, const char *address, GErro
   guint present = 0;
   for (guint i = 0; i < membership->members->len; i++) {
     const Member *member = membership->members->pdata[i];
+    if (!membership_has(membership, member->id))
+      continue;
     present += !membership_is_gone(membership, member->id);
     if (g_strcmp0(member->address, address) == 0)
       return fail(error, SYNCLOG_INVALID, "%s is the address of node %u", address, member->id);

@@ -262,6 +262,8 @@ static Membership *members_of(const FakeCluster *cluster, const FakeNode *node)
   for (guint32 i = 1; i <= count; i++)
     if (i != node->id)
       g_array_append_val(peers, i);
+  if (node->joins && node->also_lists != 0)
+    g_array_append_val(peers, node->also_lists);
   return node->joins ? membership_new_joining(node->id, peers) : membership_new(node->id, peers);
 }
 

@@ -66,6 +66,7 @@ struct FakeNode {
   guint64 horizon;    /* as told last */
   GPtrArray *members; /* Member: what was kept; NULL: nothing */
   gboolean joins;     /* it starts as a newcomer that knows node 1 only */
+  guint32 also_lists; /* … and this one; 0: nobody else */
   GArray *given;      /* FakeApplied: what was given to the apply thread (applied only) */
 
   /* This life. */

@@ -100,6 +100,29 @@ START_TEST(states_count_for_what_the_table_says)
 }
 END_TEST
 
+START_TEST(who_is_only_configured_counts_until_there_is_a_record)
+{
+  g_autoptr(GArray) listed = g_array_new(FALSE, FALSE, sizeof(guint32));
+  const guint32 nodes[] = {1, 5};
+  g_array_append_vals(listed, nodes, G_N_ELEMENTS(nodes));
+  g_autoptr(Membership) newcomer = membership_new_joining(4, listed);
+  ck_assert(membership_has(newcomer, 5));
+  ck_assert(membership_retains(newcomer, 5));
+  ck_assert(membership_stamps(newcomer, 5));
+  g_autoptr(Membership) founder = founders(1);
+  membership_raise(founder, 4, MEMBER_JOINING, "four:1");
+  g_autoptr(GPtrArray) record = membership_record(founder);
+  ck_assert(membership_merge(newcomer, record));
+  ck_assert(membership_has(newcomer, 1));
+  ck_assert(!membership_has(newcomer, 5));
+  ck_assert(!membership_retains(newcomer, 5));
+  ck_assert(!membership_stamps(newcomer, 5));
+  membership_raise(newcomer, 5, MEMBER_JOINING, "five:1");
+  ck_assert(membership_has(newcomer, 5));
+  ck_assert(membership_retains(newcomer, 5));
+}
+END_TEST
+
 START_TEST(a_state_never_goes_back)
 {
   g_autoptr(Membership) membership = founders(1);
@@ -214,6 +237,7 @@ int main(void)
                                 majority_is_more_than_half,
                                 there_is_no_record_before_the_first_change,
                                 states_count_for_what_the_table_says,
+                                who_is_only_configured_counts_until_there_is_a_record,
                                 a_state_never_goes_back,
                                 records_merge_in_any_order,
                                 the_last_active_member_stays,
