@@ -160,8 +160,8 @@ static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gbool
   follower_answer(group, log);
 }
 
-void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, EntryRun *run,
-                   const char *undecodable, gboolean sync_now, gint64 now_us)
+void group_on_sync(Group *group, gpointer call, guint32 sender, LogId id, guint64 first_index,
+                   EntryRun *run, const char *undecodable, gboolean sync_now, gint64 now_us)
 {
   g_autoptr(EntryRun) taken = run;
   const char *refusal = NULL;
@@ -170,6 +170,10 @@ void group_on_sync(Group *group, gpointer call, LogId id, guint64 first_index, E
   if (group->stopped) {
     status = SYNCLOG_NOT_READY;
     refusal = "the node stops";
+  } else if (membership_is_gone(group->options.membership, sender)) {
+    /* Others were told what there is of its log. Who stays hands on what else there is (P3). */
+    status = SYNCLOG_FORGOTTEN;
+    refusal = "the sender is a member no more";
   } else if (log_id_equal(id, group->own->id)) {
     status = SYNCLOG_DUPLICATE_NODE;
     refusal = "this is the log that the receiver writes itself";

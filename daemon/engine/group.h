@@ -221,9 +221,11 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
  * Verified and decoded entries of another log. `run` (transfer full) carries the decoded forms; it
  * is NULL when already its first entry does not decode. `undecodable`: why the entry behind the run
  * (or at first_index) could not be decoded, or NULL. Answered by sync_done with `call`.
+ * `sender`: whose handshake was accepted on that connection. Of a member that is gone nothing is
+ * taken: others were told that its log is closed here.
  */
-void group_on_sync(Group *group, gpointer call, LogId log, guint64 first_index, EntryRun *run,
-                   const char *undecodable, gboolean sync_now, gint64 now_us);
+void group_on_sync(Group *group, gpointer call, guint32 sender, LogId log, guint64 first_index,
+                   EntryRun *run, const char *undecodable, gboolean sync_now, gint64 now_us);
 
 /*
  * Whether a log is stopped at exactly this entry, because it does not decode: then the caller may

@@ -196,6 +196,7 @@ gboolean replica_write_bytes(Replica *replica, GBytes *content, AckLevel ack, gi
 typedef struct SyncJob {
   Replica *replica;
   RpcCall *call;
+  guint32 sender; /* as the network thread knows it */
   SyncLogRequest request;
   gint64 queued_us;
 } SyncJob;
@@ -230,7 +231,8 @@ static EntryRun *decode_run(Replica *replica, EntryRun *run, GError **error)
   return good;
 }
 
-static void take_sync(Replica *replica, RpcCall *call, const SyncLogRequest *request)
+static void take_sync(Replica *replica, RpcCall *call, guint32 sender,
+                      const SyncLogRequest *request)
 {
   g_autoptr(GError) error = NULL;
   gint64 begun_us = clock_mono_us(replica->clock);
@@ -252,7 +254,7 @@ static void take_sync(Replica *replica, RpcCall *call, const SyncLogRequest *req
   run = decode_run(replica, run, &error);
   gint64 now_us = replica_note_step(replica, STEP_RECEIVE_DECODE, begun_us);
   replica_lock(replica);
-  group_on_sync(replica->group, call, request->log, request->first_index, run,
+  group_on_sync(replica->group, call, sender, request->log, request->first_index, run,
                 error != NULL ? error->message : NULL, request->sync_now, now_us);
   replica_unlock(replica);
 }
@@ -261,7 +263,7 @@ static void sync_job(gpointer data)
 {
   g_autofree SyncJob *job = data;
   replica_note_step(job->replica, STEP_RECEIVE, job->queued_us);
-  take_sync(job->replica, job->call, &job->request);
+  take_sync(job->replica, job->call, job->sender, &job->request);
   replica_job_end(job->replica);
 }
 
@@ -271,16 +273,17 @@ void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *req
     refuse_sync(call, SYNCLOG_UNKNOWN_GROUP, "the group does not exist here");
     return;
   }
-  if (rpc_call_peer(call) == 0) {
+  guint32 sender = rpc_call_peer(call);
+  if (sender == 0) {
     refuse_sync(call, SYNCLOG_NOT_MEMBER, "no handshake was accepted on this connection");
     return;
   }
   if (request->size <= INLINE_DECODE_SIZE) {
-    take_sync(replica, call, request);
+    take_sync(replica, call, sender, request);
     return;
   }
   SyncJob *job = g_new(SyncJob, 1);
-  *job = (SyncJob){replica, call, *request, clock_mono_us(replica->clock)};
+  *job = (SyncJob){replica, call, sender, *request, clock_mono_us(replica->clock)};
   replica_job_begin(replica);
   rpc_loops_work(replica->loops, sync_job, job);
 }

@@ -304,8 +304,8 @@ static void on_sync(Sim *sim, Event *event)
   *call = (SimCall){event->node,   event->peer, event->channel, sim->nodes[event->node].life,
                     event->cookie, batch->log};
   g_ptr_array_add(receiver->calls, call);
-  group_on_sync(receiver->group, call, batch->log, batch->first_index, decode(batch), NULL,
-                batch->sync_now, sim->now_us);
+  group_on_sync(receiver->group, call, event->node, batch->log, batch->first_index, decode(batch),
+                NULL, batch->sync_now, sim->now_us);
 }
 
 /* A second copy of a batch, with an answer that nobody waits for. */

@@ -268,8 +268,8 @@ static void on_sync(FakeCluster *cluster, Event *event)
   *call = (FakeCall){event->node, event->peer, event->channel, cluster->nodes[event->node].life,
                      event->cookie};
   g_ptr_array_add(receiver->calls, call);
-  group_on_sync(receiver->group, call, batch->log, batch->first_index, decode(batch), NULL,
-                batch->sync_now, cluster->now_us);
+  group_on_sync(receiver->group, call, event->node, batch->log, batch->first_index, decode(batch),
+                NULL, batch->sync_now, cluster->now_us);
 }
 
 /* A second copy of a batch, with an answer that nobody waits for. */
@@ -333,7 +333,7 @@ void fake_inject(FakeCluster *cluster, guint node, LogId log, guint64 first_inde
   FakeCall *call = g_new(FakeCall, 1);
   *call = (FakeCall){.from = node, .to = node, .from_life = G_MAXUINT64};
   g_ptr_array_add(receiver->calls, call);
-  group_on_sync(receiver->group, call, log, first_index, run, undecodable, sync_now,
+  group_on_sync(receiver->group, call, 0, log, first_index, run, undecodable, sync_now,
                 cluster->now_us);
 }
 

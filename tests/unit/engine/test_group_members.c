@@ -305,6 +305,59 @@ START_TEST(grows_and_shrinks_under_faults)
 }
 END_TEST
 
+/* Its configuration lists a node that is added later. */
+START_TEST(who_is_only_listed_holds_up_nothing)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 5, 9);
+  cluster->options.retention_interval_ms = 1000;
+  fake_node(cluster, 4)->also_lists = 5;
+  add(cluster, 1, 4);
+  fake_start(cluster, 4, FALSE);
+  live_until(cluster, 4, MEMBER_ACTIVE, 3);
+  live(cluster, 3 * G_USEC_PER_SEC, 4);
+  ck_assert_uint_gt(group_horizon(fake_node(cluster, 4)->group), 0);
+  ck_assert(!membership_has(fake_node(cluster, 4)->membership, 5));
+  /* Added there, where it was listed. */
+  add(cluster, 4, 5);
+  fake_start(cluster, 5, FALSE);
+  live_until(cluster, 5, MEMBER_ACTIVE, 4);
+  settle(cluster);
+}
+END_TEST
+
+/* What a lost node sent before it knew comes after the others were told that its log is closed. */
+START_TEST(what_a_lost_node_sends_late_is_not_taken)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 3, 8);
+  live(cluster, G_USEC_PER_SEC, 3);
+  fake_partition(cluster, 1U << 1, 1U << 3);
+  live(cluster, 3 * G_USEC_PER_SEC, 0);
+  LogId log = fake_own_log(cluster, 3);
+  guint64 before = fake_written(cluster, 2, log);
+  gint64 delay_min_us = cluster->delay_min_us, delay_max_us = cluster->delay_max_us;
+  cluster->delay_min_us = cluster->delay_max_us = 20 * G_USEC_PER_SEC;
+  for (guint i = 0; i < 10; i++)
+    fake_write(cluster, 3, ACK_LOCAL, 0);
+  fake_run_for(cluster, 50 * 1000);
+  guint64 hlc = fake_find_applied(cluster, 3, log)->applied_hlc;
+  cluster->delay_min_us = delay_min_us;
+  cluster->delay_max_us = delay_max_us;
+  ck_assert_uint_eq(fake_written(cluster, 3, log), before + 10);
+  g_autoptr(GError) error = NULL;
+  ck_assert(group_forget(fake_node(cluster, 1)->group, 3, cluster->now_us, &error));
+  live(cluster, 15 * G_USEC_PER_SEC, 0);
+  ck_assert_int_eq(state_at(cluster, 2, 3), MEMBER_LOST);
+  ck_assert_uint_eq(fake_written(cluster, 2, log), before);
+  ck_assert_uint_gt(group_horizon(fake_node(cluster, 1)->group), hlc);
+  live(cluster, 10 * G_USEC_PER_SEC, 0);
+  ck_assert_int_eq(fake_node(cluster, 2)->last_reply, SYNCLOG_FORGOTTEN);
+  ck_assert_uint_eq(fake_written(cluster, 2, log), before);
+  fake_kill(cluster, 3);
+  settle(cluster);
+  ck_assert_uint_eq(fake_applied(cluster, 1, log), before);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {a_newcomer_gets_everything_and_writes,
@@ -314,6 +367,8 @@ int main(void)
                                 one_that_leaves_hands_over_what_it_holds,
                                 two_operators_at_once,
                                 one_that_was_away_learns_it,
+                                who_is_only_listed_holds_up_nothing,
+                                what_a_lost_node_sends_late_is_not_taken,
                                 grows_and_shrinks_under_faults};
   return RUN_SUITE("group_members", tests);
 }
