@@ -60,6 +60,8 @@ typedef struct ReplicaSeed {
   guint needed_ticks; /* so many seconds in a row */
   gboolean asked;     /* an operator wants it, or it was begun before the start */
   guint32 from;       /* … from this node; 0: any */
+  gboolean resumed;   /* `from` is only the one that had begun: another will do */
+  guint unheard;      /* attempts that a resumed one waited for `from` */
   gboolean running, stop, ready;
   GThread *thread;
   GCond cond; /* the thread waits here */

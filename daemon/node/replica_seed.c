@@ -17,6 +17,7 @@ enum {
   POLL_US = 200 * 1000, /* while the snapshot is being prepared */
   PAUSE_US = 20 * 1000, /* when the rate limit wants one */
   PREPARE_S = 3600,     /* most for preparing it */
+  RESUME_TRIES = 5,     /* seconds to wait, and attempts, for the node that had begun to give */
 };
 
 /* What the thread works with. */
@@ -270,10 +271,26 @@ static const char *address_of(Replica *replica, guint32 peer)
   return NULL;
 }
 
+/* The node to ask now; 0: none. What was begun before the start is best gone on with where it was,
+ * but the node that gave it may never come back. Caller holds `mutex`. */
+static guint32 choose_giver(Replica *replica)
+{
+  ReplicaSeed *seed = &replica->seed;
+  guint32 from = group_seeder(replica->group, seed->from);
+  if (!seed->resumed)
+    return from;
+  seed->unheard += from == 0;
+  if (seed->unheard < RESUME_TRIES && seed->failures < RESUME_TRIES)
+    return from;
+  seed->from = 0;
+  seed->resumed = FALSE;
+  return group_seeder(replica->group, 0);
+}
+
 /* Caller holds `mutex`. */
 static void start(Replica *replica, gint64 now_us)
 {
-  guint32 from = group_seeder(replica->group, replica->seed.from);
+  guint32 from = choose_giver(replica);
   const char *address = from != 0 ? address_of(replica, from) : NULL;
   g_free(replica->seed.text);
   if (address == NULL) {
@@ -372,6 +389,7 @@ static gboolean reseed_here(Replica *replica, guint32 from, GError **error)
   if (possible) {
     replica->seed.asked = TRUE;
     replica->seed.from = from;
+    replica->seed.resumed = FALSE;
     replica->seed.retry_us = 0;
   }
   replica_unlock(replica);
@@ -415,4 +433,5 @@ void replica_resume_seed(Replica *replica)
     return;
   replica->seed.asked = TRUE;
   replica->seed.from = begun->node_id;
+  replica->seed.resumed = TRUE;
 }

@@ -1,10 +1,11 @@
 """A member that lacks entries which are deleted elsewhere gets a snapshot, and goes on from it."""
 
 import os
+import re
 import shutil
 
 from case import expect, expect_equal, test
-from load import check_everywhere, join_writers, start_writers
+from load import Ledger, check_everywhere, join_writers, start_writers
 from test_ctl import FAILED, USAGE, Ctl
 
 SMALL = {"wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB",
@@ -109,6 +110,37 @@ def what_it_wrote_alone_is_not_lost(case):
     wait_seeded(case, cluster[3])
     check_everywhere(cluster, ledger)
     expect_equal(cluster[3].own_log().progress.log, own, "the log that node 3 writes")
+
+
+@test(timeout=120)
+def the_giver_dies_and_stays_away(case):
+    """With the one that it gives to; started again alone, that one is seeded by the third."""
+    cluster = case.cluster(3, dict(SMALL, **{"replication.snapshot_rate": "1MiB"}))
+    ledger = Ledger()
+    for number in range(12):  # what does not compress: more than the rate lets pass at once
+        noise = case.random.randbytes(50000).hex()
+        ledger.merge(join_writers(start_writers(cluster, "noise%d" % number, per_node=1,
+                                                payload=noise, count=5)))
+    write_until_trimmed(case, cluster, ledger)
+    cluster.converge()
+    target = cluster[3]
+    target.kill()
+    shutil.rmtree(target.data_dir)
+    target.launch()
+    case.eventually("a snapshot is being fetched", lambda: re.search(
+        r"fetching a snapshot of node \d+: \d+ bytes", target.log_text()), timeout=40, pause=0.02)
+    giver = cluster[int(re.findall(r"fetching a snapshot of node (\d+): ", target.log_text())[-1])]
+    third = cluster[6 - target.id - giver.id]
+    for node in (giver, target):
+        node.kill()
+    expect(not is_seeded(target), "it was seeded before it was killed")
+    target.launch()
+    case.eventually("the third node gave a snapshot", lambda: (
+        "the store is that of node %d" % third.id in target.log_text()), timeout=60)
+    target.wait_ready()
+    giver.start()
+    write_some(cluster, "after", ledger, count=5)
+    check_everywhere(cluster, ledger)
 
 
 @test(timeout=60)
