@@ -300,6 +300,9 @@ const CtlCommand ctl_backup = {
         "goes on where it was\ninterrupted. verify reads all of a backup and compares checksums, "
         "digest and progress. restore fills an empty\ndata directory; the node that is started "
         "there, with whatever id, begins a new incarnation and gets the rest from\nits peers. "
+        "When the whole cluster is lost, restore ONE backup: on all nodes, or on one, and start "
+        "the others\nempty: they are given a snapshot of it. One backup per node would leave "
+        "nobody that serves.\n"
         "--point-in-time gives an exact point of some logs instead: such a node must not meet the "
         "old cluster, so\nname another one by --cluster. \"tar -c DIR\" makes one file of a "
         "backup.",

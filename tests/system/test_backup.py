@@ -57,6 +57,34 @@ def a_backup_under_load_holds_what_its_manifest_says(case):
     expect(cluster[2].own_log().progress.log.incarnation > old, "no new incarnation")
 
 
+@test(timeout=120)
+def the_whole_cluster_is_lost(case):
+    """One backup restored on all nodes, or on one and the others are seeded: all serve it."""
+    cluster = case.cluster(3, SMALL)
+    ctl = Ctl(case, cluster[2])
+    ledger = write_some(cluster, "before")
+    cluster.converge()
+    backup = os.path.join(case.dir, "backup")
+    ctl("backup", "create", backup)
+    write_some(cluster, "lost", count=10)
+    for round_number, restored in enumerate(((1, 2, 3), (1,))):
+        for node in cluster:
+            node.kill()
+            shutil.rmtree(node.data_dir)
+            if node.id in restored:
+                ctl("backup", "restore", backup, "--data-dir", node.data_dir)
+        for node in cluster:
+            node.launch()
+        case.eventually("all have the backup", lambda: all(
+            node.log_text().count("the store is that of node") > round_number
+            for node in cluster), timeout=40)
+        for node in cluster:
+            node.wait_ready()
+        after = write_some(cluster, "after%d" % round_number, count=5)
+        after.merge(ledger)
+        check_everywhere(cluster, after)
+
+
 @test(timeout=60)
 def restoring_where_it_must_not(case):
     cluster = case.cluster(2, SMALL)
