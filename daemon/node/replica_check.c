@@ -76,8 +76,8 @@ guint64 replica_check(Replica *replica, guint64 horizon, guint64 comparable, gbo
   } else {
     cut = hlc_from_ms(hlc_ms(comparable) / interval_ms * interval_ms);
   }
-  if (cut <= replica->checked_hlc)
-    return horizon;
+  if (cut <= replica->checked_hlc) /* what is carried out now could not be compared later */
+    return join_is_on && replica->checked_hlc > 0 ? MIN(horizon, replica->checked_hlc) : horizon;
   replica->checked_hlc = cut;
   g_atomic_int_set(&replica->checking, TRUE);
   CheckJob *job = g_new(CheckJob, 1);

@@ -210,7 +210,8 @@ gpointer replica_log_thread(gpointer data);
 /*
  * Digests the data on a worker whenever the horizon passes a multiple of check_interval: at the
  * same clocks on all nodes. While a node joins, more often, as of clocks up to `comparable`.
- * Returns the clock up to which the store may be maintained meanwhile.
+ * Returns the clock up to which the store may be maintained meanwhile: during a join not beyond
+ * the last check, or a node that has much to digest might never find a clock that can be compared.
  */
 guint64 replica_check(Replica *replica, guint64 horizon, guint64 comparable, gboolean join_is_on);
 
