@@ -324,7 +324,10 @@ static char *missing_to_write(Group *group)
   return NULL;
 }
 
-/* Whether the others have all that they may need from this node. */
+/*
+ * Whether the others have all that they may need from this node, and know that it goes: of two that
+ * go at once one learns of the other in time, and the last one stays.
+ */
 static char *missing_to_go(const Group *group, gint64 now_us)
 {
   if (group->queued->len > 0 || group->committing)
@@ -333,6 +336,8 @@ static char *missing_to_go(const Group *group, gint64 now_us)
     const Peer *peer = group->peers->pdata[i];
     if (!membership_counts(group->options.membership, peer->id))
       continue;
+    if (peer->knows_self < MEMBER_REMOVING)
+      return g_strdup_printf("node %u does not know yet that this node goes", peer->id);
     for (guint k = 0; k < group->logs->len; k++) {
       const Log *log = group->logs->pdata[k];
       const Peer *origin = group_find_peer(group, log->id.origin);
