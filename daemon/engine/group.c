@@ -466,6 +466,11 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
                         gint64 now_us)
 {
   *out_reply = (HeartbeatReply){.status = SYNCLOG_OK};
+  if (group->stopped) { /* nobody new is met any more */
+    out_reply->status = SYNCLOG_NOT_READY;
+    out_reply->message = g_strdup("the node stops");
+    return;
+  }
   Peer *peer = group_find_peer(group, heartbeat->node_id);
   if (heartbeat->group != group->options.group || peer == NULL) {
     out_reply->status = SYNCLOG_NOT_MEMBER;

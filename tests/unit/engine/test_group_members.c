@@ -305,6 +305,48 @@ START_TEST(grows_and_shrinks_under_faults)
 }
 END_TEST
 
+/* Two operators remove one node each while these two don't hear each other. */
+START_TEST(the_last_one_stays)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(2, 2, 10);
+  settle(cluster);
+  live(cluster, 2 * G_USEC_PER_SEC, 0);
+  fake_partition(cluster, 1U << 1, 1U << 2);
+  ck_assert(group_remove_member(fake_node(cluster, 1)->group, 1, NULL));
+  ck_assert(group_remove_member(fake_node(cluster, 2)->group, 2, NULL));
+  live(cluster, 10 * G_USEC_PER_SEC, 0);
+  ck_assert_int_eq(state_at(cluster, 1, 1), MEMBER_REMOVING);
+  ck_assert_int_eq(state_at(cluster, 2, 2), MEMBER_REMOVING);
+  fake_heal(cluster);
+  live_until(cluster, 2, MEMBER_REMOVED, 0);
+  live(cluster, 3 * G_USEC_PER_SEC, 0);
+  ck_assert_int_eq(state_at(cluster, 1, 1), MEMBER_ACTIVE);
+  FakeWrite *write = fake_write(cluster, 1, ACK_ALL, LONG_US);
+  ck_assert(!fake_write(cluster, 2, ACK_LOCAL, 0)->taken);
+  live(cluster, G_USEC_PER_SEC, 0);
+  ck_assert(write->answered && write->status == SYNCLOG_OK);
+}
+END_TEST
+
+/* A heartbeat that names a new member comes while the node stops. */
+START_TEST(who_stops_meets_nobody)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 4, 11);
+  Group *group = fake_node(cluster, 1)->group;
+  g_autoptr(Membership) theirs = membership_new_kept(2, fake_node(cluster, 2)->membership->members);
+  membership_raise(theirs, 4, MEMBER_JOINING, "node-4:1");
+  g_autoptr(Progress) progress = progress_new();
+  progress->members = membership_record(theirs);
+  const Heartbeat heartbeat = {.group = cluster->options.group, .node_id = 2, .progress = progress};
+  HeartbeatReply reply;
+  group_stop(group);
+  group_on_heartbeat(group, &heartbeat, &reply, cluster->now_us);
+  ck_assert_int_eq(reply.status, SYNCLOG_NOT_READY);
+  heartbeat_reply_clear(&reply);
+  ck_assert(!membership_has(fake_node(cluster, 1)->membership, 4));
+}
+END_TEST
+
 /* Its configuration lists a node that is added later. */
 START_TEST(who_is_only_listed_holds_up_nothing)
 {
@@ -367,6 +409,8 @@ int main(void)
                                 one_that_leaves_hands_over_what_it_holds,
                                 two_operators_at_once,
                                 one_that_was_away_learns_it,
+                                the_last_one_stays,
+                                who_stops_meets_nobody,
                                 who_is_only_listed_holds_up_nothing,
                                 what_a_lost_node_sends_late_is_not_taken,
                                 grows_and_shrinks_under_faults};
