@@ -9,6 +9,7 @@ typedef struct Waiting {
   Place place; /* the key */
   Backlog backlog;
   guint64 not_before; /* this clock is stable */
+  gboolean left_out;
 } Waiting;
 
 struct ReblockQueue {
@@ -18,6 +19,7 @@ struct ReblockQueue {
   guint64 searched;   /* … with this clock */
   gboolean added;     /* anything since then */
   guint64 blocks;
+  guint left_out;
   gboolean lost;
 };
 
@@ -61,7 +63,7 @@ void reblock_queue_add(ReblockQueue *queue, guint32 device, gint64 partition, co
   Waiting *waiting = find(queue, device, partition);
   if (waiting == NULL) {
     if (g_hash_table_size(queue->places) >= REBLOCK_PLACES) {
-      queue->lost = TRUE;
+      queue->lost = queue->added = TRUE;
       return;
     }
     waiting = g_new0(Waiting, 1);
@@ -75,11 +77,19 @@ void reblock_queue_add(ReblockQueue *queue, guint32 device, gint64 partition, co
   queue->added = TRUE;
 }
 
+/* Small partitions would take all places in the end, and leave none for others. */
+static gboolean is_crowded(const ReblockQueue *queue)
+{
+  return g_hash_table_size(queue->places) >= REBLOCK_PLACES / 2;
+}
+
 static gboolean is_due(const ReblockQueue *queue, const Waiting *waiting, guint64 stable)
 {
   const Backlog *backlog = &waiting->backlog;
+  if (waiting->left_out)
+    return FALSE;
   if (backlog->newest <= stable)
-    return backlog->rows >= queue->enough / 2;
+    return backlog->rows >= queue->enough / 2 || is_crowded(queue);
   return backlog->blocks >= queue->enough && waiting->not_before <= stable;
 }
 
@@ -109,22 +119,53 @@ gboolean reblock_queue_next(ReblockQueue *queue, guint64 stable, guint32 *out_de
   return TRUE;
 }
 
+static void forget(ReblockQueue *queue, Waiting *waiting)
+{
+  Place place = waiting->place;
+  queue->blocks -= waiting->backlog.blocks;
+  queue->left_out -= waiting->left_out ? 1 : 0;
+  g_hash_table_remove(queue->places, &place);
+}
+
 void reblock_queue_left(ReblockQueue *queue, guint32 device, gint64 partition, const Backlog *left,
                         gboolean worked)
 {
   Waiting *waiting = find(queue, device, partition);
   if (waiting == NULL)
     return;
-  queue->blocks -= waiting->backlog.blocks;
   if (left->blocks == 0) {
-    g_hash_table_remove(queue->places, &(Place){device, partition});
+    forget(queue, waiting);
     return;
   }
+  queue->blocks -= waiting->backlog.blocks;
   waiting->backlog = *left;
   waiting->not_before = worked ? 0 : left->newest;
   queue->blocks += left->blocks;
   if (worked && is_due(queue, waiting, queue->searched))
     g_array_append_val(queue->due, waiting->place);
+}
+
+void reblock_queue_leave_out(ReblockQueue *queue, guint32 device, gint64 partition)
+{
+  Waiting *waiting = find(queue, device, partition);
+  if (waiting == NULL || waiting->left_out)
+    return;
+  if (queue->left_out == REBLOCK_LEFT_OUT) {
+    forget(queue, waiting);
+    return;
+  }
+  waiting->left_out = TRUE;
+  queue->left_out++;
+}
+
+void reblock_queue_take_back(ReblockQueue *queue, guint32 device, gint64 partition)
+{
+  Waiting *waiting = find(queue, device, partition);
+  if (waiting == NULL || !waiting->left_out)
+    return;
+  waiting->left_out = FALSE;
+  queue->left_out--;
+  queue->added = TRUE;
 }
 
 guint64 reblock_queue_blocks(const ReblockQueue *queue)
@@ -134,7 +175,7 @@ guint64 reblock_queue_blocks(const ReblockQueue *queue)
 
 gboolean reblock_queue_take_lost(ReblockQueue *queue)
 {
-  gboolean lost = queue->lost && g_hash_table_size(queue->places) < REBLOCK_PLACES / 2;
+  gboolean lost = queue->lost && !is_crowded(queue);
   queue->lost = queue->lost && !lost;
   return lost;
 }

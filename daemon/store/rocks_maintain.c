@@ -331,8 +331,8 @@ static gboolean clean(RocksStore *store, gsize budget, GError **error)
   return ok;
 }
 
-gboolean rocks_maintain(Store *parent, guint64 horizon, gsize budget, gboolean *out_more,
-                        GError **error)
+gboolean rocks_carry_out(Store *parent, guint64 horizon, gsize budget, gboolean *out_more,
+                         GError **error)
 {
   RocksStore *store = (RocksStore *)parent;
   *out_more = FALSE;
@@ -341,7 +341,15 @@ gboolean rocks_maintain(Store *parent, guint64 horizon, gsize budget, gboolean *
   if (store->cleaning == NULL)
     store->cleaning = begin(store, horizon);
   if (store->cleaning == NULL)
-    return rocks_reblock(store, horizon, budget, out_more, error);
+    return TRUE;
   *out_more = clean(store, budget, error);
   return *out_more;
+}
+
+gboolean rocks_maintain(Store *parent, guint64 horizon, gsize budget, gboolean *out_more,
+                        GError **error)
+{
+  if (!rocks_carry_out(parent, horizon, budget, out_more, error))
+    return FALSE;
+  return *out_more || rocks_reblock((RocksStore *)parent, horizon, budget, out_more, error);
 }

@@ -108,6 +108,9 @@ gboolean rocks_mend(Store *store, const BucketMend *mend, GError **error);
 /* rocks_maintain.c */
 gboolean rocks_maintain(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                         GError **error);
+/* Deletes alone. */
+gboolean rocks_carry_out(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
+                         GError **error);
 void rocks_cleaning_free(Cleaning *cleaning);
 /* Put into a batch: states before the clock can't be told any more; what there is of chunks. */
 void rocks_put_maintained(rocksdb_writebatch_t *writes, guint64 hlc);
@@ -119,9 +122,11 @@ void rocks_reblock_free(Reblock *reblock);
 /* While applying: a block was put. */
 void rocks_reblock_note(Reblock *reblock, guint32 device, gint64 partition, guint rows,
                         guint64 hlc);
+/* What was damaged there may be sound now. */
+void rocks_reblock_mended(Reblock *reblock, guint32 device, gint64 partition);
 /* Blocks that wait; NULL has none. By any thread. */
 guint64 rocks_reblock_waiting(Reblock *reblock);
-/* One step, see store_maintain(). */
+/* One step, see store_maintain(). A damaged block or chunk is told, and its partition left out. */
 gboolean rocks_reblock(RocksStore *store, guint64 horizon, gsize budget, gboolean *out_more,
                        GError **error);
 

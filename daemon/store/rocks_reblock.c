@@ -16,6 +16,7 @@ enum {
   HLC_MS = 16, /* a millisecond is so many bits up in a clock */
   TAKEN_FACTOR =
       8, /* times the budget at most is taken where blocks can't be told apart by clock */
+  TELL_US = 60 * G_USEC_PER_SEC, /* between two words about damage */
 };
 
 struct Reblock {
@@ -23,6 +24,7 @@ struct Reblock {
   gboolean swept;                  /* all blocks of the store are in the queue */
   guint8 next_key[BLOCK_KEY_SIZE]; /* … if not: the next to look at */
   gint blocks;                     /* atomic: that wait */
+  gint64 tell_from_us;             /* nothing is said of damage before */
 };
 
 Reblock *rocks_reblock_new(guint enough)
@@ -53,6 +55,11 @@ guint64 rocks_reblock_waiting(Reblock *reblock)
 void rocks_reblock_note(Reblock *reblock, guint32 device, gint64 partition, guint rows, guint64 hlc)
 {
   reblock_queue_add(reblock->queue, device, partition, &(Backlog){1, rows, hlc});
+}
+
+void rocks_reblock_mended(Reblock *reblock, guint32 device, gint64 partition)
+{
+  reblock_queue_take_back(reblock->queue, device, partition);
 }
 
 /* --- choosing blocks ----------------------------------------------------------------------------
@@ -381,6 +388,60 @@ static gboolean reblock(RocksStore *store, guint32 device, gint64 place, guint64
 /* --- steps --------------------------------------------------------------------------------------
  */
 
+/* Whether it is a damaged record that was met: what can't be read stays as it is and fails its own
+ * reads, but ends nothing else. */
+static gboolean is_damage(const RocksStore *store, const GError *error)
+{
+  return g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_CORRUPT) && store->failure == NULL;
+}
+
+static void name_place(const RocksStore *store, guint32 device, gint64 partition, GError **error)
+{
+  const char *name = schema_name(store->schema, device);
+  g_prefix_error(error, "device %s, partition %" G_GINT64_FORMAT ": ", name != NULL ? name : "?",
+                 partition);
+}
+
+static void tell_damage(Reblock *reblock, const GError *error)
+{
+  gint64 now_us = g_get_monotonic_time();
+  if (now_us < reblock->tell_from_us)
+    return;
+  reblock->tell_from_us = now_us + TELL_US;
+  g_critical("%s: it is left as it is, and can't be read; a repair from another node mends it",
+             error->message);
+}
+
+/* Puts the block under the iterator into the queue. One that is damaged is left out. */
+static gboolean sweep_block(RocksStore *store, rocksdb_iterator_t *iterator, gsize *read,
+                            GError **error)
+{
+  Reblock *reblock = store->reblock;
+  g_autoptr(GError) local = NULL;
+  RawBlock one;
+  gsize size;
+  rocksdb_iter_key(iterator, &size);
+  if (size != BLOCK_KEY_SIZE)
+    fail(&local, SYNCLOG_CORRUPT, "store: a block's key is damaged");
+  else if (read_raw(iterator, &one, &local))
+    reblock_queue_add(reblock->queue, load_be32(one.key + 1), key_unflip(load_be64(one.key + 5)),
+                      &(Backlog){1, one.rows, one.newest});
+  rocksdb_iter_value(iterator, &size);
+  *read += size + BLOCK_KEY_SIZE;
+  if (local == NULL)
+    return TRUE;
+  if (!is_damage(store, local)) {
+    g_propagate_error(error, g_steal_pointer(&local));
+    return FALSE;
+  }
+  gsize key_size;
+  const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &key_size);
+  if (key_size == BLOCK_KEY_SIZE)
+    name_place(store, load_be32(key + 1), key_unflip(load_be64(key + 5)), &local);
+  tell_damage(reblock, local);
+  return TRUE;
+}
+
 /* Looks for blocks that were there when the store was opened. */
 static gboolean sweep(RocksStore *store, gsize budget, GError **error)
 {
@@ -391,24 +452,45 @@ static gboolean sweep(RocksStore *store, gsize budget, GError **error)
   rocksdb_iterator_t *iterator = buckets.blocks;
   gboolean ok = TRUE;
   for (rocksdb_iter_seek(iterator, (const char *)reblock->next_key, sizeof reblock->next_key);
-       ok && read <= budget && rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
-    RawBlock one;
-    rocksdb_iter_key(iterator, &size);
-    ok = size == BLOCK_KEY_SIZE ? read_raw(iterator, &one, error)
-                                : fail(error, SYNCLOG_CORRUPT, "store: a block's key is damaged");
-    if (!ok)
-      break;
-    reblock_queue_add(reblock->queue, load_be32(one.key + 1), key_unflip(load_be64(one.key + 5)),
-                      &(Backlog){1, one.rows, one.newest});
-    read += one.size + BLOCK_KEY_SIZE;
-  }
-  if (ok && rocksdb_iter_valid(iterator))
-    memcpy(reblock->next_key, rocksdb_iter_key(iterator, &size), BLOCK_KEY_SIZE);
-  else
+       ok && read <= budget && rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator))
+    ok = sweep_block(store, iterator, &read, error);
+  if (ok && rocksdb_iter_valid(iterator)) {
+    const char *key = rocksdb_iter_key(iterator, &size);
+    memset(reblock->next_key, 0, BLOCK_KEY_SIZE);
+    memcpy(reblock->next_key, key, MIN(size, (gsize)BLOCK_KEY_SIZE));
+  } else {
     reblock->swept = ok;
-  ok = ok && rocks_iterator_ok(iterator, error);
+  }
+  g_autoptr(GError) local = NULL;
+  if (ok && !rocks_iterator_ok(iterator, &local)) {
+    /* A file of the database: what lies behind it is not found this time. */
+    ok = is_damage(store, local);
+    if (ok)
+      tell_damage(reblock, local);
+    else
+      g_propagate_error(error, g_steal_pointer(&local));
+  }
   buckets_close(&buckets);
   return ok;
+}
+
+/* One partition, or leaves it out when it is damaged (*out_damaged). */
+static gboolean reblock_or_leave(RocksStore *store, guint32 device, gint64 partition,
+                                 guint64 stable, gsize budget, gsize *out_read,
+                                 gboolean *out_damaged, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  if (reblock(store, device, partition, stable, budget, out_read, &local))
+    return TRUE;
+  if (!is_damage(store, local)) {
+    g_propagate_error(error, g_steal_pointer(&local));
+    return FALSE;
+  }
+  name_place(store, device, partition, &local);
+  tell_damage(store->reblock, local);
+  reblock_queue_leave_out(store->reblock->queue, device, partition);
+  *out_damaged = TRUE;
+  return TRUE;
 }
 
 /* The clock up to which blocks are taken: not the newest ones, so that digests can be compared as
@@ -435,18 +517,18 @@ gboolean rocks_reblock(RocksStore *store, guint64 horizon, gsize budget, gboolea
     memset(reblock_state->next_key, 0, sizeof reblock_state->next_key);
     reblock_state->next_key[0] = KEY_BLOCK;
   }
-  gboolean ok = TRUE, settled = FALSE;
+  gboolean ok = TRUE, settled = FALSE, damaged = FALSE;
   if (!reblock_state->swept) {
     ok = sweep(store, budget, error);
     *out_more = ok;
   }
-  while (ok && read <= budget &&
+  while (ok && !damaged && read <= budget &&
          reblock_queue_next(reblock_state->queue, stable, &device, &partition)) {
     if (!settled)
       ok = rocks_settle(store, &store->failure) ? rocks_write_progress(store, error)
                                                 : rocks_check_usable(store, error);
     settled = TRUE;
-    ok = ok && reblock(store, device, partition, stable, budget, &read, error);
+    ok = ok && reblock_or_leave(store, device, partition, stable, budget, &read, &damaged, error);
     *out_more = ok;
   }
   count_blocks(reblock_state);

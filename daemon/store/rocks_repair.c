@@ -280,7 +280,7 @@ static gboolean delete_chunks(Mend *mend, guint32 device, GError **error)
   return local == NULL;
 }
 
-static gboolean publish(Mend *mend, GError **error)
+static gboolean publish(Mend *mend, guint32 device, GError **error)
 {
   RocksStore *store = mend->store;
   guint64 hlc = MAX(store->maintained_hlc, mend->asked->cut);
@@ -294,6 +294,8 @@ static gboolean publish(Mend *mend, GError **error)
   if (message == NULL) {
     store->maintained_hlc = hlc;
     store->chunks = mend->chunks;
+    if (store->reblock != NULL && device != 0)
+      rocks_reblock_mended(store->reblock, device, mend->partition);
   }
   g_rw_lock_writer_unlock(&store->publish_lock);
   FAILPOINT("store_after_mend");
@@ -310,6 +312,9 @@ static gboolean replace(Mend *mend, GError **error)
     return FALSE;
   if (!rocks_settle(mend->store, &mend->store->failure))
     return rocks_check_usable(mend->store, error);
+  /* No entry that the bucket stands for may come again on top of it. */
+  if (!rocks_write_progress(mend->store, error))
+    return FALSE;
   if (device != 0 && (!delete_blocks(mend, device, error) || !delete_chunks(mend, device, error)))
     return FALSE;
   SchemaSink sink = {put_name, put_type, ignore_further_type, mend};
@@ -320,7 +325,7 @@ static gboolean replace(Mend *mend, GError **error)
     for (guint k = 0; k < decoded->blocks->len; k++)
       put_block(mend, part, decoded, &g_array_index(decoded->blocks, DecodedBlock, k));
   }
-  return publish(mend, error);
+  return publish(mend, device, error);
 }
 
 gboolean rocks_mend(Store *parent, const BucketMend *asked, GError **error)

@@ -101,6 +101,8 @@ typedef struct StoreOps {
   gboolean (*mend)(Store *store, const BucketMend *mend, GError **error);
   gboolean (*maintain)(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                        GError **error);
+  gboolean (*carry_out)(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
+                        GError **error);
   gboolean (*find_conflicts)(Store *store, guint64 now_ms, gsize budget, gboolean *out_more,
                              GError **error);
   ConflictPage *(*conflicts)(Store *store, const ConflictQuery *query, GError **error);
@@ -297,6 +299,13 @@ static inline gboolean store_maintain(Store *store, guint64 horizon, gsize budge
                                       gboolean *out_more, GError **error)
 {
   return store->ops->maintain(store, horizon, budget, out_more, error);
+}
+
+/* The same without chunks: the deletes alone, which store_mend() asks for. */
+static inline gboolean store_carry_out(Store *store, guint64 horizon, gsize budget,
+                                       gboolean *out_more, GError **error)
+{
+  return store->ops->carry_out(store, horizon, budget, out_more, error);
 }
 
 /*

@@ -1,6 +1,6 @@
 /*
  * Damages a closed store behind its back, as a defect or a bad disk would: takes out records of one
- * device. Nothing else of it changes, and the progress stays as it was.
+ * device, or cuts them in half. Nothing else of it changes, and the progress stays as it was.
  */
 #pragma once
 
@@ -18,11 +18,11 @@ static inline gboolean damage_is_name(const char *key, gsize key_size, const cha
 }
 
 /*
- * Takes out every `each`-th record of the given kinds of the device, of `partition` only unless
- * that is G_MININT64. Gives how many, -1 when the store can't be opened.
+ * Takes out (or halves) every `each`-th record of the given kinds of the device, of `partition`
+ * only unless that is G_MININT64. Gives how many, -1 when the store can't be opened.
  */
-static inline int damage_store(const char *directory, const char *device, const char *kinds,
-                               gint64 partition, guint each)
+static inline int damage_records(const char *directory, const char *device, const char *kinds,
+                                 gint64 partition, guint each, gboolean halve)
 {
   rocksdb_options_t *options = rocksdb_options_create();
   char *message = NULL;
@@ -56,7 +56,12 @@ static inline int damage_store(const char *directory, const char *device, const 
         (placed && partition != G_MININT64 && key_unflip(load_be64(key + 5)) != partition) ||
         seen++ % each != 0)
       continue;
-    rocksdb_delete(db, writing, (const char *)key, size, &message);
+    size_t value_size;
+    const char *value = rocksdb_iter_value(iterator, &value_size);
+    if (halve)
+      rocksdb_put(db, writing, (const char *)key, size, value, value_size / 2, &message);
+    else
+      rocksdb_delete(db, writing, (const char *)key, size, &message);
     g_assert(message == NULL);
     taken++;
   }
@@ -69,4 +74,16 @@ static inline int damage_store(const char *directory, const char *device, const 
   rocksdb_close(db);
   rocksdb_options_destroy(options);
   return taken;
+}
+
+static inline int damage_store(const char *directory, const char *device, const char *kinds,
+                               gint64 partition, guint each)
+{
+  return damage_records(directory, device, kinds, partition, each, FALSE);
+}
+
+static inline int halve_records(const char *directory, const char *device, const char *kinds,
+                                gint64 partition, guint each)
+{
+  return damage_records(directory, device, kinds, partition, each, TRUE);
 }

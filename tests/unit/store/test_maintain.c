@@ -4,6 +4,8 @@
  */
 #include "history.h"
 #include "raw_blocks.h"
+#include "store/reblock_queue.h"
+#include "support/damage_store.h"
 
 enum { CHUNKING = 2 };
 
@@ -269,9 +271,166 @@ START_TEST(the_space_comes_back)
 }
 END_TEST
 
+/* --- damage and bounds ---------------------------------------------------------------------------
+ */
+
+static void write_partitions(Store *store, const char *device, guint64 *index, guint partitions)
+{
+  for (guint i = 0; i < partitions * 8; i++) {
+    TestWrite write = {0};
+    tw_cell(&write, device, (gint64)i % partitions * INTERVAL + i / partitions, "m", TW_INT64(i));
+    ++*index;
+    apply_write(store, (LogId){1, 1}, *index, 1000 + *index, &write);
+  }
+}
+
+static gboolean can_query(Store *store, const char *device, gint64 start, gint64 end)
+{
+  Query query = {.device = device, .start_time = start, .end_time = end, .limit = 1000};
+  g_autoptr(GError) error = NULL;
+  g_autoptr(Table) table = store_query(store, &query, &error);
+  ck_assert(table != NULL || g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_CORRUPT));
+  return table != NULL;
+}
+
+/* A block that can't be read fails its own reads: all others become chunks around it. */
+START_TEST(a_damaged_block_is_left_out)
+{
+  g_autofree char *directory = make_directory();
+  guint64 index = 0;
+  Store *store = open_rocks_chunking(directory, CHUNKING);
+  write_partitions(store, "d", &index, 5);
+  write_partitions(store, "e", &index, 3);
+  persist(store);
+  store_close(store);
+  ck_assert_int_gt(halve_records(directory, "d", "R", 2, 1), 0);
+  for (guint round = 0; round < 3; round++) {
+    store = open_rocks_chunking(directory, CHUNKING);
+    while (maintain(store, G_MAXUINT64 - 1, 100))
+      ;
+    StoreStats stats = stats_of(store);
+    ck_assert_uint_eq(stats.chunks.chunks, 4 + 3);
+    ck_assert_uint_eq(stats.chunks.cells, (4 + 3) * 8);
+    ck_assert(can_query(store, "d", 0, 2 * INTERVAL - 1));
+    ck_assert(!can_query(store, "d", 2 * INTERVAL, 3 * INTERVAL - 1));
+    ck_assert(can_query(store, "d", 3 * INTERVAL, 5 * INTERVAL));
+    persist(store);
+    store_close(store);
+  }
+  /* What comes to the place later is taken, and stays beside it. */
+  store = open_rocks_chunking(directory, CHUNKING);
+  write_partitions(store, "d", &index, 5);
+  while (maintain(store, G_MAXUINT64 - 1, 100))
+    ;
+  ck_assert_uint_eq(stats_of(store).chunks.chunks, 4 + 3);
+  ck_assert_uint_gt(stats_of(store).raw_blocks, 0);
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
+START_TEST(a_damaged_chunk_is_left_out)
+{
+  g_autofree char *directory = make_directory();
+  guint64 index = 0;
+  Store *store = open_rocks_chunking(directory, CHUNKING);
+  write_partitions(store, "d", &index, 3);
+  while (maintain(store, G_MAXUINT64 - 1, 100))
+    ;
+  persist(store);
+  store_close(store);
+  ck_assert_int_eq(halve_records(directory, "d", "C", 1, 1), 1);
+  store = open_rocks_chunking(directory, CHUNKING);
+  write_partitions(store, "d", &index, 4);
+  while (maintain(store, G_MAXUINT64 - 1, 100))
+    ;
+  ck_assert_uint_eq(stats_of(store).chunks.chunks, 4);
+  ck_assert(can_query(store, "d", 0, INTERVAL - 1));
+  ck_assert(!can_query(store, "d", INTERVAL, 2 * INTERVAL - 1));
+  ck_assert(can_query(store, "d", 2 * INTERVAL, 5 * INTERVAL));
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
+/* All that is due is taken; how many that were. */
+static guint take_due(ReblockQueue *queue, guint64 stable, guint8 *taken)
+{
+  guint count = 0;
+  guint32 device;
+  gint64 partition;
+  while (reblock_queue_next(queue, stable, &device, &partition)) {
+    reblock_queue_left(queue, device, partition, &(Backlog){0}, TRUE);
+    fast_assert(!taken[partition]);
+    taken[partition] = 1;
+    count++;
+  }
+  return count;
+}
+
+/* Partitions that are closed and too small to be worth it: they make room for others. */
+START_TEST(small_partitions_do_not_fill_the_queue)
+{
+  enum { SMALL = REBLOCK_PLACES + 1000 };
+  ReblockQueue *queue = reblock_queue_new(64);
+  g_autofree guint8 *taken = g_new0(guint8, SMALL + 1);
+  for (guint i = 0; i < 100; i++)
+    reblock_queue_add(queue, 1, i, &(Backlog){1, 1, 1000});
+  ck_assert_uint_eq(take_due(queue, 2000, taken), 0);
+  for (guint i = 100; i < SMALL; i++)
+    reblock_queue_add(queue, 1, i, &(Backlog){1, 1, 1000});
+  ck_assert(!reblock_queue_take_lost(queue));
+  ck_assert_uint_eq(take_due(queue, 2000, taken), REBLOCK_PLACES);
+  ck_assert_uint_eq(reblock_queue_blocks(queue), 0);
+  /* The rest had no room, and is found again. A new one finds room. */
+  ck_assert(reblock_queue_take_lost(queue));
+  ck_assert(!reblock_queue_take_lost(queue));
+  reblock_queue_add(queue, 1, SMALL, &(Backlog){64, 64, 3000});
+  ck_assert_uint_eq(take_due(queue, 3000, taken), 1);
+  ck_assert(taken[SMALL]);
+  reblock_queue_free(queue);
+}
+END_TEST
+
+START_TEST(what_is_left_out_is_not_due)
+{
+  ReblockQueue *queue = reblock_queue_new(64);
+  guint32 device;
+  gint64 partition;
+  guint left_out = 0;
+  for (guint i = 0; i < REBLOCK_LEFT_OUT + 10; i++)
+    reblock_queue_add(queue, 1, i, &(Backlog){64, 64, 1000});
+  while (reblock_queue_next(queue, 1000, &device, &partition)) {
+    reblock_queue_leave_out(queue, device, partition);
+    left_out++;
+  }
+  ck_assert_uint_eq(left_out, REBLOCK_LEFT_OUT + 10);
+  ck_assert_uint_eq(reblock_queue_blocks(queue), REBLOCK_LEFT_OUT * 64);
+  for (guint i = 0; i < REBLOCK_LEFT_OUT + 10; i++)
+    reblock_queue_add(queue, 1, i, &(Backlog){64, 64, 2000});
+  guint again = 0;
+  while (reblock_queue_next(queue, 2000, &device, &partition)) {
+    reblock_queue_take_back(queue, device, partition); /* does nothing */
+    reblock_queue_left(queue, device, partition, &(Backlog){0}, TRUE);
+    again++;
+  }
+  ck_assert_uint_eq(again, 10);
+  for (guint i = 0; i < REBLOCK_LEFT_OUT + 10; i++)
+    reblock_queue_take_back(queue, 1, i);
+  for (again = 0; reblock_queue_next(queue, 2000, &device, &partition); again++)
+    reblock_queue_left(queue, device, partition, &(Backlog){0}, TRUE);
+  ck_assert_uint_eq(again, REBLOCK_LEFT_OUT);
+  ck_assert_uint_eq(reblock_queue_blocks(queue), 0);
+  reblock_queue_free(queue);
+}
+END_TEST
+
 int main(void)
 {
-  const TTest *const tests[] = {nothing_is_seen_of_maintenance, a_delete_above_the_horizon_stays,
-                                the_space_comes_back};
+  const TTest *const tests[] = {
+      nothing_is_seen_of_maintenance, a_delete_above_the_horizon_stays,
+      the_space_comes_back,           a_damaged_block_is_left_out,
+      a_damaged_chunk_is_left_out,    small_partitions_do_not_fill_the_queue,
+      what_is_left_out_is_not_due};
   return RUN_SUITE("maintain", tests);
 }

@@ -171,6 +171,38 @@ START_TEST(a_mend_survives_a_restart)
 }
 END_TEST
 
+/* RocksDB writes its memtable out by itself one day, and the mended bucket with it: what was in it
+ * before must not come again on top. */
+START_TEST(p2_no_entry_comes_again_on_a_mended_bucket)
+{
+  g_autofree char *directory = make_directory();
+  StoreOptions options = {.directory = directory,
+                          .partition_interval = INTERVAL,
+                          .memtable_size = 64 << 10,
+                          .block_cache_size = 1 << 20};
+  Store *store = store_rocks_new(&options, NULL), *source = open_mem();
+  g_autofree char *text = g_strnfill(50000, 'x');
+  put(source, one, 1, 1000, 5, 1);
+  put(store, one, 1, 1000, 6, 77); /* as a defect would have it */
+  settle(store, 1500);
+  g_autoptr(GPtrArray) parts = parts_of(source, "d", 0, G_MAXUINT64, 1 << 20);
+  mend(store, "d", 0, 1500, parts);
+  for (guint64 i = 2; stats_of(store).bytes_on_disk == 0; i++) {
+    TestWrite write = {0};
+    fast_assert(i < 10000);
+    tw_cell(&write, "other", (gint64)i, "m", TW_TEXT(text));
+    apply_write(store, one, i, 2000 + i, &write);
+  }
+  store_close(store);
+  store = store_rocks_new(&options, NULL);
+  check_device(store, "d", "5: m=1\n"); /* it was written out */
+  ck_assert_uint_ge(applied_of(store, one, TRUE), 1);
+  store_close(source);
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
 static void refuse(Store *store, const BucketMend *asked, int code)
 {
   g_autoptr(GError) error = NULL;
@@ -392,6 +424,7 @@ int main(void)
                                 what_differs_is_replaced,
                                 what_is_newer_than_the_cut_stays,
                                 a_mend_survives_a_restart,
+                                p2_no_entry_comes_again_on_a_mended_bucket,
                                 not_while_deletes_or_conflicts_wait,
                                 what_is_no_bucket_is_refused,
                                 p3_any_damage_is_mended};
