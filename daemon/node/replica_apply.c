@@ -367,12 +367,13 @@ static gboolean find_conflicts(Replica *replica, gboolean *out_all, GError **err
   return TRUE;
 }
 
-/* The horizon to work with, as long as nothing is to be applied; 0: there is no time now. */
+/* The horizon to work with, as long as nothing is to be applied or mended; 0: there is no time now.
+ */
 static guint64 take_horizon(Replica *replica)
 {
   g_mutex_lock(&replica->apply_mutex);
   guint64 horizon = 0;
-  if (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop)
+  if (g_queue_is_empty(&replica->apply_queue) && !replica->apply_stop && replica->mend == NULL)
     horizon = replica->maintain_horizon;
   g_mutex_unlock(&replica->apply_mutex);
   return horizon;
@@ -397,6 +398,25 @@ static gboolean persist_maintained(Replica *replica, guint64 tombstones, GError 
   return persist_all(replica, error);
 }
 
+/*
+ * Between two steps of maintenance. What they write must not gather until the database writes it
+ * out by itself, behind logs that are not synced (P4): FALSE in *out_roomy when it can't be
+ * persisted now, as the disk is full or a log is not synced. Then the rest waits.
+ */
+static gboolean persist_gathered(Replica *replica, gboolean *out_roomy, GError **error)
+{
+  StoreStats stats;
+  *out_roomy = TRUE;
+  store_stats(replica->store, &stats);
+  if (stats.unpersisted_bytes < replica->options.memtable_size / CHUNK_MEMTABLE_SHARE)
+    return TRUE;
+  if (!persist_all(replica, error))
+    return FALSE;
+  store_stats(replica->store, &stats);
+  *out_roomy = !replica->store_full && stats.unpersisted_bytes < replica->options.memtable_size;
+  return TRUE;
+}
+
 /* In quiet moments, step by step: deletes below the horizon are carried out for good, and what was
  * written longer ago is joined to chunks. */
 static gboolean maintain(Replica *replica, GError **error)
@@ -404,8 +424,8 @@ static gboolean maintain(Replica *replica, GError **error)
   guint64 horizon;
   StoreStats before;
   store_stats(replica->store, &before);
-  gboolean more = TRUE, worked = FALSE;
-  while (more && (horizon = take_horizon(replica)) != 0) {
+  gboolean more = TRUE, worked = FALSE, roomy = TRUE;
+  while (more && roomy && (horizon = take_horizon(replica)) != 0) {
     g_autoptr(GError) local = NULL;
     g_rw_lock_reader_lock(&replica->store_lock);
     gboolean done = store_maintain(replica->store, horizon, MAINTAIN_BYTES, &more, &local);
@@ -417,8 +437,10 @@ static gboolean maintain(Replica *replica, GError **error)
       return FALSE;
     }
     worked = worked || more;
+    if (more && !persist_gathered(replica, &roomy, error))
+      return FALSE;
   }
-  if (!more)
+  if (!more || !roomy)
     end_maintenance(replica);
   if (more || !worked)
     return TRUE;
@@ -440,17 +462,49 @@ static gboolean find_and_maintain(Replica *replica, GError **error)
 /* --- mending ------------------------------------------------------------------------------------
  */
 
-/* Until no conflict and no delete up to the cut waits. */
+/* Persists, when the disk has room for it and the logs can be synced. */
+static gboolean persist_mended(Replica *replica, gboolean wait, GError **error)
+{
+  StoreStats stats;
+  store_stats(replica->store, &stats);
+  if (!replica_has_room(replica, stats.unpersisted_bytes, error))
+    return FALSE;
+  if (!replica_sync_logs(replica))
+    return fail(error, SYNCLOG_TIMEOUT, "the logs could not be synced");
+  g_rw_lock_reader_lock(&replica->store_lock);
+  gboolean done = store_persist(replica->store, wait, error);
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  return done;
+}
+
+static gboolean check_running(Replica *replica, GError **error)
+{
+  g_mutex_lock(&replica->apply_mutex);
+  gboolean stopping = replica->apply_stop;
+  g_mutex_unlock(&replica->apply_mutex);
+  return !stopping || fail(error, SYNCLOG_NOT_READY, "the node stops");
+}
+
+/* Until no conflict and no delete up to the cut waits, or the node stops. */
 static gboolean settle_store(Replica *replica, guint64 cut, GError **error)
 {
-  gboolean more = TRUE;
-  while (more)
-    if (!store_find_conflicts(replica->store, clock_wall_ms(replica->clock), CONFLICT_BYTES, &more,
-                              error))
+  gboolean finding = TRUE, more = TRUE;
+  while (finding || more) {
+    if (!check_running(replica, error))
       return FALSE;
-  for (more = TRUE; more;)
-    if (!store_maintain(replica->store, cut, MAINTAIN_BYTES, &more, error))
+    g_rw_lock_reader_lock(&replica->store_lock);
+    gboolean done = finding ? store_find_conflicts(replica->store, clock_wall_ms(replica->clock),
+                                                   CONFLICT_BYTES, &finding, error)
+                            : store_carry_out(replica->store, cut, MAINTAIN_BYTES, &more, error);
+    g_rw_lock_reader_unlock(&replica->store_lock);
+    if (!done)
       return FALSE;
+    StoreStats stats;
+    store_stats(replica->store, &stats);
+    if (stats.unpersisted_bytes >= replica->options.memtable_size &&
+        !persist_mended(replica, FALSE, error))
+      return FALSE;
+  }
   return TRUE;
 }
 
@@ -472,9 +526,10 @@ static gboolean mend_bucket(Replica *replica, const BucketMend *mend, GError **e
   store_stats(replica->store, &stats);
   if (!replica_has_room(replica, stats.unpersisted_bytes + 4 * mend_bytes(mend), error))
     return FALSE;
+  if (!settle_store(replica, mend->cut, error))
+    return FALSE;
   g_rw_lock_reader_lock(&replica->store_lock);
-  gboolean done =
-      settle_store(replica, mend->cut, error) && store_mend(replica->store, mend, error);
+  gboolean done = store_mend(replica->store, mend, error);
   g_rw_lock_reader_unlock(&replica->store_lock);
   if (!done)
     return FALSE;
