@@ -80,6 +80,21 @@ static guint64 hole_before(const Group *group, const Log *log, gint64 now_us)
   return first;
 }
 
+/* The hole of a log is the end of it once nobody is left who has more. */
+static void leave_hole(Group *group, Log *log)
+{
+  if (log->seed_from == 0 || log->state != LOG_STOPPED || log->blocked || log->stopped_at != 0)
+    return;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    const LogProgress *theirs = progress_find(peer->progress, log->id);
+    if (!peer->forgotten && theirs != NULL && theirs->received > log->written)
+      return;
+  }
+  log->seed_from = 0;
+  log_set_state(group, log, LOG_OK, NULL);
+}
+
 /* The peer is to learn soon what is wanted of it, or no more. */
 static void tell_soon(Group *group, guint32 id, gint64 now_us)
 {
@@ -102,6 +117,7 @@ void handover_tick(Group *group, gint64 now_us)
     guint64 hole_end = supplier == 0 ? hole_before(group, log, now_us) : 0;
     if (hole_end != 0 && log->state != LOG_READ_ONLY)
       follower_meet_hole(group, log, hole_end);
+    leave_hole(group, log);
     if (supplier == log->supplier)
       continue;
     char text[LOG_ID_TEXT_SIZE];

@@ -102,6 +102,42 @@ START_TEST(who_lacks_what_all_deleted_needs_a_snapshot)
 }
 END_TEST
 
+/* All who had what is missing are declared lost: the survivors go on with what they have. */
+START_TEST(no_snapshot_is_needed_when_nobody_has_more)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(5, 6);
+  LogId log = fake_own_log(cluster, 1);
+  fake_kill(cluster, 4);
+  fake_kill(cluster, 5);
+  write_many(cluster, 1, 200);
+  fake_run_until_equal(cluster, LONG_US);
+  persist_all(cluster);
+  for (guint node = 1; node <= 3; node++)
+    give_up(cluster, node, log, 120);
+  fake_start(cluster, 4, FALSE);
+  fake_start(cluster, 5, FALSE);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  for (guint node = 1; node <= 3; node++)
+    fake_kill(cluster, node);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  Group *group = fake_node(cluster, 4)->group;
+  for (guint32 node = 1; node <= 3; node++) {
+    ck_assert(group_needs_seed(group));
+    ck_assert(group_needs_seed(fake_node(cluster, 5)->group));
+    ck_assert(group_forget(group, node, cluster->now_us, NULL));
+    fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  }
+  ck_assert(!group_needs_seed(group));
+  ck_assert(!group_needs_seed(fake_node(cluster, 5)->group));
+  g_autoptr(NodeStatus) status = fake_status(cluster, 5);
+  ck_assert_str_eq(fake_log_status(status, log)->state, "closed");
+  FakeWrite *write = fake_write(cluster, 4, ACK_ALL, LONG_US);
+  fake_run_until_equal(cluster, LONG_US);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert(write->answered && write->status == SYNCLOG_OK);
+}
+END_TEST
+
 /* What its writer alone has is kept, whatever the limit says: two members, or a part without a
  * majority. */
 START_TEST(the_limit_needs_a_majority)
@@ -201,7 +237,9 @@ int main(void)
 {
   const TTest *const tests[] = {the_limit_gives_a_member_up,
                                 who_lacks_what_all_deleted_needs_a_snapshot,
-                                the_limit_needs_a_majority, a_hold_keeps_what_nobody_needs,
+                                no_snapshot_is_needed_when_nobody_has_more,
+                                the_limit_needs_a_majority,
+                                a_hold_keeps_what_nobody_needs,
                                 a_snapshot_must_cover_what_is_here};
   return RUN_SUITE("seed", tests);
 }
