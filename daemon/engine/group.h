@@ -203,7 +203,7 @@ void group_set_check(Group *group, guint64 hlc, guint64 digest);
 guint64 group_horizon(Group *group);
 
 /*
- * The clock up to which the data can be compared. TRUE: a node is joining, and waits for being
+ * The clock up to which the data can be compared. TRUE: a node that came to join waits for being
  * compared as of a clock that is as late as possible.
  */
 gboolean group_comparable(Group *group, guint64 *out_hlc);

@@ -13,7 +13,7 @@
 
 enum {
   BOUND_INTERVAL_MS = 10 * 1000, /* how often the clock is kept beside the logs */
-  JOIN_INTERVAL_MS = 1000,       /* … while a node that joins waits for the horizon */
+  JOIN_INTERVAL_MS = 1000,       /* … while a node that came to join waits for the horizon */
 };
 
 /* A node that writes little promises little, unless it keeps its clock now and then. It is never

@@ -136,10 +136,14 @@ void group_on_members_kept(Group *group, gboolean ok)
 
 gboolean members_join_is_on(const Group *group)
 {
-  const GPtrArray *members = group->options.membership->members;
-  for (guint i = 0; i < members->len; i++)
-    if (((const Member *)members->pdata[i])->state == MEMBER_JOINING)
+  if (group->self_state == MEMBER_JOINING)
+    return TRUE;
+  /* Who was added and never came can't be compared with anybody. */
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    if (peer->member_state == MEMBER_JOINING && peer->progress->horizon > 0)
       return TRUE;
+  }
   return FALSE;
 }
 

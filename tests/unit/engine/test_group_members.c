@@ -113,7 +113,17 @@ START_TEST(one_that_never_comes_stops_nothing_but_deletion)
   settle(cluster);
   add(cluster, 1, 4);
   live(cluster, 2 * G_USEC_PER_SEC, 0);
-  guint64 horizon = group_horizon(fake_node(cluster, 2)->group);
+  guint64 horizon = group_horizon(fake_node(cluster, 2)->group), until;
+  ck_assert(!group_comparable(fake_node(cluster, 2)->group, &until));
+  ck_assert_uint_eq(until, horizon);
+  /* The clock is kept as seldom as ever. */
+  guint kept = 0;
+  for (guint second = 0; second < 8; second++) {
+    guint64 bound = fake_node(cluster, 2)->clock_bound;
+    live(cluster, G_USEC_PER_SEC, 0);
+    kept += fake_node(cluster, 2)->clock_bound != bound;
+  }
+  ck_assert_uint_le(kept, 1);
   FakeLog *log = fake_find_log(cluster, 1, fake_own_log(cluster, 1));
   guint64 base = log->base;
   FakeWrite *write = fake_write(cluster, 1, ACK_ALL, 3600LL * G_USEC_PER_SEC);
