@@ -20,12 +20,17 @@ enum {
   RESUME_TRIES = 5,     /* seconds to wait, and attempts, for the node that had begun to give */
 };
 
+/* So often the giver is told that its snapshot is still wanted, also while nothing is fetched. */
+#define RENEW_US (30 * G_USEC_PER_SEC)
+
 /* What the thread works with. */
 typedef struct Seeding {
   Replica *replica;
   guint32 from;
   RpcClient *client;
   guint64 requester;
+  guint64 id; /* of the snapshot */
+  gint64 renewed_us;
 } Seeding;
 
 static void say(Replica *replica, char *text)
@@ -66,18 +71,6 @@ static gboolean get_fragment(gpointer ctx, guint64 id, guint32 file, guint64 off
   }
 }
 
-static gboolean step(gpointer ctx, guint64 done, guint64 all)
-{
-  Seeding *seeding = ctx;
-  Replica *replica = seeding->replica;
-  replica_lock(replica);
-  gboolean go_on = !replica->seed.stop;
-  replica->seed.done = done;
-  replica->seed.all = all;
-  replica_unlock(replica);
-  return go_on;
-}
-
 /* --- one attempt --------------------------------------------------------------------------------
  */
 
@@ -102,6 +95,43 @@ static Snapshot *ask(Seeding *seeding, guint64 id, GError **error)
       return NULL;
     }
   }
+}
+
+/* Without it the giver would delete the snapshot and the logs behind it. */
+static void renew(Seeding *seeding)
+{
+  gint64 now_us = g_get_monotonic_time();
+  if (now_us - seeding->renewed_us < RENEW_US)
+    return;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(Snapshot) snapshot = ask(seeding, seeding->id, &error);
+  if (snapshot == NULL)
+    g_info("node %u does not keep its snapshot: %s", seeding->from, error->message);
+  seeding->renewed_us = g_get_monotonic_time();
+}
+
+static gboolean step(gpointer ctx, guint64 done, guint64 all)
+{
+  Seeding *seeding = ctx;
+  Replica *replica = seeding->replica;
+  replica_lock(replica);
+  gboolean go_on = !replica->seed.stop;
+  replica->seed.done = done;
+  replica->seed.all = all;
+  replica_unlock(replica);
+  if (go_on)
+    renew(seeding);
+  return go_on;
+}
+
+static gboolean compare_step(gpointer ctx)
+{
+  Seeding *seeding = ctx;
+  FAILPOINT("seed_comparing");
+  gboolean go_on = pause_us(seeding->replica, 0);
+  if (go_on)
+    renew(seeding);
+  return go_on;
 }
 
 static guint64 applied_in(gpointer ctx, LogId log)
@@ -164,13 +194,15 @@ static Snapshot *choose(Seeding *seeding, GError **error)
 }
 
 /* Opens what was fetched and compares it with what was told. */
-static gboolean compare(Replica *replica, const Snapshot *snapshot, const char *copy,
+static gboolean compare(Seeding *seeding, const Snapshot *snapshot, const char *copy,
                         GError **error)
 {
   g_autofree char *unused = NULL;
-  StoreOptions options = replica_store_options(replica, &unused);
+  StoreOptions options = replica_store_options(seeding->replica, &unused);
   options.directory = copy;
   options.read_only = TRUE;
+  options.digest_step = compare_step;
+  options.digest_ctx = seeding;
   g_autoptr(Store) store = store_rocks_new(&options, error);
   g_autoptr(GArray) progress = NULL;
   StateDigest digest;
@@ -195,6 +227,8 @@ static gboolean fetch(Seeding *seeding, GError **error)
   g_autoptr(Snapshot) snapshot = choose(seeding, error);
   if (snapshot == NULL)
     return FALSE;
+  seeding->id = snapshot->id;
+  seeding->renewed_us = g_get_monotonic_time();
   g_autofree char *manifest = install_manifest_path(directory);
   g_autofree char *copy = install_copy_path(directory);
   g_message("fetching a snapshot of node %u: %" G_GUINT64_FORMAT " bytes in %u files",
@@ -205,8 +239,9 @@ static gboolean fetch(Seeding *seeding, GError **error)
     return FALSE;
   say(replica, g_strdup_printf("comparing the snapshot of node %u", seeding->from));
   FAILPOINT("seed_before_compare");
-  if (!compare(replica, snapshot, copy, error)) {
-    install_discard(directory, NULL); /* the next attempt begins anew */
+  if (!compare(seeding, snapshot, copy, error)) {
+    if (pause_us(replica, 0)) /* unless the node stops, the next attempt begins anew */
+      install_discard(directory, NULL);
     return FALSE;
   }
   FAILPOINT("seed_before_ready");

@@ -95,6 +95,12 @@ static gboolean add_bucket(Source *source, guint32 device, gint64 partition, Sta
   return TRUE;
 }
 
+static gboolean may_go_on(const StoreOptions *options, GError **error)
+{
+  return options->digest_step == NULL || options->digest_step(options->digest_ctx) ||
+         fail(error, SYNCLOG_NOT_READY, "the digest was ended");
+}
+
 gboolean rocks_digest(Store *parent, const DigestScope *scope, StateDigest *out_digest,
                       GArray **out_progress, GError **error)
 {
@@ -106,7 +112,8 @@ gboolean rocks_digest(Store *parent, const DigestScope *scope, StateDigest *out_
   buckets_seek(&source.buckets, 0, G_MININT64);
   while (ok && buckets_here(&source.buckets, &device, &partition)) {
     guint64 before = out_digest->cells;
-    ok = add_bucket(&source, device, partition, out_digest, error);
+    ok = may_go_on(&source.store->options, error) &&
+         add_bucket(&source, device, partition, out_digest, error);
     if (out_digest->cells > before && device != counted) {
       counted = device;
       out_digest->devices++;

@@ -134,6 +134,10 @@ typedef struct StoreOptions {
                                  (less counts as that) */
   gboolean read_only;         /* the store must exist, and nothing of it is changed: no apply,
                                  persist, maintain or find_conflicts. For copies. */
+  /* Called by store_digest() before each bucket; FALSE ends it (NOT_READY). May be NULL. Not in
+   * the memory store. */
+  gboolean (*digest_step)(gpointer ctx);
+  gpointer digest_ctx;
 } StoreOptions;
 
 /* Opens or creates. Transfer full; NULL with an error. */

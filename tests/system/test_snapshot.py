@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 
 from case import expect, expect_equal, test
 from load import Ledger, check_everywhere, join_writers, start_writers
@@ -215,6 +216,36 @@ def wiped_with(case, points, on_source):
         check_everywhere(cluster, ledger)
         expect_equal(sorted(os.listdir(os.path.join(target.data_dir, "group-0"))),
                      ["snapshots", "store", "wal"], "what is beside the store after " + point)
+
+
+@test(timeout=90)
+def the_target_is_stopped_while_it_compares(case):
+    """It does not wait for the end of it, keeps what it fetched, and goes on with that."""
+    if not case.flavour.name.startswith("failpoints"):
+        case.skip("needs make FAILPOINTS=1 and --build build/failpoints")
+    cluster = case.cluster(3, SMALL, start=False)
+    target = cluster[3]
+    target.environment["SYNCLOG_FAILPOINTS_FILE"] = os.path.join(target.dir, "points")
+    arm(target, "")
+    cluster.start()
+    ledger = write_some(cluster, "load")
+    write_until_trimmed(case, cluster, ledger)
+    cluster.converge()
+    target.kill()
+    shutil.rmtree(target.data_dir)
+    arm(target, "seed_comparing=delay:4000+")  # for each bucket: minutes in all
+    target.launch()
+    case.eventually("it compares", lambda: "failpoint seed_comparing" in target.log_text(),
+                    timeout=40, pause=0.1)
+    begin = time.monotonic()
+    target.stop()
+    case.note("stopped in %.1f s" % (time.monotonic() - begin))
+    expect(not is_seeded(target), "it had compared everything")
+    arm(target, "")
+    target.launch()
+    wait_seeded(case, target)
+    expect(re.search(r"fetching the snapshot of node \d goes on", target.log_text()), "begun anew")
+    check_everywhere(cluster, ledger)
 
 
 @test(timeout=400)

@@ -184,9 +184,54 @@ START_TEST(a_copy_that_cannot_be_made)
 }
 END_TEST
 
+static gboolean count_down(gpointer ctx)
+{
+  guint *left = ctx;
+  return (*left)-- > 0;
+}
+
+/* Of a large store a node that stops need not wait for it. */
+START_TEST(a_digest_is_ended_between_buckets)
+{
+  g_autofree char *directory = make_directory();
+  Store *store = open_rocks(directory);
+  apply_some(store, log_a, 1, 40);
+  StateDigest whole = digest_of(store);
+  store_close(store);
+  guint left = G_MAXINT;
+  StoreOptions options = {.directory = directory,
+                          .partition_interval = INTERVAL,
+                          .memtable_size = 1 << 20,
+                          .block_cache_size = 1 << 20,
+                          .digest_step = count_down,
+                          .digest_ctx = &left};
+  g_autoptr(GError) error = NULL;
+  store = store_rocks_new(&options, &error);
+  ck_assert_ptr_nonnull(store);
+  apply_some(store, log_a, 1, 40); /* those of before that were not durable */
+  ck_assert(same_digest(digest_of(store), whole));
+  guint steps = G_MAXINT - left;
+  ck_assert_uint_ge(steps, 7); /* devices */
+  StateDigest digest;
+  g_autoptr(GArray) progress = NULL;
+  for (guint allowed = 0; allowed < steps; allowed++) {
+    left = allowed;
+    ck_assert(!store_digest(store, &(DigestScope){G_MAXUINT64}, &digest, &progress, &error));
+    ck_assert_int_eq(error->code, SYNCLOG_NOT_READY);
+    ck_assert_ptr_null(progress);
+    g_clear_error(&error);
+  }
+  left = steps;
+  ck_assert(same_digest(digest_of(store), whole));
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {copies_under_load_hold_what_was_applied,
-                                a_copy_is_installed_from_any_step, a_copy_that_cannot_be_made};
+                                a_copy_is_installed_from_any_step, a_copy_that_cannot_be_made,
+                                a_digest_is_ended_between_buckets};
   return RUN_SUITE("store checkpoint", tests);
 }
