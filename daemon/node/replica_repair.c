@@ -272,5 +272,5 @@ void replica_bucket(Replica *replica, RpcCall *call, const BucketAsker *asker,
   }
   BucketRead *read = g_new(BucketRead, 1);
   *read = (BucketRead){call, query};
-  replica_read(replica, NULL, 0, read_bucket, read);
+  replica_read(replica, NULL, replica->options.request_timeout_ms, read_bucket, read);
 }
