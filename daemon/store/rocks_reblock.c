@@ -6,6 +6,7 @@
  * came are made anew.
  */
 #include "base/failpoint.h"
+#include "store/block_filter.h"
 #include "store/chunk_builder.h"
 #include "store/reblock_queue.h"
 #include "store/rocks_buckets.h"
@@ -111,17 +112,41 @@ static GArray *list_raw(Buckets *buckets, guint32 device, gint64 partition, GErr
   return rocks_iterator_ok(iterator, error) ? g_steal_pointer(&raw) : NULL;
 }
 
+static int compare_oldest(gconstpointer a, gconstpointer b)
+{
+  guint64 x = ((const RawBlock *)a)->oldest, y = ((const RawBlock *)b)->oldest;
+  return x < y ? -1 : x > y;
+}
+
+/* A clock up to which rows are taken where blocks can't be told apart by clock: those of blocks
+ * that have such rows fit into `most` bytes, or there is one clock with more. */
+static guint64 choose_between(const GArray *raw, guint64 stable, gsize most)
+{
+  g_autoptr(GArray) sorted = g_array_copy((GArray *)raw);
+  g_array_sort(sorted, compare_oldest);
+  guint64 first = g_array_index(sorted, RawBlock, 0).oldest;
+  gsize bytes = 0;
+  for (guint i = 0; i < sorted->len; i++) {
+    const RawBlock *one = &g_array_index(sorted, RawBlock, i);
+    bytes += one->size;
+    if (bytes > most && one->oldest > first)
+      return MIN(one->oldest - 1, stable);
+  }
+  return stable;
+}
+
 /*
- * How many of the first ones are taken: all of them are stable, and every row of those that stay is
- * newer than every row that is taken. So much as fits into the budget, or the least that can be.
+ * The clock up to which rows are taken; 0: none are. It is stable. As a rule no block has rows on
+ * both sides of it, and so much is taken as fits into the budget, or the least that can be told
+ * apart so. Should that be too much, blocks are split by clock.
  */
-static guint choose_raw(const GArray *raw, guint64 stable, gsize budget)
+static guint64 choose_clock(const GArray *raw, guint64 stable, gsize budget)
 {
   g_autofree guint64 *oldest_behind = g_new(guint64, raw->len + 1);
   oldest_behind[raw->len] = G_MAXUINT64;
   for (guint i = raw->len; i-- > 0;)
     oldest_behind[i] = MIN(oldest_behind[i + 1], g_array_index(raw, RawBlock, i).oldest);
-  guint chosen = 0;
+  guint64 chosen = 0;
   gsize bytes = 0;
   for (guint i = 0; i < raw->len; i++) {
     const RawBlock *one = &g_array_index(raw, RawBlock, i);
@@ -129,16 +154,21 @@ static guint choose_raw(const GArray *raw, guint64 stable, gsize budget)
     if (one->newest > stable || (bytes > budget && chosen > 0))
       break;
     if (one->newest < oldest_behind[i + 1])
-      chosen = i + 1;
+      chosen = one->newest;
+    else if (bytes / TAKEN_FACTOR > budget)
+      return choose_between(raw, stable, budget * TAKEN_FACTOR);
   }
   return chosen;
 }
 
-static Backlog backlog_of(const GArray *raw, guint from)
+/* What stays behind that clock. */
+static Backlog backlog_of(const GArray *raw, guint64 clock)
 {
   Backlog backlog = {0};
-  for (guint i = from; i < raw->len; i++) {
+  for (guint i = 0; i < raw->len; i++) {
     const RawBlock *one = &g_array_index(raw, RawBlock, i);
+    if (one->newest <= clock)
+      continue;
     backlog.blocks++;
     backlog.rows += one->rows;
     backlog.newest = MAX(backlog.newest, one->newest);
@@ -154,7 +184,7 @@ typedef struct Job {
   Buckets buckets;
   guint32 device;
   gint64 place;
-  guint64 horizon; /* greatest clock of what is taken */
+  guint64 horizon; /* clock up to which rows are taken; 0: none are */
   Partition *partition;
   GPtrArray *tombstones; /* of the device, up to the horizon */
   gboolean with_versions;
@@ -300,12 +330,52 @@ static gboolean merge_columns(Job *job, GError **error)
   return TRUE;
 }
 
-/* Loads the blocks that are taken, and has them deleted. */
-static gboolean take_raw(Job *job, const GArray *raw, guint count, GError **error)
+static gboolean is_behind(gconstpointer ctx, guint32 measurement, gint64 time,
+                          const Version *version)
+{
+  (void)measurement, (void)time;
+  return version->hlc > *(const guint64 *)ctx;
+}
+
+static gboolean is_taken(gconstpointer ctx, guint32 measurement, gint64 time,
+                         const Version *version)
+{
+  return !is_behind(ctx, measurement, time, version);
+}
+
+/* Loads the rows up to the horizon, and puts a block with the others in the place of this one. */
+static gboolean split_raw(Job *job, RawBlock *one, const guint8 *value, gsize size, GError **error)
+{
+  Block block;
+  FilteredBlock old, rest;
+  Version version = key_read_version(one->key + BLOCK_PREFIX_SIZE);
+  if (!block_open(value, size, &block, error))
+    return FALSE;
+  block_filter(&block, &version, is_behind, &job->horizon, &old);
+  block_filter(&block, &version, is_taken, &job->horizon, &rest);
+  gboolean ok = old.bytes == NULL || partition_add(job->partition, &old.version, old.bytes->data,
+                                                   old.bytes->len, NULL, NULL, error);
+  if (rest.bytes != NULL) {
+    guint8 key[BLOCK_KEY_SIZE];
+    key_block(key, job->device, job->place, &rest.version, rest.min_time, rest.max_time);
+    rocksdb_writebatch_put(job->writes, (const char *)key, sizeof key,
+                           (const char *)rest.bytes->data, rest.bytes->len);
+    job->written += sizeof key + rest.bytes->len;
+    one->rows = load_le32(rest.bytes->data + 4);
+  }
+  filtered_block_clear(&old);
+  filtered_block_clear(&rest);
+  return ok;
+}
+
+/* Loads what is taken, and has it deleted. */
+static gboolean take_raw(Job *job, GArray *raw, GError **error)
 {
   rocksdb_iterator_t *iterator = job->buckets.blocks;
-  for (guint i = 0; i < count; i++) {
-    const RawBlock *one = &g_array_index(raw, RawBlock, i);
+  for (guint i = 0; i < raw->len; i++) {
+    RawBlock *one = &g_array_index(raw, RawBlock, i);
+    if (one->oldest > job->horizon)
+      continue;
     rocksdb_iter_seek(iterator, (const char *)one->key, sizeof one->key);
     if (!rocksdb_iter_valid(iterator))
       return rocks_iterator_ok(iterator, error) &&
@@ -313,11 +383,12 @@ static gboolean take_raw(Job *job, const GArray *raw, guint count, GError **erro
     size_t size;
     const guint8 *value = (const guint8 *)rocksdb_iter_value(iterator, &size);
     Version version = key_read_version(one->key + BLOCK_PREFIX_SIZE);
-    if (!partition_add(job->partition, &version, value, size, NULL, NULL, error))
-      return FALSE;
     rocksdb_writebatch_delete(job->writes, (const char *)one->key, sizeof one->key);
     job->written += sizeof one->key;
-    job->horizon = MAX(job->horizon, one->newest);
+    if (one->newest > job->horizon
+            ? !split_raw(job, one, value, size, error)
+            : !partition_add(job->partition, &version, value, size, NULL, NULL, error))
+      return FALSE;
   }
   return TRUE;
 }
@@ -366,17 +437,17 @@ static gboolean reblock(RocksStore *store, guint32 device, gint64 place, guint64
              .counts = store->chunks};
   buckets_open(store, NULL, device, FALSE, &job.buckets);
   g_autoptr(GArray) raw = list_raw(&job.buckets, device, place, error);
-  guint count = raw != NULL ? choose_raw(raw, stable, budget) : 0;
-  gboolean ok = raw != NULL && take_raw(&job, raw, count, error);
-  if (ok && count > 0) {
+  job.horizon = raw != NULL ? choose_clock(raw, stable, budget) : 0;
+  gboolean ok = raw != NULL && take_raw(&job, raw, error);
+  if (ok && job.horizon > 0) {
     job.tombstones = tombstones_below(store->tombstones, device, job.horizon);
     ok = merge_columns(&job, error) && publish(&job, error);
   }
   for (guint i = 0; ok && i < raw->len; i++)
     *out_read += g_array_index(raw, RawBlock, i).size + BLOCK_KEY_SIZE;
   if (ok) {
-    Backlog left = backlog_of(raw, count);
-    reblock_queue_left(store->reblock->queue, device, place, &left, count > 0);
+    Backlog left = backlog_of(raw, job.horizon);
+    reblock_queue_left(store->reblock->queue, device, place, &left, job.horizon > 0);
   }
   buckets_close(&job.buckets);
   rocksdb_writebatch_destroy(job.writes);

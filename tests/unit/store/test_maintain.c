@@ -353,6 +353,48 @@ START_TEST(a_damaged_chunk_is_left_out)
 }
 END_TEST
 
+/* Two sets of columns in turn: the blocks of either have clocks between those of the other. */
+static void write_in_turn(Store *store, guint rows)
+{
+  for (guint i = 0; i < rows; i++) {
+    TestWrite write = {0};
+    tw_cell(&write, "d", i % 97, i % 2 == 0 ? "a" : "b", TW_INT64(i));
+    if (i % 512 == 511)
+      tw_delete(&write, "d", NULL, i % 90, i % 90 + 5);
+    apply_write(store, (LogId){1, 1}, i + 1, 1000 + i, &write);
+  }
+}
+
+/* A step takes a bounded part of a partition, also where no block is older than the others. */
+START_TEST(blocks_are_split_where_clocks_overlap)
+{
+  enum { ROWS = 6000, BUDGET = 2000, END = 1000 + ROWS };
+  g_autofree char *directory = make_directory();
+  Store *store = open_rocks_chunking(directory, CHUNKING), *mem = open_mem();
+  write_in_turn(store, ROWS);
+  write_in_turn(mem, ROWS);
+  guint steps = 0;
+  guint64 persisted = 0;
+  for (gboolean more = TRUE; more; steps++) {
+    more = maintain(store, END, BUDGET);
+    check_same(store, mem);
+    if (steps % 3 == 0) {
+      persist(store);
+      persisted++;
+      store_close(store);
+      store = open_rocks_chunking(directory, CHUNKING);
+    }
+  }
+  ck_assert_uint_gt(steps, 20); /* one, if it took all that overlaps */
+  ck_assert_uint_gt(persisted, 1);
+  ck_assert_uint_eq(stats_of(store).raw_blocks, 0);
+  ck_assert_uint_eq(stats_of(store).chunks.cells, digest_of(store).cells);
+  store_close(store);
+  store_close(mem);
+  remove_tree(directory);
+}
+END_TEST
+
 /* All that is due is taken; how many that were. */
 static guint take_due(ReblockQueue *queue, guint64 stable, guint8 *taken)
 {
@@ -427,10 +469,13 @@ END_TEST
 
 int main(void)
 {
-  const TTest *const tests[] = {
-      nothing_is_seen_of_maintenance, a_delete_above_the_horizon_stays,
-      the_space_comes_back,           a_damaged_block_is_left_out,
-      a_damaged_chunk_is_left_out,    small_partitions_do_not_fill_the_queue,
-      what_is_left_out_is_not_due};
+  const TTest *const tests[] = {nothing_is_seen_of_maintenance,
+                                a_delete_above_the_horizon_stays,
+                                the_space_comes_back,
+                                blocks_are_split_where_clocks_overlap,
+                                a_damaged_block_is_left_out,
+                                a_damaged_chunk_is_left_out,
+                                small_partitions_do_not_fill_the_queue,
+                                what_is_left_out_is_not_due};
   return RUN_SUITE("maintain", tests);
 }
