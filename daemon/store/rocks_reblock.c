@@ -479,8 +479,7 @@ static void tell_damage(Reblock *reblock, const GError *error)
   if (now_us < reblock->tell_from_us)
     return;
   reblock->tell_from_us = now_us + TELL_US;
-  g_critical("%s: it is left as it is, and can't be read; a repair from another node mends it",
-             error->message);
+  g_critical("%s: it is left as it is, and can't be read", error->message);
 }
 
 /* Puts the block under the iterator into the queue. One that is damaged is left out. */
