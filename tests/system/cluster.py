@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "scripts", "pyclient"))
 
 # pylint: disable=wrong-import-position
-from synclog_client import Client, NotReady, SynclogError, Token, UnknownLog  # noqa: E402
+from synclog_client import Client, NotReady, SynclogError, Token, UnknownLog, Unreachable  # noqa: E402
 
 
 class Failed(AssertionError):
@@ -399,8 +399,10 @@ class Cluster:
                 left_ms = max(1, int((deadline - time.monotonic()) * 1000))
                 for node in running:
                     digests[node.name] = node.digest(points, timeout_ms=min(left_ms, 5000))
-            except UnknownLog:
-                pass
+            except (UnknownLog, Unreachable):
+                # A node that installs a snapshot takes no connections for a moment.
+                for node in running:
+                    node.check_alive()
             except SynclogError as error:
                 if not error.retryable:
                     raise
