@@ -296,6 +296,7 @@ static gboolean can_query(Store *store, const char *device, gint64 start, gint64
 /* A block that can't be read fails its own reads: all others become chunks around it. */
 START_TEST(a_damaged_block_is_left_out)
 {
+  g_log_set_always_fatal(G_LOG_FATAL_MASK); /* the damage is told as critical */
   g_autofree char *directory = make_directory();
   guint64 index = 0;
   Store *store = open_rocks_chunking(directory, CHUNKING);
@@ -331,6 +332,7 @@ END_TEST
 
 START_TEST(a_damaged_chunk_is_left_out)
 {
+  g_log_set_always_fatal(G_LOG_FATAL_MASK); /* the damage is told as critical */
   g_autofree char *directory = make_directory();
   guint64 index = 0;
   Store *store = open_rocks_chunking(directory, CHUNKING);
