@@ -60,6 +60,25 @@ static char *dup_text(const void *bytes, gsize size)
   return text;
 }
 
+double value_as_double(const Value *value)
+{
+  switch (value->type) {
+  case DATA_BOOLEAN:
+    return value->boolean ? 1 : 0;
+  case DATA_INT32:
+    return value->int32;
+  case DATA_INT64:
+    return (double)value->int64;
+  case DATA_FLOAT:
+    return (double)value->float32;
+  case DATA_DOUBLE:
+    return value->float64;
+  case DATA_TEXT:
+    break;
+  }
+  return 0;
+}
+
 void value_copy(const Value *value, Value *out_value)
 {
   *out_value = *value;

@@ -46,6 +46,9 @@ void value_clear(Value *value);
 /* Reads one packed value: data_type_size() bytes, or `size` bytes of TEXT (copied). */
 void value_unpack(DataType type, const guint8 *packed, gsize size, Value *out_value);
 
+/* The number; a BOOLEAN is 0 or 1, a TEXT 0. */
+double value_as_double(const Value *value);
+
 /* Deep copy. */
 void value_copy(const Value *value, Value *out_value);
 

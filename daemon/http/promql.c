@@ -484,7 +484,7 @@ static PromExpr *parse_primary(Parser *p)
   return NULL;
 }
 
-static double compute(char sign, double left, double right)
+double prom_compute(char sign, double left, double right)
 {
   switch (sign) {
   case '+':
@@ -507,7 +507,7 @@ static PromExpr *binary_expr(Parser *p, char sign, PromExpr *left, PromExpr *rig
   expr->right = right;
   gboolean left_number = left->kind == PROM_NUMBER, right_number = right->kind == PROM_NUMBER;
   if (left_number && right_number)
-    return number_expr(compute(sign, left->number, right->number));
+    return number_expr(prom_compute(sign, left->number, right->number));
   if (left_number || right_number)
     return g_steal_pointer(&expr);
   wrong(p, "operators between two vectors are not supported here");

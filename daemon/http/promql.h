@@ -72,6 +72,9 @@ gboolean prom_matches(const PromMatcher *matcher, const char *value, gboolean *o
 /* "5m", "1h30m": ms, s, m, h, d, w, y. FALSE when it is none, is 0, or has more than 64 bits. */
 gboolean prom_parse_duration(const char *text, gint64 *out_ms);
 
+/* left sign right, of + - * /. */
+double prom_compute(char sign, double left, double right);
+
 /* Appends a number as Prometheus writes it: the shortest digits that read back, no exponent; NaN,
  * +Inf, -Inf. */
 void prom_put_number(GString *out, double number);

@@ -356,20 +356,6 @@ static PromResult *eval_leaf(Eval *e, const PromExpr *expr, GError **error)
   return g_steal_pointer(&result);
 }
 
-static double compute(char sign, double left, double right)
-{
-  switch (sign) {
-  case '+':
-    return left + right;
-  case '-':
-    return left - right;
-  case '*':
-    return left * right;
-  default:
-    return left / right;
-  }
-}
-
 static PromResult *eval_binary(Eval *e, const PromExpr *expr, GError **error)
 {
   gboolean number_left = expr->left->kind == PROM_NUMBER;
@@ -381,8 +367,8 @@ static PromResult *eval_binary(Eval *e, const PromExpr *expr, GError **error)
     for (guint k = 0; k < e->count; k++) {
       double value = series->values[k];
       if (!prom_is_absent(value))
-        series->values[k] =
-            number_left ? compute(expr->sign, number, value) : compute(expr->sign, value, number);
+        series->values[k] = number_left ? prom_compute(expr->sign, number, value)
+                                        : prom_compute(expr->sign, value, number);
     }
   }
   return result;

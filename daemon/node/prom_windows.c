@@ -50,25 +50,6 @@ static gboolean read_page(Stream *stream, GError **error)
   return TRUE;
 }
 
-static double number_of(const Value *value)
-{
-  switch (value->type) {
-  case DATA_BOOLEAN:
-    return value->boolean ? 1 : 0;
-  case DATA_INT32:
-    return value->int32;
-  case DATA_INT64:
-    return (double)value->int64;
-  case DATA_FLOAT:
-    return (double)value->float32;
-  case DATA_DOUBLE:
-    return value->float64;
-  case DATA_TEXT:
-    break;
-  }
-  g_assert_not_reached(); /* such columns are not read */
-}
-
 /* The next value at or after `from`; *out_some is FALSE behind the last. */
 static gboolean next_sample(Stream *stream, gint64 from, Sample *out_sample, gboolean *out_some,
                             GError **error)
@@ -82,7 +63,8 @@ static gboolean next_sample(Stream *stream, gint64 from, Sample *out_sample, gbo
       if (time < from || stream->column == NULL || !column_get(stream->column, stream->row, &value))
         continue;
       stream->row++;
-      *out_sample = (Sample){time, number_of(&value)};
+      g_assert(value.type != DATA_TEXT); /* such columns are not read */
+      *out_sample = (Sample){time, value_as_double(&value)};
       *out_some = TRUE;
       return TRUE;
     }

@@ -194,36 +194,17 @@ gboolean answer_finish(Answer *answer, GError **error)
 /* --- aggregates ---------------------------------------------------------------------------------
  */
 
-static double as_double(const Value *value)
-{
-  switch (value->type) {
-  case DATA_BOOLEAN:
-    return value->boolean ? 1 : 0;
-  case DATA_INT32:
-    return value->int32;
-  case DATA_INT64:
-    return (double)value->int64;
-  case DATA_FLOAT:
-    return value->float32;
-  case DATA_DOUBLE:
-    return value->float64;
-  case DATA_TEXT:
-    break;
-  }
-  return 0;
-}
-
 /* Exact for INT64, where doubles are not. NaN is neither less nor greater. */
 static gboolean is_less(const Value *a, const Value *b)
 {
   if (a->type == DATA_INT64)
     return a->int64 < b->int64;
-  return as_double(a) < as_double(b);
+  return value_as_double(a) < value_as_double(b);
 }
 
 static gboolean is_nan(const Value *value)
 {
-  return (value->type == DATA_FLOAT || value->type == DATA_DOUBLE) && isnan(as_double(value));
+  return (value->type == DATA_FLOAT || value->type == DATA_DOUBLE) && isnan(value_as_double(value));
 }
 
 static void replace(Value *target, const Value *value)
@@ -243,7 +224,7 @@ static void add_to_window(Window *window, gint64 time, const Value *value)
   window->last_time = time;
   if (value->type == DATA_TEXT)
     return;
-  window->sum += as_double(value);
+  window->sum += value_as_double(value);
   if (is_first || is_nan(&window->min) || is_less(value, &window->min))
     if (is_first || !is_nan(value))
       replace(&window->min, value);

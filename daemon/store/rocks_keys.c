@@ -1,8 +1,26 @@
-/* The keys of writes on disk: a record for each that is remembered. */
+/* Small records on disk: names, types, and the keys of writes that are remembered. */
 #include "store/decoded.h"
 #include "store/rocks_private.h"
 
 #include <string.h>
+
+gsize rocks_put_name(rocksdb_writebatch_t *writes, guint32 id, const char *bytes, gsize size)
+{
+  guint8 key[NAME_KEY_SIZE];
+  key_name(key, id);
+  rocksdb_writebatch_put(writes, (const char *)key, sizeof key, bytes, size);
+  return sizeof key + size;
+}
+
+gsize rocks_put_type(rocksdb_writebatch_t *writes, guint32 device, guint32 measurement,
+                     DataType type, const Version *version)
+{
+  guint8 key[SCHEMA_KEY_SIZE], value[16];
+  key_schema(key, device, measurement, type);
+  key_version(value, version);
+  rocksdb_writebatch_put(writes, (const char *)key, sizeof key, (const char *)value, sizeof value);
+  return sizeof key + sizeof value;
+}
 
 gsize rocks_put_write_key(RocksStore *store, rocksdb_writebatch_t *writes, const StoreEntry *entry)
 {

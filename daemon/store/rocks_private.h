@@ -151,6 +151,11 @@ gsize rocks_put_noted(rocksdb_writebatch_t *writes, const Noted *noted, guint32 
 gsize rocks_put_check(rocksdb_writebatch_t *writes, const Check *check);
 gsize rocks_put_counts(rocksdb_writebatch_t *writes, const ConflictCounts *counts);
 
+/* rocks_keys.c: the records of a name and of a column's oldest version; bytes. */
+gsize rocks_put_name(rocksdb_writebatch_t *writes, guint32 id, const char *bytes, gsize size);
+gsize rocks_put_type(rocksdb_writebatch_t *writes, guint32 device, guint32 measurement,
+                     DataType type, const Version *version);
+
 /* rocks_keys.c: puts the record of an entry that has a key; bytes. Applying thread. */
 gsize rocks_put_write_key(RocksStore *store, rocksdb_writebatch_t *writes, const StoreEntry *entry);
 /* While opening: takes a record (FALSE: not as it was written); at the end puts them in their

@@ -118,18 +118,15 @@ static void put(Mend *mend, const void *key, gsize key_size, const void *value, 
 
 static void put_name(gpointer ctx, guint32 id, const char *bytes, gsize size)
 {
-  guint8 key[NAME_KEY_SIZE];
-  key_name(key, id);
-  put(ctx, key, sizeof key, bytes, size);
+  Mend *mend = ctx;
+  mend->bytes += rocks_put_name(mend->writes, id, bytes, size);
 }
 
 static void put_type(gpointer ctx, guint32 device, guint32 measurement, DataType type,
                      const Version *version)
 {
-  guint8 key[SCHEMA_KEY_SIZE], value[16];
-  key_schema(key, device, measurement, type);
-  key_version(value, version);
-  put(ctx, key, sizeof key, value, sizeof value);
+  Mend *mend = ctx;
+  mend->bytes += rocks_put_type(mend->writes, device, measurement, type, version);
 }
 
 /* The node that the parts come from has told it, or will, if it is a conflict. */
