@@ -143,6 +143,8 @@ struct TNodeStatus {
   23: optional i64 chunks
   24: optional i64 chunkCells
   25: optional i64 chunkBytes
+  /** Buckets with a part that can't be read, as far as maintenance has met them since the start. */
+  26: optional i64 damagedBuckets
   30: optional i64 tombstones
   /** Whether writes are refused until the WAL is smaller, and how long that was so in all. */
   31: optional bool throttled

@@ -162,6 +162,7 @@ typedef struct NodeStatus {
   GArray *errors;       /* NamedCount: answers to clients by their code */
   GArray *memory;       /* NamedCount: bytes by what holds them */
   guint64 raw_blocks, chunks, chunk_cells, chunk_bytes;
+  guint64 damaged_buckets; /* with a part that can't be read */
 } NodeStatus;
 
 /* `name` is a static string. */

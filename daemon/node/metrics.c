@@ -393,6 +393,9 @@ static void put_node_metrics(const NodeStatus *status, GString *out)
   single(out, "store_raw_blocks", "gauge",
          "Parts of writes that wait for being joined to compressed columns.",
          (double)status->raw_blocks);
+  single(out, "store_damaged_buckets", "gauge",
+         "Buckets with a part that can't be read, as far as maintenance has met them.",
+         (double)status->damaged_buckets);
   single(out, "store_chunks", "gauge", "Compressed pieces of columns.", (double)status->chunks);
   single(out, "store_chunk_cells", "gauge", "Values in them.", (double)status->chunk_cells);
   single(out, "store_chunk_bytes", "gauge", "Their bytes.", (double)status->chunk_bytes);

@@ -123,6 +123,7 @@ void monitor_put_json(const NodeStatus *status, GString *out)
   set_number(root, "throttledMs", (guint64)status->throttled_ms);
   set_number(root, "httpRefused", status->http_refused);
   set_number(root, "rawBlocks", status->raw_blocks);
+  set_number(root, "damagedBuckets", status->damaged_buckets);
   set_number(root, "chunks", status->chunks);
   set_number(root, "chunkCells", status->chunk_cells);
   set_number(root, "chunkBytes", status->chunk_bytes);

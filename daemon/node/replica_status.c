@@ -146,6 +146,7 @@ static void add_store(Replica *replica, NodeStatus *status)
   g_rw_lock_reader_unlock(&replica->store_lock);
   status->store_bytes = stats.bytes_on_disk;
   status->raw_blocks = stats.raw_blocks;
+  status->damaged_buckets = stats.damaged_buckets;
   status->chunks = stats.chunks.chunks;
   status->chunk_cells = stats.chunks.cells;
   status->chunk_bytes = stats.chunks.bytes;

@@ -353,6 +353,7 @@ NodeStatus *convert_node_status_from_thrift(const SlTNodeStatus *in, GError **er
   if (in->__isset_memory)
     named_counts_from_thrift(in->memory, status->memory);
   status->raw_blocks = in->__isset_rawBlocks ? (guint64)in->rawBlocks : 0;
+  status->damaged_buckets = in->__isset_damagedBuckets ? (guint64)in->damagedBuckets : 0;
   status->chunks = in->__isset_chunks ? (guint64)in->chunks : 0;
   status->chunk_cells = in->__isset_chunkCells ? (guint64)in->chunkCells : 0;
   status->chunk_bytes = in->__isset_chunkBytes ? (guint64)in->chunkBytes : 0;

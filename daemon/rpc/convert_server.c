@@ -334,7 +334,8 @@ void convert_node_status_to_thrift(const NodeStatus *status, SlTNodeStatus *out)
   out->chunks = (gint64)status->chunks;
   out->chunkCells = (gint64)status->chunk_cells;
   out->chunkBytes = (gint64)status->chunk_bytes;
-  out->__isset_rawBlocks = out->__isset_chunks = TRUE;
+  out->damagedBuckets = (gint64)status->damaged_buckets;
+  out->__isset_rawBlocks = out->__isset_chunks = out->__isset_damagedBuckets = TRUE;
   out->__isset_chunkCells = out->__isset_chunkBytes = TRUE;
   counts_to_thrift(&status->conflicts, out->conflicts);
   out->__isset_conflicts = TRUE;

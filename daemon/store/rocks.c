@@ -284,6 +284,7 @@ static void rocks_close(Store *parent)
   g_clear_pointer(&store->cleaning, rocks_cleaning_free);
   g_clear_pointer(&store->look, rocks_look_free);
   g_clear_pointer(&store->reblock, rocks_reblock_free);
+  rocks_damage_free(store->damage);
   if (store->db != NULL)
     rocksdb_close(store->db);
   rocksdb_options_destroy(store->db_options);
@@ -643,6 +644,7 @@ static void rocks_stats(Store *parent, StoreStats *out_stats)
   out_stats->unpersisted_bytes = (guint64)g_atomic_int_get(&store->unpersisted_kib) * 1024;
   out_stats->cache_bytes = rocksdb_cache_get_usage(store->cache);
   out_stats->raw_blocks = rocks_reblock_waiting(store->reblock);
+  out_stats->damaged_buckets = rocks_damage_count(store);
   g_rw_lock_reader_lock(&store->publish_lock);
   out_stats->tombstones = tombstones_count(store->tombstones);
   out_stats->maintained_hlc = store->maintained_hlc;
@@ -743,6 +745,7 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->tombstones = tombstones_new();
   store->checks = pending_new();
   store->fresh = fresh_new();
+  store->damage = rocks_damage_new();
   if (options->reblock_blocks > 0 && !options->read_only)
     store->reblock = rocks_reblock_new(options->reblock_blocks);
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));

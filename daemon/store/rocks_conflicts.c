@@ -72,6 +72,20 @@ static void take_out(Step *step, Check *check)
   pending_done(step->store->checks, check);
 }
 
+/* Something that can't be read was met: what waits there is not compared. FALSE: it is no damage.
+ */
+static gboolean leave_damaged(Step *step, guint32 device, gint64 partition, GError *damage,
+                              GError **error)
+{
+  if (!rocks_is_damage(step->store, damage)) {
+    g_propagate_error(error, damage);
+    return FALSE;
+  }
+  rocks_damage_note(step->store, device, partition, damage);
+  g_error_free(damage);
+  return TRUE;
+}
+
 static void look_at_type(Step *step, Check *check)
 {
   Version oldest[DATA_TEXT + 1];
@@ -378,9 +392,11 @@ static void compare_blocks(Step *step, Look *look)
 static gboolean go_on_looking(Step *step, GError **error)
 {
   Look *look = step->store->look;
-  if (!look->loaded && !load_scene(step, look, error))
+  GError *damage = NULL;
+  gboolean readable = look->loaded || load_scene(step, look, &damage);
+  if (!readable && !leave_damaged(step, look->device, look->partition, damage, error))
     return FALSE;
-  if (scene_bytes(look->scene) > SCENE_BYTES)
+  if (!readable || scene_bytes(look->scene) > SCENE_BYTES)
     give_up(step, look);
   else if (look->loaded)
     compare_blocks(step, look);
@@ -562,7 +578,11 @@ static gboolean look_at_partitions(Step *step, Buckets *buckets, Check *check, g
     any = next_partition(step, buckets, check, &place);
     if (!any)
       break;
-    ok = load_before(step, buckets, check, place, partition, &fits, error);
+    GError *damage = NULL;
+    if (!load_before(step, buckets, check, place, partition, &fits, &damage)) {
+      ok = leave_damaged(step, check->device, place, damage, error);
+      fits = FALSE;
+    }
     step->counts.overflowed += ok && !fits ? 1 : 0;
     if (ok && fits)
       look_at_partition(step, check, &scene, partition);
@@ -583,9 +603,15 @@ static gboolean look_at_delete(Step *step, Check *check, GError **error)
     return FALSE;
   Buckets buckets;
   buckets_open(step->store, view.snapshot, check->device, FALSE, &buckets);
-  gboolean ok = look_at_partitions(step, &buckets, check, &any, error);
+  GError *damage = NULL;
+  gboolean ok = look_at_partitions(step, &buckets, check, &any, &damage);
   buckets_close(&buckets);
   rocks_view_close(&view);
+  if (!ok && leave_damaged(step, check->device, check->partition, damage, error)) {
+    step->counts.overflowed++; /* a file of the database: no way leads past it */
+    any = FALSE;
+    ok = TRUE;
+  }
   if (ok && any)
     step->written += rocks_put_check(step->writes, check);
   else if (ok)

@@ -2,6 +2,9 @@
  * Carries out deletes for good once nothing older can arrive: takes the hidden cells out of the
  * device's blocks, step by step, and at the end the tombstones. Blocks that arrive meanwhile are
  * newer than all of them.
+ *
+ * A bucket that can't be read is left as it is, and so are the deletes that touch it: they hide
+ * what is in its other blocks.
  */
 #include "base/failpoint.h"
 #include "store/block_filter.h"
@@ -15,7 +18,7 @@ struct Cleaning {
   guint32 device;
   guint64 horizon;
   GPtrArray *tombstones; /* of the device, at or below the horizon */
-  gint64 next_partition, last_partition;
+  gint64 next_partition;
 };
 
 void rocks_cleaning_free(Cleaning *cleaning)
@@ -24,23 +27,37 @@ void rocks_cleaning_free(Cleaning *cleaning)
   g_free(cleaning);
 }
 
+gboolean rocks_is_stuck(const RocksStore *store, guint32 device, const Tombstone *tombstone)
+{
+  guint64 interval = store->options.partition_interval;
+  return rocks_damage_between(store, device, partition_of(tombstone->start_time, interval),
+                              partition_of(tombstone->end_time, interval));
+}
+
+static gboolean can_go(gconstpointer store, guint32 device, const Tombstone *tombstone)
+{
+  return !rocks_is_stuck(store, device, tombstone);
+}
+
 /* Begins with a device that has anything to clean; NULL: none has. */
 static Cleaning *begin(RocksStore *store, guint64 horizon)
 {
   guint64 interval = store->options.partition_interval;
   g_rw_lock_reader_lock(&store->publish_lock);
-  guint32 device = tombstones_device_below(store->tombstones, horizon);
+  guint32 device = tombstones_device_below(store->tombstones, horizon, can_go, store);
   GPtrArray *below = device != 0 ? tombstones_below(store->tombstones, device, horizon) : NULL;
   g_rw_lock_reader_unlock(&store->publish_lock);
   if (below == NULL)
     return NULL;
+  for (guint i = below->len; i-- > 0;)
+    if (rocks_is_stuck(store, device, below->pdata[i]))
+      g_ptr_array_remove_index_fast(below, i);
   Cleaning *cleaning = g_new(Cleaning, 1);
-  *cleaning = (Cleaning){device, horizon, below, G_MAXINT64, G_MININT64};
+  *cleaning = (Cleaning){device, horizon, below, G_MAXINT64};
   for (guint i = 0; i < below->len; i++) {
     const Tombstone *one = below->pdata[i];
     cleaning->next_partition =
         MIN(cleaning->next_partition, partition_of(one->start_time, interval));
-    cleaning->last_partition = MAX(cleaning->last_partition, partition_of(one->end_time, interval));
   }
   return cleaning;
 }
@@ -222,21 +239,42 @@ static gboolean clean_chunks(const Cleaning *cleaning, Buckets *buckets, gint64 
 /* --- steps --------------------------------------------------------------------------------------
  */
 
+/* The first partition at or behind this one that any of the deletes touches; FALSE: none does. */
+static gboolean find_touched(const Cleaning *cleaning, guint64 interval, gint64 partition,
+                             gint64 *out)
+{
+  gboolean found = FALSE;
+  for (guint i = 0; i < cleaning->tombstones->len; i++) {
+    const Tombstone *one = cleaning->tombstones->pdata[i];
+    gint64 first = MAX(partition_of(one->start_time, interval), partition);
+    if (partition_of(one->end_time, interval) < first || (found && first >= *out))
+      continue;
+    found = TRUE;
+    *out = first;
+  }
+  return found;
+}
+
 /* Cleans partitions until the budget is used up (*out_done FALSE) or the last one is done. A
- * partition is not left half done, so that the next step knows where to begin. */
+ * partition is not left half done, so that the next step knows where to begin. next_partition is
+ * always one that a delete touches: on an error, it is what can't be read. */
 static gboolean clean_partitions(Cleaning *cleaning, gsize budget, Step *step, gboolean *out_done,
                                  GError **error)
 {
   Buckets buckets;
   guint32 device;
-  gint64 partition;
+  gint64 partition, touched = 0;
   gboolean ok = TRUE, begun = FALSE;
   *out_done = TRUE;
   buckets_open(step->store, NULL, cleaning->device, FALSE, &buckets);
   buckets_seek(&buckets, cleaning->device, cleaning->next_partition);
   while (ok && buckets_here(&buckets, &device, &partition) &&
-         partition <= cleaning->last_partition) {
-    cleaning->next_partition = partition;
+         find_touched(cleaning, step->store->options.partition_interval, partition, &touched)) {
+    cleaning->next_partition = touched;
+    if (touched > partition) {
+      buckets_seek(&buckets, cleaning->device, touched);
+      continue;
+    }
     if (begun && step->read > budget) {
       *out_done = FALSE;
       break;
@@ -312,6 +350,19 @@ static gboolean publish(Cleaning *cleaning, Step *step, gboolean done, GError **
   return message == NULL || rocks_lose(store, message, error);
 }
 
+/* What is done before the damage is lost with the step; the next one begins anew, without the
+ * deletes that touch it. */
+static gboolean leave_damaged(RocksStore *store, GError *damage, GError **error)
+{
+  if (!rocks_is_damage(store, damage)) {
+    g_propagate_error(error, damage);
+    return FALSE;
+  }
+  rocks_damage_note(store, store->cleaning->device, store->cleaning->next_partition, damage);
+  g_error_free(damage);
+  return TRUE;
+}
+
 static gboolean clean(RocksStore *store, gsize budget, GError **error)
 {
   if (!rocks_settle(store, &store->failure))
@@ -321,12 +372,14 @@ static gboolean clean(RocksStore *store, gsize budget, GError **error)
     return FALSE;
   Step step = {.store = store, .writes = rocksdb_writebatch_create(), .chunks = store->chunks};
   gboolean done = FALSE;
-  gboolean ok = clean_partitions(store->cleaning, budget, &step, &done, error);
-  if (ok && done)
+  GError *damage = NULL;
+  gboolean clean = clean_partitions(store->cleaning, budget, &step, &done, &damage);
+  if (clean && done)
     delete_tombstones(store->cleaning, &step);
-  ok = ok && publish(store->cleaning, &step, done, error);
+  gboolean ok =
+      clean ? publish(store->cleaning, &step, done, error) : leave_damaged(store, damage, error);
   rocksdb_writebatch_destroy(step.writes);
-  if (!ok || done)
+  if (!clean || !ok || done)
     g_clear_pointer(&store->cleaning, rocks_cleaning_free);
   return ok;
 }

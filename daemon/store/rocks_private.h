@@ -12,6 +12,7 @@
 #include <rocksdb/c.h>
 
 typedef struct Cleaning Cleaning;
+typedef struct Damage Damage;
 typedef struct Look Look;
 typedef struct Reblock Reblock;
 
@@ -47,6 +48,7 @@ typedef struct RocksStore {
   Look *look;         /* at some of it, under way; the applying thread's */
   Cleaning *cleaning; /* of one device, under way; the applying thread's */
   Reblock *reblock;   /* NULL: blocks stay as they are; the applying thread's */
+  Damage *damage;     /* what can't be read, as far as it was met */
 } RocksStore;
 
 /* A consistent state to read from. */
@@ -112,9 +114,26 @@ gboolean rocks_maintain(Store *store, guint64 horizon, gsize budget, gboolean *o
 gboolean rocks_carry_out(Store *store, guint64 horizon, gsize budget, gboolean *out_more,
                          GError **error);
 void rocks_cleaning_free(Cleaning *cleaning);
+/* Whether a delete waits for a damaged bucket that it touches. */
+gboolean rocks_is_stuck(const RocksStore *store, guint32 device, const Tombstone *tombstone);
 /* Put into a batch: states before the clock can't be told any more; what there is of chunks. */
 void rocks_put_maintained(rocksdb_writebatch_t *writes, guint64 hlc);
 void rocks_put_chunk_counts(rocksdb_writebatch_t *writes, const ChunkCounts *counts);
+
+/* rocks_damage.c */
+Damage *rocks_damage_new(void);
+void rocks_damage_free(Damage *damage);
+/* Whether the error is a damaged record that was met, and nothing that ends the store. */
+gboolean rocks_is_damage(const RocksStore *store, const GError *error);
+/* Tells it in the log, at most once a minute. */
+void rocks_damage_tell(RocksStore *store, const char *what);
+/* The same, and has the bucket left alone from now on. */
+void rocks_damage_note(RocksStore *store, guint32 device, gint64 partition, const GError *error);
+/* Whether any of the device's buckets from `first` to `last` is left alone. */
+gboolean rocks_damage_between(const RocksStore *store, guint32 device, gint64 first, gint64 last);
+void rocks_damage_mended(RocksStore *store, guint32 device, gint64 partition);
+/* By any thread. */
+guint rocks_damage_count(const RocksStore *store);
 
 /* rocks_reblock.c. enough: blocks of a partition that are worth it. */
 Reblock *rocks_reblock_new(guint enough);

@@ -17,7 +17,6 @@ enum {
   HLC_MS = 16, /* a millisecond is so many bits up in a clock */
   TAKEN_FACTOR =
       8, /* times the budget at most is taken where blocks can't be told apart by clock */
-  TELL_US = 60 * G_USEC_PER_SEC, /* between two words about damage */
 };
 
 struct Reblock {
@@ -25,7 +24,6 @@ struct Reblock {
   gboolean swept;                  /* all blocks of the store are in the queue */
   guint8 next_key[BLOCK_KEY_SIZE]; /* … if not: the next to look at */
   gint blocks;                     /* atomic: that wait */
-  gint64 tell_from_us;             /* nothing is said of damage before */
 };
 
 Reblock *rocks_reblock_new(guint enough)
@@ -459,29 +457,6 @@ static gboolean reblock(RocksStore *store, guint32 device, gint64 place, guint64
 /* --- steps --------------------------------------------------------------------------------------
  */
 
-/* Whether it is a damaged record that was met: what can't be read stays as it is and fails its own
- * reads, but ends nothing else. */
-static gboolean is_damage(const RocksStore *store, const GError *error)
-{
-  return g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_CORRUPT) && store->failure == NULL;
-}
-
-static void name_place(const RocksStore *store, guint32 device, gint64 partition, GError **error)
-{
-  const char *name = schema_name(store->schema, device);
-  g_prefix_error(error, "device %s, partition %" G_GINT64_FORMAT ": ", name != NULL ? name : "?",
-                 partition);
-}
-
-static void tell_damage(Reblock *reblock, const GError *error)
-{
-  gint64 now_us = g_get_monotonic_time();
-  if (now_us < reblock->tell_from_us)
-    return;
-  reblock->tell_from_us = now_us + TELL_US;
-  g_critical("%s: it is left as it is, and can't be read", error->message);
-}
-
 /* Puts the block under the iterator into the queue. One that is damaged is left out. */
 static gboolean sweep_block(RocksStore *store, rocksdb_iterator_t *iterator, gsize *read,
                             GError **error)
@@ -500,15 +475,16 @@ static gboolean sweep_block(RocksStore *store, rocksdb_iterator_t *iterator, gsi
   *read += size + BLOCK_KEY_SIZE;
   if (local == NULL)
     return TRUE;
-  if (!is_damage(store, local)) {
+  if (!rocks_is_damage(store, local)) {
     g_propagate_error(error, g_steal_pointer(&local));
     return FALSE;
   }
   gsize key_size;
   const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &key_size);
   if (key_size == BLOCK_KEY_SIZE)
-    name_place(store, load_be32(key + 1), key_unflip(load_be64(key + 5)), &local);
-  tell_damage(reblock, local);
+    rocks_damage_note(store, load_be32(key + 1), key_unflip(load_be64(key + 5)), local);
+  else
+    rocks_damage_tell(store, local->message);
   return TRUE;
 }
 
@@ -534,9 +510,9 @@ static gboolean sweep(RocksStore *store, gsize budget, GError **error)
   g_autoptr(GError) local = NULL;
   if (ok && !rocks_iterator_ok(iterator, &local)) {
     /* A file of the database: what lies behind it is not found this time. */
-    ok = is_damage(store, local);
+    ok = rocks_is_damage(store, local);
     if (ok)
-      tell_damage(reblock, local);
+      rocks_damage_tell(store, local->message);
     else
       g_propagate_error(error, g_steal_pointer(&local));
   }
@@ -552,12 +528,11 @@ static gboolean reblock_or_leave(RocksStore *store, guint32 device, gint64 parti
   g_autoptr(GError) local = NULL;
   if (reblock(store, device, partition, stable, budget, out_read, &local))
     return TRUE;
-  if (!is_damage(store, local)) {
+  if (!rocks_is_damage(store, local)) {
     g_propagate_error(error, g_steal_pointer(&local));
     return FALSE;
   }
-  name_place(store, device, partition, &local);
-  tell_damage(store->reblock, local);
+  rocks_damage_note(store, device, partition, local);
   reblock_queue_leave_out(store->reblock->queue, device, partition);
   *out_damaged = TRUE;
   return TRUE;

@@ -174,14 +174,18 @@ static gboolean decode_parts(Mend *mend, GError **error)
   return TRUE;
 }
 
+/* Deletes that wait for a bucket that can't be read are no hindrance: what is put in its place has
+ * nothing that they hide. */
 static gboolean check_quiet(Mend *mend, guint32 device, GError **error)
 {
   RocksStore *store = mend->store;
+  gboolean waits = FALSE;
   g_rw_lock_reader_lock(&store->publish_lock);
   g_autoptr(GPtrArray) below = tombstones_below(store->tombstones, device, mend->asked->cut);
   g_rw_lock_reader_unlock(&store->publish_lock);
-  if (store->cleaning == NULL && store->look == NULL && pending_count(store->checks) == 0 &&
-      below->len == 0)
+  for (guint i = 0; i < below->len; i++)
+    waits = waits || !rocks_is_stuck(store, device, below->pdata[i]);
+  if (store->cleaning == NULL && store->look == NULL && pending_count(store->checks) == 0 && !waits)
     return TRUE;
   return fail(error, SYNCLOG_NOT_READY, "deletes or conflicts of the device wait");
 }
@@ -293,6 +297,7 @@ static gboolean publish(Mend *mend, guint32 device, GError **error)
     store->chunks = mend->chunks;
     if (store->reblock != NULL && device != 0)
       rocks_reblock_mended(store->reblock, device, mend->partition);
+    rocks_damage_mended(store, device, mend->partition);
   }
   g_rw_lock_writer_unlock(&store->publish_lock);
   FAILPOINT("store_after_mend");

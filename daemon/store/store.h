@@ -57,7 +57,8 @@ typedef struct StoreStats {
   guint64 maintained_hlc; /* of the newest delete that was carried out */
   ConflictCounts conflicts;
   ChunkCounts chunks;
-  guint64 raw_blocks; /* that wait for becoming chunks, about */
+  guint64 raw_blocks;    /* that wait for becoming chunks, about */
+  guint damaged_buckets; /* with a part that can't be read, as far as maintenance has met them */
 } StoreStats;
 
 /* What of the state a digest covers. */

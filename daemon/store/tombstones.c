@@ -66,7 +66,8 @@ guint tombstones_count(const Tombstones *tombstones)
   return count;
 }
 
-guint32 tombstones_device_below(const Tombstones *tombstones, guint64 horizon)
+guint32 tombstones_device_below(const Tombstones *tombstones, guint64 horizon,
+                                TombstoneWanted wanted, gconstpointer ctx)
 {
   GHashTableIter iter;
   gpointer device, list;
@@ -74,7 +75,8 @@ guint32 tombstones_device_below(const Tombstones *tombstones, guint64 horizon)
   while (g_hash_table_iter_next(&iter, &device, &list)) {
     const GPtrArray *all = list;
     for (guint i = 0; i < all->len; i++)
-      if (((Tombstone *)all->pdata[i])->version.hlc <= horizon)
+      if (((Tombstone *)all->pdata[i])->version.hlc <= horizon &&
+          wanted(ctx, GPOINTER_TO_UINT(device), all->pdata[i]))
         return GPOINTER_TO_UINT(device);
   }
   return 0;

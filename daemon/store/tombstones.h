@@ -23,8 +23,10 @@ void tombstones_add(Tombstones *tombstones, guint32 device, const Tombstone *tom
 
 guint tombstones_count(const Tombstones *tombstones);
 
-/* A device that has tombstones of clocks at or below `horizon`; 0: none has. */
-guint32 tombstones_device_below(const Tombstones *tombstones, guint64 horizon);
+/* A device that has tombstones of clocks at or below `horizon` that are wanted; 0: none has. */
+typedef gboolean (*TombstoneWanted)(gconstpointer ctx, guint32 device, const Tombstone *tombstone);
+guint32 tombstones_device_below(const Tombstones *tombstones, guint64 horizon,
+                                TombstoneWanted wanted, gconstpointer ctx);
 
 /* Those of the device: GPtrArray of Tombstone with counted references. Transfer full. */
 GPtrArray *tombstones_below(const Tombstones *tombstones, guint32 device, guint64 horizon);

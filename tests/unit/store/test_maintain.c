@@ -355,6 +355,108 @@ START_TEST(a_damaged_chunk_is_left_out)
 }
 END_TEST
 
+static void write_delete(Store *store, const char *device, gint64 first, gint64 last,
+                         guint64 *index)
+{
+  TestWrite write = {0};
+  tw_delete(&write, device, NULL, first, last);
+  ++*index;
+  apply_write(store, (LogId){1, 1}, *index, 1000 + *index, &write);
+}
+
+/* Five partitions, of which the third has something that can't be read, and three deletes: one
+ * touches it. Carried out is what can be. */
+static void check_stuck_deletes(const char *kinds, guint chunking)
+{
+  g_autofree char *directory = make_directory();
+  guint64 index = 0;
+  Store *store = open_rocks_chunking(directory, chunking);
+  write_partitions(store, "d", &index, 5);
+  write_partitions(store, "e", &index, 3);
+  while (maintain(store, G_MAXUINT64 - 1, 100))
+    ;
+  persist(store);
+  store_close(store);
+  ck_assert_int_gt(damage_records(directory, "d", kinds, 2, 1, TRUE), 0);
+  store = open_rocks_chunking(directory, chunking);
+  write_delete(store, "d", 0, 3, &index);
+  write_delete(store, "d", INTERVAL + 2, 3 * INTERVAL + 1, &index);
+  write_delete(store, "d", 4 * INTERVAL, 5 * INTERVAL, &index);
+  write_delete(store, "e", 0, 2 * INTERVAL, &index);
+  for (guint round = 0; round < 2; round++) {
+    while (maintain(store, G_MAXUINT64 - 1, 100))
+      ;
+    ck_assert_uint_eq(stats_of(store).tombstones, 1);
+    ck_assert_uint_eq(stats_of(store).damaged_buckets, 1);
+    Query query = {.device = "d", .start_time = 0, .end_time = 2 * INTERVAL - 1, .limit = 100};
+    check_text(query_text(store, &query),
+               "4: m=20\n5: m=25\n6: m=30\n7: m=35\n100: m=1\n101: m=6\n");
+    query.start_time = 3 * INTERVAL;
+    query.end_time = 9 * INTERVAL;
+    check_text(query_text(store, &query),
+               "302: m=13\n303: m=18\n304: m=23\n305: m=28\n306: m=33\n307: m=38\n");
+    ck_assert(!can_query(store, "d", 2 * INTERVAL + 2, 3 * INTERVAL - 1));
+    persist(store);
+    store_close(store);
+    store = open_rocks_chunking(directory, chunking);
+  }
+  /* Mended as of a moment behind the deletes; then the last one goes too. */
+  while (maintain(store, G_MAXUINT64 - 1, 100))
+    ;
+  g_autoptr(GPtrArray) nothing = g_ptr_array_new();
+  BucketMend mend = {"d", 2 * INTERVAL, G_MAXUINT64 - 1, nothing};
+  g_autoptr(GError) error = NULL;
+  ck_assert_msg(store_mend(store, &mend, &error), "%s", error != NULL ? error->message : "");
+  ck_assert_uint_eq(stats_of(store).damaged_buckets, 0);
+  while (maintain(store, G_MAXUINT64 - 1, 100))
+    ;
+  ck_assert_uint_eq(stats_of(store).tombstones, 0);
+  check_device(store, "d",
+               "4: m=20\n5: m=25\n6: m=30\n7: m=35\n100: m=1\n101: m=6\n302: m=13\n303: "
+               "m=18\n304: m=23\n305: m=28\n306: m=33\n307: m=38\n");
+  store_close(store);
+  remove_tree(directory);
+}
+
+/* Deletes that touch a damaged bucket wait, and hide what they hide; nothing else does (P8). */
+START_TEST(p8_deletes_wait_for_a_damaged_block)
+{
+  g_log_set_always_fatal(G_LOG_FATAL_MASK); /* the damage is told as critical */
+  check_stuck_deletes("R", 0);
+}
+END_TEST
+
+/* What another leader writes over a damaged block can't be compared with it: that is counted. */
+START_TEST(p8_a_look_for_conflicts_passes_by_damage)
+{
+  g_log_set_always_fatal(G_LOG_FATAL_MASK); /* the damage is told as critical */
+  g_autofree char *directory = make_directory();
+  guint64 index = 0;
+  Store *store = open_rocks(directory);
+  write_partitions(store, "d", &index, 3);
+  persist(store);
+  store_close(store);
+  ck_assert_int_gt(damage_records(directory, "d", "R", 1, 1, TRUE), 0);
+  store = open_rocks(directory);
+  for (guint i = 0; i < 3; i++) {
+    TestWrite write = {0};
+    tw_cell(&write, "d", (gint64)i * INTERVAL, "m", TW_INT64(-1));
+    if (i == 2)
+      tw_delete(&write, "d", NULL, 0, 3 * INTERVAL);
+    apply_write(store, (LogId){2, 1}, i + 1, 5000 + i, &write);
+  }
+  while (maintain(store, 0, 100))
+    ;
+  StoreStats stats = stats_of(store);
+  ck_assert_uint_eq(stats.conflicts.pending, 0);
+  ck_assert_uint_eq(stats.conflicts.overflowed, 2); /* the value, the delete in that bucket */
+  ck_assert_uint_gt(stats.conflicts.by_kind[CONFLICT_OVERWRITE], 0);
+  ck_assert_uint_eq(stats.damaged_buckets, 1);
+  store_close(store);
+  remove_tree(directory);
+}
+END_TEST
+
 /* Two sets of columns in turn: the blocks of either have clocks between those of the other. */
 static void write_in_turn(Store *store, guint rows)
 {
@@ -477,6 +579,8 @@ int main(void)
                                 blocks_are_split_where_clocks_overlap,
                                 a_damaged_block_is_left_out,
                                 a_damaged_chunk_is_left_out,
+                                p8_deletes_wait_for_a_damaged_block,
+                                p8_a_look_for_conflicts_passes_by_damage,
                                 small_partitions_do_not_fill_the_queue,
                                 what_is_left_out_is_not_due};
   return RUN_SUITE("maintain", tests);
