@@ -155,12 +155,13 @@ typedef struct NodeStatus {
   GPtrArray *members; /* Member: the record; NULL: the members are those of the configuration */
   guint64 members_version; /* grows with every change; 0: no record */
   guint64 tombstones;
-  gboolean throttled;   /* writes are refused until the WAL is smaller */
-  gint64 throttled_ms;  /* so long in all */
-  guint64 http_refused; /* connections of HTTP that were turned away or cut off */
-  GArray *steps;        /* StepStatus */
-  GArray *errors;       /* NamedCount: answers to clients by their code */
-  GArray *memory;       /* NamedCount: bytes by what holds them */
+  gboolean throttled;    /* writes are refused until the WAL is smaller */
+  gint64 throttled_ms;   /* so long in all */
+  guint slowed_permille; /* how much writes are slowed, or 1000: the limit is reached */
+  guint64 http_refused;  /* connections of HTTP that were turned away or cut off */
+  GArray *steps;         /* StepStatus */
+  GArray *errors;        /* NamedCount: answers to clients by their code */
+  GArray *memory;        /* NamedCount: bytes by what holds them */
   guint64 raw_blocks, chunks, chunk_cells, chunk_bytes;
   guint64 damaged_buckets; /* with a part that can't be read */
 } NodeStatus;

@@ -378,6 +378,9 @@ static void put_node_metrics(const NodeStatus *status, GString *out)
          status->throttled);
   single(out, "throttled_seconds_total", "counter", "Time for which writes were throttled.",
          (double)status->throttled_ms / 1000);
+  single(out, "slowed_ratio", "gauge",
+         "How much writes are slowed as the WAL or the disk fills up: from 0 to 1, the limit.",
+         (double)status->slowed_permille / 1000);
   single(out, "connections", "gauge", "Open connections of clients, peers and HTTP.",
          (double)status->connections);
   single(out, "http_connections_refused_total", "counter",

@@ -121,6 +121,7 @@ void monitor_put_json(const NodeStatus *status, GString *out)
   set_number(root, "tombstones", status->tombstones);
   json_object_set_new(root, "throttled", json_boolean(status->throttled));
   set_number(root, "throttledMs", (guint64)status->throttled_ms);
+  set_number(root, "slowedPermille", status->slowed_permille);
   set_number(root, "httpRefused", status->http_refused);
   set_number(root, "rawBlocks", status->raw_blocks);
   set_number(root, "damagedBuckets", status->damaged_buckets);

@@ -170,6 +170,7 @@ NodeStatus *replica_status(Replica *replica)
   add_lags(replica, status, now_us);
   status->throttled = replica->throttled != NULL;
   status->throttled_ms = replica->throttled_us / 1000;
+  status->slowed_permille = replica->slowed;
   replica_unlock(replica);
   status->version = g_strdup(SYNCLOG_VERSION);
   status->uptime_ms = (now_us - replica->started_us) / 1000;

@@ -13,13 +13,12 @@ import tarfile
 import tempfile
 import termios
 import time
-import urllib.error
-import urllib.parse
 import urllib.request
 
 from case import expect, expect_equal, test
 from cluster import free_port
 from peer import PeerServer, TStatus, TSyncLogReply
+from prometheus import Prometheus
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -270,7 +269,7 @@ def top_fills_a_terminal(case):
 @test(timeout=120)
 def the_dashboard_asks_what_there_is(case):
     """Each query of it gives something from a real Prometheus that scrapes three nodes."""
-    if shutil.which("prometheus") is None:
+    if not Prometheus.is_there():
         case.note("prometheus is not installed")
         return
     cluster = with_http(case, 3)
@@ -278,48 +277,17 @@ def the_dashboard_asks_what_there_is(case):
         dashboard = json.load(file)
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     expect(len(queries) > 15, "queries: %d", len(queries))
-    port = free_port(case)
-    with tempfile.TemporaryDirectory() as folder:
-        targets = ", ".join("'127.0.0.1:%d'" % node.http for node in cluster)
-        with open(folder + "/prometheus.yml", "w", encoding="utf-8") as file:
-            file.write("global: {scrape_interval: 500ms}\n"
-                       "rule_files: ['%s/conf/synclogd-alerts.yml']\n"
-                       "scrape_configs:\n  - job_name: synclogd\n"
-                       "    static_configs: [{targets: [%s]}]\n" % (ROOT, targets))
-        with open(folder + "/log", "w", encoding="utf-8") as log:
-            process = subprocess.Popen(
-                ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data",
-                 "--web.listen-address=127.0.0.1:%d" % port], cwd=folder, stdout=log, stderr=log)
-        try:
-            def ask(query):
-                query = query.replace("$__rate_interval", "1m").replace("$instance", ".*")
-                url = "http://127.0.0.1:%d/api/v1/query?%s" % (
-                    port, urllib.parse.urlencode({"query": query}))
-                try:
-                    with urllib.request.urlopen(url, timeout=case.patience(10)) as reply:
-                        return json.load(reply)["data"]["result"]
-                except urllib.error.HTTPError as error:
-                    if error.code == 503:  # it starts
-                        return []
-                    raise AssertionError("%s: %s" % (query, error.read())) from None
-                except OSError:
-                    return []
+    prometheus = Prometheus(case, cluster)
+    with cluster[1].client() as client:
+        def result_of(query):
+            # Rates want counters that grow.
+            client.insert("d", time.time_ns() // 1000000, {"v": 1}, ack="majority")
+            return prometheus.ask(query.replace("$__rate_interval", "1m").replace("$instance", ".*"))
 
-            with cluster[1].client() as client:
-                def has_result(query):
-                    # Rates want counters that grow.
-                    client.insert("d", time.time_ns() // 1000000, {"v": 1}, ack="majority")
-                    return ask(query)
-
-                case.eventually("all nodes are scraped",
-                                lambda: len(has_result("sum_over_time(up[1m]) > 3")) == 3,
-                                timeout=30)
-                for query in queries:
-                    case.eventually("it gives something: " + query,
-                                    lambda query=query: has_result(query), timeout=20)
-        finally:
-            process.terminate()
-            process.wait()
+        case.eventually("all nodes are scraped",
+                        lambda: len(result_of("sum_over_time(up[1m]) > 3")) == 3, timeout=30)
+        for query in queries:
+            case.eventually("it gives something: " + query, lambda query=query: result_of(query), timeout=20)
 
 
 @test
