@@ -38,6 +38,12 @@ enum {
   BLOCK_COLUMN_SIZE = 10,
 };
 
+/* Bytes of the head of a block of one version: what is in front of the times. */
+static inline gsize block_head_size(const guint8 *bytes)
+{
+  return BLOCK_HEAD_SIZE + BLOCK_COLUMN_SIZE * (bytes[2] | (gsize)bytes[3] << 8);
+}
+
 /* Reads a block in place. FALSE with CORRUPT when it is none. */
 gboolean block_open(const guint8 *bytes, gsize size, Block *out, GError **error);
 

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct MergeRow {
@@ -200,4 +201,120 @@ void block_merge(const MergePart *parts, guint count, GByteArray *bytes, MergedB
   for (guint part = 1; part < count; part++)
     if (version_compare(&parts[part].version, &out->version) > 0)
       out->version = parts[part].version;
+}
+
+/* --- plain rows ---------------------------------------------------------------------------------
+ */
+
+gsize block_plain_head(const guint8 *bytes, gsize size)
+{
+  gsize head = block_head_size(bytes);
+  if (load_le32(bytes + 4) != 1)
+    return 0;
+  for (const guint8 *column = bytes + BLOCK_HEAD_SIZE; column < bytes + head;
+       column += BLOCK_COLUMN_SIZE)
+    if (column[4] == DATA_TEXT || column[5] != 0)
+      return 0;
+  g_assert(size > head);
+  return head;
+}
+
+static gint64 plain_time(const PlainRow *row)
+{
+  return (gint64)load_le64(row->bytes);
+}
+
+static int compare_plain(const PlainRow *x, const PlainRow *y)
+{
+  gint64 a = plain_time(x), b = plain_time(y);
+  if (a != b)
+    return a < b ? -1 : 1;
+  int order = version_compare(&x->version, &y->version);
+  if (order != 0)
+    return order;
+  return x < y ? -1 : x > y;
+}
+
+static int compare_plain_places(const void *a, const void *b)
+{
+  return compare_plain(*(const PlainRow *const *)a, *(const PlainRow *const *)b);
+}
+
+static const PlainRow **sort_plain(const guint8 *rows, gsize stride, guint count)
+{
+  const PlainRow **order = g_new(const PlainRow *, count);
+  gboolean sorted = TRUE;
+  for (guint i = 0; i < count; i++) {
+    order[i] = (const PlainRow *)(const void *)(rows + i * stride);
+    sorted = sorted && (i == 0 || compare_plain(order[i - 1], order[i]) <= 0);
+  }
+  if (!sorted)
+    qsort(order, count, sizeof *order, compare_plain_places);
+  return order;
+}
+
+static void put_plain_versions(GByteArray *bytes, const PlainRow *const *order, guint count)
+{
+  Version before = {0};
+  gsize at = bytes->len;
+  guint8 *begin = extend(bytes, (gsize)count * VERSION_RUN_SIZE), *end = begin;
+  for (guint i = 0; i < count; i++) {
+    end = version_run_write(end, &before, &order[i]->version, 1);
+    before = order[i]->version;
+  }
+  g_byte_array_set_size(bytes, (guint)(at + (gsize)(end - begin)));
+  store_le32(bytes->data + 8, (guint32)(end - begin));
+}
+
+static void put_plain_columns(GByteArray *bytes, const guint8 *head, const PlainRow *const *order,
+                              guint count)
+{
+  gsize value_at = 8, entry_at = BLOCK_MIXED_HEAD_SIZE;
+  for (const guint8 *from = head + BLOCK_HEAD_SIZE; from < head + block_head_size(head);
+       from += BLOCK_COLUMN_SIZE, entry_at += BLOCK_COLUMN_SIZE) {
+    gsize width = load_le32(from + 6);
+    guint8 *out = extend(bytes, count * width);
+    for (guint row = 0; row < count; row++, out += width)
+      if (width == 8)
+        memcpy(out, order[row]->bytes + value_at, 8);
+      else
+        memcpy(out, order[row]->bytes + value_at, width);
+    memcpy(bytes->data + entry_at, from, BLOCK_COLUMN_SIZE);
+    store_le32(bytes->data + entry_at + 6, (guint32)(count * width));
+    value_at += width;
+  }
+}
+
+/* One row stays a block of one version. */
+static void put_plain_row(GByteArray *bytes, const guint8 *head, const PlainRow *row)
+{
+  gsize head_size = block_head_size(head), size = 8;
+  for (gsize at = BLOCK_HEAD_SIZE; at < head_size; at += BLOCK_COLUMN_SIZE)
+    size += load_le32(head + at + 6);
+  g_byte_array_append(bytes, head, (guint)head_size);
+  g_byte_array_append(bytes, row->bytes, (guint)size);
+}
+
+void block_merge_plain(const guint8 *head, const guint8 *rows, gsize stride, guint count,
+                       GByteArray *scratch, MergedBlock *out)
+{
+  g_autofree const PlainRow **order = sort_plain(rows, stride, count);
+  *out = (MergedBlock){.version = order[0]->version,
+                       .min_time = plain_time(order[0]),
+                       .max_time = plain_time(order[count - 1])};
+  for (guint i = 1; i < count; i++)
+    if (version_compare(&order[i]->version, &out->version) > 0)
+      out->version = order[i]->version;
+  if (count == 1) {
+    put_plain_row(scratch, head, order[0]);
+  } else {
+    put_head(scratch, head[2] | (guint)head[3] << 8, count);
+    guint8 *times = extend(scratch, (gsize)count * 8);
+    for (guint i = 0; i < count; i++)
+      memcpy(times + (gsize)i * 8, order[i]->bytes, 8);
+    put_plain_versions(scratch, order, count);
+    put_plain_columns(scratch, head, order, count);
+  }
+  out->bytes = scratch->data;
+  out->size = scratch->len;
 }

@@ -3,6 +3,8 @@
 /* In the low bits of a run's first number, below its rows. */
 enum { HAS_ORIGIN = 1, HAS_ORDINAL = 2, FLAG_BITS = 2, MOST_BYTES = 10 };
 
+G_STATIC_ASSERT(VERSION_RUN_SIZE == 4 * MOST_BYTES);
+
 static guint8 *put_number(guint8 *out, guint64 number)
 {
   for (; number >= 0x80; number >>= 7)
@@ -37,18 +39,23 @@ static guint64 unzigzag(guint64 number)
   return number >> 1 ^ (0 - (number & 1));
 }
 
-void version_run_put(GByteArray *out, const Version *before, const Version *version, guint rows)
+guint8 *version_run_write(guint8 *out, const Version *before, const Version *version, guint rows)
 {
-  guint8 bytes[4 * MOST_BYTES], *end = bytes;
   guint flags = (version->origin != before->origin ? HAS_ORIGIN : 0) |
                 (version->ordinal != before->ordinal ? HAS_ORDINAL : 0);
-  end = put_number(end, (guint64)rows << FLAG_BITS | flags);
-  end = put_number(end, zigzag(version->hlc - before->hlc));
+  out = put_number(out, (guint64)rows << FLAG_BITS | flags);
+  out = put_number(out, zigzag(version->hlc - before->hlc));
   if (flags & HAS_ORIGIN)
-    end = put_number(end, version->origin);
+    out = put_number(out, version->origin);
   if (flags & HAS_ORDINAL)
-    end = put_number(end, version->ordinal);
-  g_byte_array_append(out, bytes, (guint)(end - bytes));
+    out = put_number(out, version->ordinal);
+  return out;
+}
+
+void version_run_put(GByteArray *out, const Version *before, const Version *version, guint rows)
+{
+  guint8 bytes[VERSION_RUN_SIZE];
+  g_byte_array_append(out, bytes, (guint)(version_run_write(bytes, before, version, rows) - bytes));
 }
 
 guint version_runs_next(VersionRuns *runs)

@@ -22,6 +22,10 @@ static inline VersionRuns version_runs(const guint8 *bytes, gsize size)
  * one all of it is 0. */
 void version_run_put(GByteArray *out, const Version *before, const Version *version, guint rows);
 
+/* The same, into room for VERSION_RUN_SIZE bytes; gives the end. */
+enum { VERSION_RUN_SIZE = 40 };
+guint8 *version_run_write(guint8 *out, const Version *before, const Version *version, guint rows);
+
 /* The next run, its version in runs->last. Gives its rows; 0: at the end, or where it is damaged.
  */
 guint version_runs_next(VersionRuns *runs);

@@ -24,6 +24,7 @@ typedef struct DecodedBlock {
   Slice device;
   guint32 device_id; /* set by the store, see ids_of */
   guint32 ordinal;   /* of the part in the write */
+  guint64 layout;    /* the same: of device and columns; 0: not known */
   gint64 partition;
   gint64 min_time, max_time;
   gsize value_at, value_size; /* the encoded block in Decoded.values; its name ids are still 0 */

@@ -1,5 +1,7 @@
 #include "store/fresh.h"
 
+#include "base/bytes.h"
+
 #include <string.h>
 
 enum {
@@ -7,7 +9,7 @@ enum {
   ALIGNMENT = 8,   /* of what is in a pile's memory */
 };
 
-/* In front of each block of a pile. */
+/* In front of each block of a pile, unless they are plain rows. */
 typedef struct PileEntry {
   Version version;
   guint64 size; /* of the block, behind which the next entry stands, aligned */
@@ -15,12 +17,17 @@ typedef struct PileEntry {
 } PileEntry;
 
 struct Pile {
-  guint32 device;
-  guint count; /* of entries */
+  GList of_device; /* its place */
   gint64 partition;
-  guint8 *entries; /* PileEntry */
+  guint64 layout; /* of its columns, see FreshBlock */
+  guint32 device;
+  guint count;      /* of entries */
+  guint plain_size; /* of each block when all are plain rows; else 0 */
+  guint stride;     /* from one of these to the next */
   gsize used, room;
-  GList order, of_device; /* its places */
+  guint8 *entries; /* PileEntry; or the head of all, and PlainRow from `rows_at` on */
+  gsize rows_at;
+  GList order; /* its place */
 };
 
 struct Fresh {
@@ -49,9 +56,14 @@ void fresh_free(Fresh *fresh)
 /* --- adding -------------------------------------------------------------------------------------
  */
 
+static gsize align(gsize size)
+{
+  return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
 static gsize entry_size(gsize block_size)
 {
-  return (sizeof(PileEntry) + block_size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  return align(sizeof(PileEntry) + block_size);
 }
 
 static const PileEntry *entry_at(const Pile *pile, gsize at)
@@ -59,21 +71,48 @@ static const PileEntry *entry_at(const Pile *pile, gsize at)
   return (const PileEntry *)(const void *)(pile->entries + at);
 }
 
+/* The head of a block with the pile's columns. */
+static const guint8 *head_of(const Pile *pile)
+{
+  return pile->plain_size > 0 ? pile->entries : entry_at(pile, 0)->bytes;
+}
+
 static GList *piles_of(const Fresh *fresh, guint32 device)
 {
   return device < fresh->devices->len ? fresh->devices->pdata[device] : NULL;
 }
 
+static gboolean has_columns(const Pile *pile, const FreshBlock *block)
+{
+  return (pile->layout == block->layout && pile->layout != 0) ||
+         block_same_columns(head_of(pile), block->part.bytes);
+}
+
+/* What the block takes in the pile; 0: it does not go there. */
+static gsize room_for(const Pile *pile, const FreshBlock *block)
+{
+  const MergePart *part = &block->part;
+  if (pile->partition != block->partition || !has_columns(pile, block))
+    return 0;
+  gsize needed = entry_size(part->size);
+  if (pile->plain_size > 0) {
+    /* Of one size with the same columns: a missing value would have made it larger. */
+    if (part->size != pile->plain_size || load_le32(part->bytes + 4) != 1)
+      return 0;
+    needed = pile->stride;
+  }
+  return pile->used + needed <= PILE_SIZE ? needed : 0;
+}
+
 /* The pile that the block goes to; NULL: it begins one. */
-static Pile *find_pile(const Fresh *fresh, const FreshBlock *block, gsize needed)
+static Pile *find_pile(const Fresh *fresh, const FreshBlock *block, gsize *out_needed)
 {
   guint tried = 0;
   for (GList *link = piles_of(fresh, block->device); link != NULL && tried < PILES_TRIED;
        link = link->next, tried++) {
-    Pile *pile = link->data;
-    if (pile->partition == block->partition && pile->used + needed <= PILE_SIZE &&
-        block_same_columns(entry_at(pile, 0)->bytes, block->part.bytes))
-      return pile;
+    *out_needed = room_for(link->data, block);
+    if (*out_needed > 0)
+      return link->data;
   }
   return NULL;
 }
@@ -106,19 +145,50 @@ static void make_room(Fresh *fresh, Pile *pile, gsize needed)
   pile->room = room;
 }
 
-void fresh_add(Fresh *fresh, const FreshBlock *block)
+/* The first block decides what the pile holds. */
+static gsize begin_entries(Fresh *fresh, Pile *pile, const FreshBlock *block)
 {
   const MergePart *part = &block->part;
-  g_assert(part->size <= FRESH_MAX_BLOCK_SIZE);
-  gsize needed = entry_size(part->size);
-  Pile *pile = find_pile(fresh, block, needed);
-  if (pile == NULL)
-    pile = begin_pile(fresh, block);
-  make_room(fresh, pile, needed);
-  PileEntry *entry = (PileEntry *)(void *)(pile->entries + pile->used);
+  gsize head = block_plain_head(part->bytes, part->size);
+  pile->layout = block->layout;
+  if (head == 0)
+    return entry_size(part->size);
+  pile->plain_size = (guint)part->size;
+  pile->stride = (guint)align(sizeof(PlainRow) + part->size - head);
+  pile->rows_at = align(head);
+  make_room(fresh, pile, pile->rows_at + pile->stride);
+  memcpy(pile->entries, part->bytes, head);
+  pile->used = pile->rows_at;
+  return pile->stride;
+}
+
+static void put_entry(Pile *pile, const MergePart *part)
+{
+  guint8 *place = pile->entries + pile->used;
+  if (pile->plain_size > 0) {
+    PlainRow *row = (PlainRow *)(void *)place;
+    gsize head = block_head_size(part->bytes);
+    row->version = part->version;
+    memcpy(row->bytes, part->bytes + head, part->size - head);
+    return;
+  }
+  PileEntry *entry = (PileEntry *)(void *)place;
   entry->version = part->version;
   entry->size = part->size;
   memcpy(entry->bytes, part->bytes, part->size);
+}
+
+void fresh_add(Fresh *fresh, const FreshBlock *block)
+{
+  g_assert(block->part.size <= FRESH_MAX_BLOCK_SIZE);
+  gsize needed;
+  Pile *pile = find_pile(fresh, block, &needed);
+  if (pile == NULL) {
+    pile = begin_pile(fresh, block);
+    needed = begin_entries(fresh, pile, block);
+  }
+  make_room(fresh, pile, needed);
+  put_entry(pile, &block->part);
   pile->used += needed;
   pile->count++;
 }
@@ -166,10 +236,15 @@ static MergePart *parts_of(const Pile *pile)
 
 void pile_block(const Pile *pile, GByteArray *scratch, PileBlock *out)
 {
-  g_autofree MergePart *parts = parts_of(pile);
   MergedBlock merged;
   g_byte_array_set_size(scratch, 0);
-  block_merge(parts, pile->count, scratch, &merged);
+  if (pile->plain_size > 0) {
+    block_merge_plain(pile->entries, pile->entries + pile->rows_at, pile->stride, pile->count,
+                      scratch, &merged);
+  } else {
+    g_autofree MergePart *parts = parts_of(pile);
+    block_merge(parts, pile->count, scratch, &merged);
+  }
   key_block(out->key, pile->device, pile->partition, &merged.version, merged.min_time,
             merged.max_time);
   out->value = merged.bytes;

@@ -23,6 +23,7 @@ enum {
 typedef struct FreshBlock {
   guint32 device;
   gint64 partition;
+  guint64 layout; /* blocks with the same one, not 0, have the same columns */
   MergePart part; /* of FRESH_MAX_BLOCK_SIZE at most */
 } FreshBlock;
 

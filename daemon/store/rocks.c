@@ -366,7 +366,8 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
     key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
     put(batch, key, sizeof key, value, block->value_size);
   } else {
-    FreshBlock fresh = {block->device_id, block->partition, {version, value, block->value_size}};
+    FreshBlock fresh = {
+        block->device_id, block->partition, block->layout, {version, value, block->value_size}};
     g_array_append_val(batch->fresh, fresh);
     /* Its head will be shared with others'. */
     batch->bytes += block->value_size - block->column_count * BLOCK_COLUMN_SIZE;

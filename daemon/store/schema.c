@@ -32,11 +32,13 @@ struct Name {
  */
 struct Layout {
   Layout *next;
+  guint64 id;      /* none of this schema ever has the same */
   Version since;   /* all of these types were applied with this version or an older one */
   gboolean agrees; /* and each is the measurement's type */
   guint count;
   struct LayoutColumn {
     const Name *name;
+    guint32 id; /* of the name */
     DataType type;
   } columns[];
 };
@@ -55,6 +57,7 @@ struct Schema {
   GHashTable *types;   /* guint64 device << 32 | measurement → Types */
   GTree *devices;      /* bytes → Name: devices with something applied, in order */
   guint64 generation;  /* differs for each Schema of the process */
+  guint64 layouts;     /* atomic: that were made */
 };
 
 static guint name_hash(gconstpointer key)
@@ -226,9 +229,17 @@ gboolean schema_load_type(Schema *schema, guint32 device, guint32 measurement, D
 /* --- writes -------------------------------------------------------------------------------------
  */
 
+/* Layouts of another schema mean nothing here. */
+static void forget_layouts(const Schema *schema, Decoded *decoded)
+{
+  for (guint i = 0; decoded->ids_of != schema->generation && i < decoded->blocks->len; i++)
+    g_array_index(decoded->blocks, DecodedBlock, i).layout = 0;
+}
+
 /* Gives every column and block of the write its ids. FALSE when a name is not known yet. */
 static gboolean resolve_known(Schema *schema, Decoded *decoded)
 {
+  forget_layouts(schema, decoded);
   for (guint i = 0; i < decoded->blocks->len; i++) {
     DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
     if (decoded_block_continues(decoded, i)) {
@@ -253,6 +264,7 @@ static gboolean resolve_known(Schema *schema, Decoded *decoded)
 
 static void resolve_all(Schema *schema, Decoded *decoded)
 {
+  forget_layouts(schema, decoded);
   for (guint i = 0; i < decoded->blocks->len; i++) {
     DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
     block->device_id = decoded_block_continues(decoded, i) ? (block - 1)->device_id
@@ -274,17 +286,20 @@ static gboolean is_column(const struct LayoutColumn *known, const DecodedColumn 
   if (known->type != column->type)
     return FALSE;
   if (resolved)
-    return known->name->id == column->id;
+    return known->id == column->id;
   return known->name->size == column->measurement.size &&
          memcmp(known->name->bytes, column->measurement.bytes, column->measurement.size) == 0;
 }
 
 /* NULL: there is none with these columns. */
-static const Layout *find_layout(Name *device, const DecodedColumn *columns, guint count,
-                                 gboolean resolved)
+static const Layout *find_layout(Name *device, const DecodedBlock *block,
+                                 const DecodedColumn *columns, gboolean resolved)
 {
+  guint count = block->column_count;
   const Layout *layout = g_atomic_pointer_get(&device->layouts);
   for (; layout != NULL; layout = layout->next) {
+    if (resolved && layout->id == block->layout)
+      return layout;
     guint same = 0;
     while (layout->count == count && same < count &&
            is_column(&layout->columns[same], &columns[same], resolved))
@@ -315,20 +330,21 @@ static gboolean match_layouts(Schema *schema, Decoded *decoded, const Version *e
     DecodedBlock *block = &g_array_index(decoded->blocks, DecodedBlock, i);
     if (decoded_block_continues(decoded, i)) {
       block->device_id = (block - 1)->device_id;
+      block->layout = (block - 1)->layout;
       continue;
     }
     DecodedColumn *columns;
     Name *device = block_place(schema, decoded, block, &columns);
-    const Layout *layout =
-        device != NULL ? find_layout(device, columns, block->column_count, resolved) : NULL;
+    const Layout *layout = device != NULL ? find_layout(device, block, columns, resolved) : NULL;
     Version version = entry != NULL ? *entry : (Version){0};
     version.ordinal = block->ordinal;
     if (layout == NULL ||
         (entry == NULL ? !layout->agrees : version_compare(&layout->since, &version) > 0))
       return FALSE;
     block->device_id = device->id;
-    for (guint k = 0; k < layout->count; k++)
-      columns[k].id = layout->columns[k].name->id;
+    block->layout = layout->id;
+    for (guint k = 0; !resolved && k < layout->count; k++)
+      columns[k].id = layout->columns[k].id;
   }
   decoded->ids_of = schema->generation;
   return TRUE;
@@ -347,11 +363,15 @@ static void keep_layout(Schema *schema, const Decoded *decoded, const DecodedBlo
   if (kept >= LAYOUTS || block->column_count > LAYOUT_COLUMNS)
     return;
   Layout *layout = g_malloc(sizeof *layout + block->column_count * sizeof layout->columns[0]);
-  *layout = (Layout){.next = first, .agrees = TRUE, .count = block->column_count};
+  *layout = (Layout){.next = first,
+                     .id = __atomic_add_fetch(&schema->layouts, 1, __ATOMIC_RELAXED),
+                     .agrees = TRUE,
+                     .count = block->column_count};
   for (guint i = 0; i < layout->count; i++) {
     const Types *types = find_types(schema, device->id, columns[i].id);
     const Version *oldest = &types->oldest[columns[i].type];
     layout->columns[i].name = name_of(schema, columns[i].id);
+    layout->columns[i].id = columns[i].id;
     layout->columns[i].type = columns[i].type;
     layout->agrees = layout->agrees && valid_type(types) == (int)columns[i].type;
     if (version_compare(oldest, &layout->since) > 0)

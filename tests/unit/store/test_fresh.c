@@ -20,7 +20,7 @@ static void add(Fresh *fresh, guint32 device, gint64 partition, guint64 hlc, gui
     entry[6] = (guint8)data_type_size(type);
     size += data_type_size(type);
   }
-  FreshBlock block = {device, partition, {{hlc, 1, 0}, bytes, size}};
+  FreshBlock block = {device, partition, 0, {{hlc, 1, 0}, bytes, size}};
   fresh_add(fresh, &block);
 }
 
@@ -73,19 +73,46 @@ END_TEST
 /* A pile that is full is followed by another one; memory is what it says. */
 START_TEST(piles_are_bounded)
 {
-  enum { ROWS = 5000 };
+  enum { ROWS = 5000, ROW = 16 + 8 + 5 * 8 };
   Fresh *fresh = fresh_new();
   guint64 hlc;
   for (guint i = 0; i < ROWS; i++)
     add(fresh, 3, 0, i + 1, 5, DATA_DOUBLE);
-  ck_assert_uint_gt(fresh_bytes(fresh), (gsize)ROWS * 106);
+  ck_assert_uint_gt(fresh_bytes(fresh), (gsize)ROWS * ROW);
   guint rows = 0, piles = 0;
   for (Pile *pile; (pile = fresh_oldest(fresh)) != NULL; piles++) {
     rows += take(fresh, pile, &hlc);
     ck_assert_uint_eq(hlc, rows);
   }
   ck_assert_uint_eq(rows, ROWS);
-  ck_assert_uint_ge(piles, (guint)ROWS * 106 / PILE_SIZE);
+  ck_assert_uint_ge(piles, (guint)ROWS * ROW / PILE_SIZE);
+  fresh_free(fresh);
+}
+END_TEST
+
+/* A pile of plain rows takes nothing else; one that was begun by another block takes all. */
+START_TEST(other_blocks_with_the_same_columns)
+{
+  enum { HEAD = BLOCK_HEAD_SIZE + BLOCK_COLUMN_SIZE };
+  Fresh *fresh = fresh_new();
+  guint64 hlc;
+  guint8 missing[HEAD + 8 + 1 + 8] = {BLOCK_VERSION, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0,
+                                      DATA_DOUBLE,   1, 8};
+  guint8 two[HEAD + 16 + 16] = {BLOCK_VERSION, 0, 1, 0, 2, 0, 0, 0, 1, 0, 0, 0, DATA_DOUBLE, 0, 16};
+  missing[HEAD + 8] = 1;
+  add(fresh, 7, 0, 10, 1, DATA_DOUBLE);
+  for (guint round = 0; round < 2; round++) {
+    FreshBlock with_null = {7, 0, 5, {{11 + round * 10, 1, 0}, missing, sizeof missing}};
+    FreshBlock of_two = {7, 0, 5, {{12 + round * 10, 1, 0}, two, sizeof two}};
+    fresh_add(fresh, &with_null);
+    fresh_add(fresh, &of_two);
+  }
+  add(fresh, 7, 0, 30, 1, DATA_DOUBLE);
+  ck_assert_uint_eq(take(fresh, fresh_oldest(fresh), &hlc), 1);
+  ck_assert_uint_eq(hlc, 10);
+  ck_assert_uint_eq(take(fresh, fresh_oldest(fresh), &hlc), 7);
+  ck_assert_uint_eq(hlc, 30);
+  ck_assert_ptr_null(fresh_oldest(fresh));
   fresh_free(fresh);
 }
 END_TEST
@@ -197,8 +224,11 @@ END_TEST
 
 int main(void)
 {
-  const TTest *const tests[] = {like_blocks_leave_as_one, piles_are_bounded,
-                                reads_see_what_is_fresh, p2_what_is_durable_is_an_exact_prefix,
+  const TTest *const tests[] = {like_blocks_leave_as_one,
+                                piles_are_bounded,
+                                other_blocks_with_the_same_columns,
+                                reads_see_what_is_fresh,
+                                p2_what_is_durable_is_an_exact_prefix,
                                 p2_a_written_out_memtable_tells_no_progress};
   return RUN_SUITE("store fresh", tests);
 }
