@@ -16,6 +16,11 @@ enum TAck {
   ALL = 3
 }
 
+/**
+ * `consensusGroupId` of a write, and of query, last, aggregate and series, may be −1: the group that
+ * the rule of the node's configuration gives the device; series: all groups. A write belongs to one
+ * group as a whole; one that names another group than the rule's is INVALID.
+ */
 struct TWriteReq {
   1: required i32 consensusGroupId
   2: required types.TWrite content

@@ -11,6 +11,9 @@ enum {
   LIMIT_CLUSTER_ID_SIZE = 64,           /* bytes of a cluster id */
   LIMIT_NODE_ID = 65535,                /* node ids are 1 .. this; 16 bits in store keys */
   LIMIT_MEMBERS = 64,                   /* nodes in a group */
+  LIMIT_GROUP_ID = 65535,               /* groups are 0 .. this */
+  LIMIT_GROUPS = 64,                    /* [group.N] of a node, beside group 0 */
+  LIMIT_PATTERNS = 1024,                /* of devices, of all groups together */
   LIMIT_KNOWN_MEMBERS = 1024,           /* … with those that were removed */
   LIMIT_ADDRESS_SIZE = 261,             /* bytes of "host:port" */
   LIMIT_LOGS = 4096,                    /* logs known to one group */

@@ -122,6 +122,15 @@ void node_info_clear(NodeInfo *info)
   g_clear_pointer(&info->groups, g_array_unref);
 }
 
+void group_info_free(GroupInfo *info)
+{
+  g_free(info->devices);
+  g_free(info->members);
+  g_free(info->state);
+  g_free(info->message);
+  g_free(info);
+}
+
 void config_entry_free(ConfigEntry *entry)
 {
   g_free(entry->section);

@@ -139,6 +139,7 @@ typedef struct StepStatus {
 } StepStatus;
 
 typedef struct NodeStatus {
+  guint32 group;
   guint32 node_id;
   char *cluster_id;
   char *version;
@@ -182,6 +183,17 @@ typedef struct NodeInfo {
 } NodeInfo;
 
 void node_info_clear(NodeInfo *info);
+
+/* One group of a node, for operators. */
+typedef struct GroupInfo {
+  guint32 id;
+  char *devices, *members; /* as in the configuration; NULL: group 0, or files only */
+  char *state;             /* "serving" and the like, "opening", "failed", "elsewhere", "files" */
+  char *message;           /* for people, or NULL */
+  guint64 wal_bytes, store_bytes;
+} GroupInfo;
+
+void group_info_free(GroupInfo *info);
 
 typedef struct ConfigEntry {
   char *section, *key, *value;

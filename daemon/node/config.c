@@ -1,22 +1,9 @@
 #include "node/config.h"
 
 #include "base/limits.h"
-#include "node/config_table.h"
+#include "node/config_private.h"
 
 #include <string.h>
-
-#define PEER_PREFIX "peer."
-
-/*
- * Where each key stands, found by a pass of our own over the text: GKeyFile reads the values, but
- * it gives no line numbers and joins what is there twice without a word.
- */
-typedef struct Scan {
-  const char *name;        /* of the file, for errors */
-  GHashTable *line_of;     /* "section" or "section\nkey" → line number */
-  GPtrArray *section_list; /* char*, in the order of the file */
-  char *twice;             /* the first name that is there again, as an error message */
-} Scan;
 
 /* --- making and freeing --- */
 
@@ -25,11 +12,20 @@ static void clear_peer(gpointer peer)
   g_free(((ConfigPeer *)peer)->address);
 }
 
+void config_clear_group(gpointer data)
+{
+  ConfigGroup *group = data;
+  g_free(group->devices);
+  g_free(group->members);
+}
+
 static Config *config_new(void)
 {
   Config *config = g_new0(Config, 1);
   config->peers = g_array_new(FALSE, TRUE, sizeof(ConfigPeer));
   g_array_set_clear_func(config->peers, clear_peer);
+  config->groups = g_array_new(FALSE, TRUE, sizeof(ConfigGroup));
+  g_array_set_clear_func(config->groups, config_clear_group);
   return config;
 }
 
@@ -50,6 +46,7 @@ Config *config_defaults(void)
 void config_free(Config *config)
 {
   g_array_unref(config->peers);
+  g_array_unref(config->groups);
   g_free(config->data_dir);
   g_free(config->cluster_id);
   g_free(config->client_listen);
@@ -73,9 +70,7 @@ static char *place_of(const Scan *scan, const char *section, const char *key)
   return g_string_free(place, FALSE);
 }
 
-static gboolean fail_at(GError **error, const Scan *scan, const char *section, const char *key,
-                        const char *format, ...) G_GNUC_PRINTF(5, 6);
-static gboolean fail_at(GError **error, const Scan *scan, const char *section, const char *key,
+gboolean config_fail_at(GError **error, const Scan *scan, const char *section, const char *key,
                         const char *format, ...)
 {
   g_autofree char *place = place_of(scan, section, key);
@@ -188,8 +183,8 @@ static gboolean fail_section(GError **error, const Scan *scan, const char *secti
   for (guint i = 0; i < count; i++)
     consider(section, sections[i].name, &best, &best_distance);
   if (best != NULL)
-    return fail_at(error, scan, section, NULL, "unknown section, did you mean [%s]?", best);
-  return fail_at(error, scan, section, NULL, "unknown section");
+    return config_fail_at(error, scan, section, NULL, "unknown section, did you mean [%s]?", best);
+  return config_fail_at(error, scan, section, NULL, "unknown section");
 }
 
 static gboolean fail_key(GError **error, const Scan *scan, const char *section, const char *word)
@@ -198,44 +193,44 @@ static gboolean fail_key(GError **error, const Scan *scan, const char *section, 
   const ConfigKey *keys = config_keys(&count);
   for (guint i = 0; i < count; i++)
     if (strcmp(keys[i].key, word) == 0)
-      return fail_at(error, scan, section, word, "unknown key, it belongs into [%s]",
-                     keys[i].section);
+      return config_fail_at(error, scan, section, word, "unknown key, it belongs into [%s]",
+                            keys[i].section);
   const char *best = NULL;
   guint best_distance = strlen(word) > 64 ? 0 : most_distance(word);
   for (guint i = 0; i < count; i++)
     if (strcmp(keys[i].section, section) == 0)
       consider(word, keys[i].key, &best, &best_distance);
   if (best != NULL)
-    return fail_at(error, scan, section, word, "unknown key, did you mean '%s'?", best);
-  return fail_at(error, scan, section, word, "unknown key");
+    return config_fail_at(error, scan, section, word, "unknown key, did you mean '%s'?", best);
+  return config_fail_at(error, scan, section, word, "unknown key");
 }
 
 /* --- reading --- */
 
 /* The value without what stands around it; transfer full. */
-static char *read_value(GKeyFile *file, const Scan *scan, const char *section, const char *key,
+char *config_read_value(GKeyFile *file, const Scan *scan, const char *section, const char *key,
                         GError **error)
 {
   g_autoptr(GError) problem = NULL;
   char *value = g_key_file_get_string(file, section, key, &problem);
   if (value == NULL) {
-    fail_at(error, scan, section, key, "%s", problem->message);
+    config_fail_at(error, scan, section, key, "%s", problem->message);
     return NULL;
   }
   return g_strstrip(value);
 }
 
-static gboolean read_key(Config *config, GKeyFile *file, const Scan *scan, const ConfigKey *key,
-                         GError **error)
+gboolean config_read_key(gpointer config, GKeyFile *file, const Scan *scan, const char *section,
+                         const ConfigKey *key, GError **error)
 {
-  g_autofree char *value = read_value(file, scan, key->section, key->key, error);
+  g_autofree char *value = config_read_value(file, scan, section, key->key, error);
   if (value == NULL)
     return FALSE;
   g_autoptr(GError) reason = NULL;
   if (config_set(config, key, value, &reason))
     return TRUE;
   const char *hint = strchr(value, '#') != NULL ? " (a comment needs a line of its own)" : "";
-  return fail_at(error, scan, key->section, key->key, "%s%s", reason->message, hint);
+  return config_fail_at(error, scan, section, key->key, "%s%s", reason->message, hint);
 }
 
 static gboolean read_section(Config *config, GKeyFile *file, const Scan *scan, const char *section,
@@ -246,7 +241,7 @@ static gboolean read_section(Config *config, GKeyFile *file, const Scan *scan, c
     const ConfigKey *key = config_find_key(section, names[i]);
     if (key == NULL)
       return fail_key(error, scan, section, names[i]);
-    if (!read_key(config, file, scan, key, error))
+    if (!config_read_key(config, file, scan, section, key, error))
       return FALSE;
   }
   return TRUE;
@@ -258,20 +253,21 @@ static gboolean read_peer(Config *config, GKeyFile *file, const Scan *scan, cons
   guint64 id;
   const char *number = section + strlen(PEER_PREFIX);
   if (!g_ascii_string_to_unsigned(number, 10, 1, LIMIT_NODE_ID, &id, NULL) || *number == '0')
-    return fail_at(error, scan, section, NULL, "'%s' is not a node id (1 to %d)", number,
-                   LIMIT_NODE_ID);
+    return config_fail_at(error, scan, section, NULL, "'%s' is not a node id (1 to %d)", number,
+                          LIMIT_NODE_ID);
   g_auto(GStrv) names = g_key_file_get_keys(file, section, NULL, NULL);
   for (guint i = 0; names != NULL && names[i] != NULL; i++)
     if (strcmp(names[i], "address") != 0)
-      return fail_at(error, scan, section, names[i], "unknown key, a peer has only 'address'");
+      return config_fail_at(error, scan, section, names[i],
+                            "unknown key, a peer has only 'address'");
   if (!g_key_file_has_key(file, section, "address", NULL))
-    return fail_at(error, scan, section, NULL, "'address' is missing");
-  g_autofree char *address = read_value(file, scan, section, "address", error);
+    return config_fail_at(error, scan, section, NULL, "'address' is missing");
+  g_autofree char *address = config_read_value(file, scan, section, "address", error);
   if (address == NULL)
     return FALSE;
   g_autoptr(GError) reason = NULL;
   if (!config_check_address(address, FALSE, &reason))
-    return fail_at(error, scan, section, "address", "%s", reason->message);
+    return config_fail_at(error, scan, section, "address", "%s", reason->message);
   ConfigPeer peer = {(guint)id, g_steal_pointer(&address)};
   g_array_append_val(config->peers, peer);
   return TRUE;
@@ -294,6 +290,8 @@ static gboolean read_sections(Config *config, GKeyFile *file, const Scan *scan, 
     gboolean good;
     if (g_str_has_prefix(section, PEER_PREFIX))
       good = read_peer(config, file, scan, section, error);
+    else if (g_str_has_prefix(section, GROUP_PREFIX))
+      good = config_read_group(config, file, scan, section, error);
     else if (is_section(section))
       good = read_section(config, file, scan, section, error);
     else
@@ -321,17 +319,17 @@ static gboolean check_peers(const Config *config, const Scan *scan, GError **err
     const ConfigPeer *peer = &g_array_index(config->peers, ConfigPeer, i);
     g_autofree char *section = g_strdup_printf(PEER_PREFIX "%u", peer->node_id);
     if (peer->node_id == config->node_id)
-      return fail_at(error, scan, section, NULL, "own id in peers: [node] id is %u as well",
-                     config->node_id);
+      return config_fail_at(error, scan, section, NULL, "own id in peers: [node] id is %u as well",
+                            config->node_id);
     if (g_strv_contains((const char *const *)own, peer->address))
-      return fail_at(error, scan, section, "address", "%s is what this node itself listens on",
-                     peer->address);
+      return config_fail_at(error, scan, section, "address",
+                            "%s is what this node itself listens on", peer->address);
     for (guint j = 0; j < i; j++) {
       const ConfigPeer *before = &g_array_index(config->peers, ConfigPeer, j);
       if (strcmp(before->address, peer->address) == 0)
-        return fail_at(error, scan, section, "address",
-                       "%s is the address of [" PEER_PREFIX "%u] as well", peer->address,
-                       before->node_id);
+        return config_fail_at(error, scan, section, "address",
+                              "%s is the address of [" PEER_PREFIX "%u] as well", peer->address,
+                              before->node_id);
     }
   }
   return TRUE;
@@ -343,7 +341,7 @@ static gboolean check_order(const Scan *scan, const char *section, const char *k
 {
   if (value >= least)
     return TRUE;
-  return fail_at(error, scan, section, key, "must not be less than %s", least_name);
+  return config_fail_at(error, scan, section, key, "must not be less than %s", least_name);
 }
 
 /* No address of `listen` stands in `other` as well. */
@@ -354,8 +352,8 @@ static gboolean check_distinct(const Scan *scan, const char *section, const char
   g_auto(GStrv) theirs = config_split_addresses(other);
   for (guint i = 0; ours[i] != NULL; i++) {
     if (!g_str_has_suffix(ours[i], ":0") && g_strv_contains((const char *const *)theirs, ours[i]))
-      return fail_at(error, scan, section, "listen", "%s is in [%s] listen as well", ours[i],
-                     other_section);
+      return config_fail_at(error, scan, section, "listen", "%s is in [%s] listen as well", ours[i],
+                            other_section);
   }
   return TRUE;
 }
@@ -373,11 +371,13 @@ static gboolean check_listen(const Config *config, const Scan *scan, GError **er
 static gboolean check_all(const Config *config, const Scan *scan, GError **error)
 {
   if (config->node_id == 0)
-    return fail_at(error, scan, "node", "id", "is missing; give every node a number of its own");
+    return config_fail_at(error, scan, "node", "id",
+                          "is missing; give every node a number of its own");
   if (config->join == CONFIG_JOIN_YES && config->peers->len == 0)
-    return fail_at(error, scan, "cluster", "join",
-                   "there is no [peer.N]: at least one node of the cluster must be named");
+    return config_fail_at(error, scan, "cluster", "join",
+                          "there is no [peer.N]: at least one node of the cluster must be named");
   return check_peers(config, scan, error) && check_listen(config, scan, error) &&
+         config_check_groups(config, scan, error) &&
          check_order(scan, "client", "max_page_rows", config->max_page_rows, "page_rows",
                      config->page_rows, error) &&
          check_order(scan, "replication", "max_retry_wait", (guint64)config->max_retry_wait_ms,
@@ -404,6 +404,7 @@ static Config *parse_scanned(const char *text, gsize size, const Scan *scan, GEr
     return NULL;
   }
   g_array_sort(config->peers, compare_peers);
+  config_finish_groups(config, file);
   return check_all(config, scan, error) ? g_steal_pointer(&config) : NULL;
 }
 
@@ -452,7 +453,7 @@ guint64 config_partition_units(const Config *config)
 
 /* --- lists of all keys --- */
 
-static void add_entry(GPtrArray *entries, const char *section, const char *key, char *value,
+void config_add_entry(GPtrArray *entries, const char *section, const char *key, char *value,
                       gboolean is_default, gboolean reloadable)
 {
   ConfigEntry *entry = g_new(ConfigEntry, 1);
@@ -465,7 +466,7 @@ static void add_peers(GPtrArray *entries, const Config *config)
   for (guint i = 0; i < config->peers->len; i++) {
     const ConfigPeer *peer = &g_array_index(config->peers, ConfigPeer, i);
     g_autofree char *section = g_strdup_printf(PEER_PREFIX "%u", peer->node_id);
-    add_entry(entries, section, "address", g_strdup(peer->address), FALSE, FALSE);
+    config_add_entry(entries, section, "address", g_strdup(peer->address), FALSE, FALSE);
   }
 }
 
@@ -478,8 +479,10 @@ GPtrArray *config_entries(const Config *config)
     const ConfigKey *key = &keys[i];
     if (strcmp(key->section, "client") == 0 && strcmp(keys[i - 1].section, "client") != 0)
       add_peers(entries, config);
-    add_entry(entries, key->section, key->key, config_get(config, key),
-              config_is_default(config, key), key->reloadable);
+    if (strcmp(key->section, "threads") == 0 && strcmp(keys[i - 1].section, "threads") != 0)
+      config_add_groups(entries, config);
+    config_add_entry(entries, key->section, key->key, config_get(config, key),
+                     config_is_default(config, key), key->reloadable);
   }
   return entries;
 }
@@ -561,4 +564,5 @@ void config_adopt(Config *running, const Config *fresh)
   for (guint i = 0; i < count; i++)
     if (keys[i].reloadable)
       config_copy(running, fresh, &keys[i]);
+  config_adopt_groups(running, fresh);
 }

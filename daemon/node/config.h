@@ -30,6 +30,20 @@ typedef struct ConfigPeer {
   char *address; /* "host:port" or "[v6]:port" */
 } ConfigPeer;
 
+/*
+ * A further group. Its limits are those of the sections that the main keys stand in, unless its own
+ * section has them; in a Config that was read they are filled in.
+ */
+typedef struct ConfigGroup {
+  guint id;      /* 1 .. LIMIT_GROUP_ID */
+  char *devices; /* patterns, see node/group_rule.h */
+  char *members; /* node ids, separated by commas; empty: this node and all peers */
+  int join;      /* ConfigJoin */
+  guint64 max_pending_bytes, snapshot_rate;
+  guint64 throttle_threshold, disk_reserve, wal_retention_limit, max_queued_bytes;
+  guint64 memtable_size, block_cache_size;
+} ConfigGroup;
+
 /* One field per key, under the key's own name with its section and unit. Sizes are bytes. */
 typedef struct Config {
   guint node_id;
@@ -39,7 +53,8 @@ typedef struct Config {
   int time_precision; /* ConfigTimePrecision */
   int join;           /* ConfigJoin */
 
-  GArray *peers; /* ConfigPeer, by node id; the own node is not among them */
+  GArray *peers;  /* ConfigPeer, by node id; the own node is not among them */
+  GArray *groups; /* ConfigGroup, by id; group 0 is not among them */
 
   char *client_listen; /* addresses, separated by commas */
   guint max_connections;
@@ -110,8 +125,14 @@ const char *config_time_precision_name(const Config *config);
 /* partition_interval in units of the cluster's time. */
 guint64 config_partition_units(const Config *config);
 
-/* Every key with its value as it would stand in the file, in the order of the table, one entry per
- * peer between the sections cluster and client. ConfigEntry*, transfer full. */
+/* NULL when there is none. Borrowed until the configuration changes. */
+const ConfigGroup *config_find_group(const Config *config, guint id);
+
+/* Whether node `node` is to carry the group. */
+gboolean config_group_has(const ConfigGroup *group, guint node);
+
+/* Every key with its value as it would stand in the file, in the order of the table, peers between
+ * the sections cluster and client, groups behind store. ConfigEntry*, transfer full. */
 GPtrArray *config_entries(const Config *config);
 
 /* The whole configuration as a file that config_parse reads back to the same. */
@@ -119,14 +140,14 @@ char *config_print(const Config *config);
 
 typedef struct ConfigChange {
   char *section, *key;
-  char *old_value, *new_value; /* NULL: a peer that is not there */
+  char *old_value, *new_value; /* NULL: a peer or group that is not there */
   gboolean reloadable;
 } ConfigChange;
 
 /* What differs between the running configuration and a fresh one. ConfigChange*, transfer full. */
 GPtrArray *config_diff(const Config *running, const Config *fresh);
 
-/* Takes over the values of all reloadable keys. */
+/* Takes over the values of all reloadable keys, new groups, and that groups are gone. */
 void config_adopt(Config *running, const Config *fresh);
 
 /* conf/synclogd.ini: every key with comment and default. */

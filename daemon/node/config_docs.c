@@ -55,6 +55,35 @@ static const char template_peers[] =
     "#address = 192.0.2.2:7671\n"
     "\n";
 
+static const char template_group[] =
+    "# A further group: a set of devices with logs, store and members of its own; a section for\n"
+    "# each, named by its id (1 to 65535). Group 0 has all other devices. May come and go while "
+    "the\n"
+    "# daemon runs (SIGHUP). The limits are those of the sections above, for each group again, "
+    "unless\n"
+    "# they stand here too.\n"
+    "#[group.1]\n"
+    "#\n";
+
+/* Everything is a comment: there are no further groups by default. */
+static void append_template_groups(GString *out)
+{
+  guint count;
+  const ConfigKey *keys = config_group_keys(&count);
+  g_string_append(out, template_group);
+  for (guint i = 0; i < count; i++) {
+    const ConfigKey *key = &keys[i];
+    if (config_inherited(key) != NULL) {
+      g_string_append_printf(out, "#%s = %s\n", key->key, key->default_text);
+      continue;
+    }
+    append_comment(out, "# ", key->comment);
+    g_string_append_printf(out, "#%s =%s\n#\n", key->key,
+                           key->default_text == NULL ? " plant1.*, boiler7" : "");
+  }
+  g_string_append_c(out, '\n');
+}
+
 static void append_template_section(GString *out, const ConfigSection *section)
 {
   append_comment(out, "# ", section->comment);
@@ -66,6 +95,8 @@ static void append_template_section(GString *out, const ConfigSection *section)
       append_template_key(out, &keys[i]);
   if (strcmp(section->name, "cluster") == 0)
     g_string_append(out, template_peers);
+  if (strcmp(section->name, "store") == 0)
+    append_template_groups(out);
 }
 
 char *config_template(void)
@@ -77,6 +108,25 @@ char *config_template(void)
     append_template_section(out, &sections[i]);
   g_string_truncate(out, out->len - 1);
   return g_string_free(out, FALSE);
+}
+
+static void append_markdown_groups(GString *out)
+{
+  guint count;
+  const ConfigKey *keys = config_group_keys(&count);
+  for (guint i = 0; i < count; i++) {
+    const ConfigKey *key = &keys[i], *main_key = config_inherited(key);
+    g_autofree char *range = range_text(key);
+    g_auto(GStrv) comment = g_strsplit(key->comment, "\n", -1);
+    g_autofree char *meaning =
+        main_key == NULL ? g_strjoinv(" ", comment)
+                         : g_strdup_printf("Of this group; as in [%s].", main_key->section);
+    g_autofree char *fallback = main_key == NULL ? g_strdup(key->default_text)
+                                                 : g_strdup_printf("as in %s", main_key->section);
+    g_string_append_printf(out, "| group.N | `%s` | %s | %s | %s | %s |\n", key->key,
+                           fallback == NULL ? "required" : fallback, range,
+                           key->reloadable ? "yes" : "", meaning);
+  }
 }
 
 char *config_markdown(void)
@@ -97,6 +147,8 @@ char *config_markdown(void)
       g_string_append(out, "| peer.N | `address` | required | host:port |  | "
                            "Where node N's replication service is reached; a section for each "
                            "other node. |\n");
+    if (strcmp(key->section, "store") == 0 && strcmp(keys[i + 1].section, "store") != 0)
+      append_markdown_groups(out);
   }
   return g_string_free(out, FALSE);
 }

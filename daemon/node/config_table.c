@@ -190,7 +190,7 @@ static const Unit duration_units[] = {{"d", DAY_MS * 1000000},
                                       {"ns", 1},
                                       {NULL, 0}};
 
-static gpointer field(const Config *config, const ConfigKey *key)
+static gpointer field(gconstpointer config, const ConfigKey *key)
 {
   return G_STRUCT_MEMBER_P(config, key->offset);
 }
@@ -380,7 +380,7 @@ static void set_text(char **text, const char *value)
   *text = g_strdup(value);
 }
 
-gboolean config_set(Config *config, const ConfigKey *key, const char *text, GError **error)
+gboolean config_set(gpointer config, const ConfigKey *key, const char *text, GError **error)
 {
   guint64 number;
   switch (key->type) {
@@ -431,7 +431,7 @@ char *config_bound_text(const ConfigKey *key, guint64 value)
   return g_strdup_printf("%" G_GUINT64_FORMAT, value);
 }
 
-char *config_get(const Config *config, const ConfigKey *key)
+char *config_get(gconstpointer config, const ConfigKey *key)
 {
   gpointer at = field(config, key);
   switch (key->type) {
@@ -451,7 +451,7 @@ char *config_get(const Config *config, const ConfigKey *key)
   g_assert_not_reached();
 }
 
-void config_copy(Config *to, const Config *from, const ConfigKey *key)
+void config_copy(gpointer to, gconstpointer from, const ConfigKey *key)
 {
   g_autofree char *text = config_get(from, key);
   gboolean taken = config_set(to, key, text, NULL);

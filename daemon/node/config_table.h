@@ -38,17 +38,25 @@ const ConfigSection *config_sections(guint *out_count);
 /* NULL when there is none. */
 const ConfigKey *config_find_key(const char *section, const char *key);
 
-/* Checks the text and sets the field. The error's message is the reason alone. */
-gboolean config_set(Config *config, const ConfigKey *key, const char *text, GError **error);
+/*
+ * The keys of a [group.N]: offsets are those in ConfigGroup. The limits are main keys over again;
+ * config_inherited gives the main one, NULL for the group's own keys.
+ */
+const ConfigKey *config_group_keys(guint *out_count);
+const ConfigKey *config_inherited(const ConfigKey *group_key);
+
+/* Checks the text and sets the field. The error's message is the reason alone. `config`: what the
+ * key's offset is in, a Config or a ConfigGroup. */
+gboolean config_set(gpointer config, const ConfigKey *key, const char *text, GError **error);
 
 /* The field as text; config_set takes it back to the same value. */
-char *config_get(const Config *config, const ConfigKey *key);
+char *config_get(gconstpointer config, const ConfigKey *key);
 
 /* A number in the unit of the field as the file would have it. */
 char *config_bound_text(const ConfigKey *key, guint64 value);
 
 /* Copies the field. */
-void config_copy(Config *to, const Config *from, const ConfigKey *key);
+void config_copy(gpointer to, gconstpointer from, const ConfigKey *key);
 
 gboolean config_is_default(const Config *config, const ConfigKey *key);
 

@@ -48,6 +48,7 @@ guint http_status_of(int status)
   case SYNCLOG_INVALID:
   case SYNCLOG_TYPE_MISMATCH:
   case SYNCLOG_UNKNOWN_LOG:
+  case SYNCLOG_UNKNOWN_GROUP:
     return 400;
   case SYNCLOG_TOO_LARGE:
     return 413;
@@ -90,6 +91,16 @@ gboolean http_tokens(HttpRequest *request, GArray **out_tokens, GError **error)
     g_array_append_val(tokens, token);
   }
   *out_tokens = g_steal_pointer(&tokens);
+  return TRUE;
+}
+
+gboolean http_group(HttpRequest *request, guint32 *out_group, GError **error)
+{
+  const char *text = http_request_param(request, "group");
+  guint64 group = RPC_GROUP_BY_RULE;
+  if (text != NULL && !g_ascii_string_to_unsigned(text, 10, 0, LIMIT_GROUP_ID, &group, NULL))
+    return fail(error, SYNCLOG_INVALID, "invalid group \"%.40s\"", text);
+  *out_group = (guint32)group;
   return TRUE;
 }
 

@@ -1,6 +1,7 @@
 /* GET /export: the rows of devices as CSV or JSON lines, piece by piece. */
 #include "base/text.h"
 #include "base/times.h"
+#include "node/group_reads.h"
 #include "node/http_data.h"
 
 #include <math.h>
@@ -17,7 +18,8 @@ enum {
  * makes the next piece on a worker. Only one thread at a time has it.
  */
 typedef struct Export {
-  Replica *replica;
+  Groups *groups;
+  guint32 group;
   HttpRequest *request;
   gboolean csv, iso;
   LabelStyle labels;
@@ -374,7 +376,8 @@ static void give_piece(gpointer data, Store *store, const GError *error)
 static void read_piece(gpointer data)
 {
   Export *export = data;
-  replica_read(export->replica, NULL, export->timeout_ms, give_piece, export);
+  group_reads_begin(export->groups, export->group, export->device, NULL, export->timeout_ms,
+                    give_piece, export);
 }
 
 /* On the server's thread. */
@@ -385,7 +388,7 @@ static void more(HttpRequest *request, gpointer data, gboolean gone)
   if (gone)
     end_export(export, FALSE);
   else
-    replica_work(export->replica, read_piece, export);
+    groups_work(export->groups, read_piece, export);
 }
 
 /* --- requests -----------------------------------------------------------------------------------
@@ -426,7 +429,8 @@ static void begin_export(gpointer data, Store *store, const GError *error)
 static void start_export(gpointer data)
 {
   Export *export = data;
-  replica_read(export->replica, export->tokens, export->timeout_ms, begin_export, export);
+  group_reads_begin(export->groups, export->group, export->device, export->tokens,
+                    export->timeout_ms, begin_export, export);
 }
 
 static gboolean read_choice(HttpRequest *request, const char *name, const char *no, const char *yes,
@@ -462,7 +466,7 @@ static gboolean read_request(Export *export, HttpRequest *request, GError **erro
       !read_choice(request, "names", "exact", "plain", &plain, error) ||
       !read_time(request, "start", export->per_second, &export->start_time, error) ||
       !read_time(request, "end", export->per_second, &export->end_time, error) ||
-      !http_tokens(request, &export->tokens, error))
+      !http_tokens(request, &export->tokens, error) || !http_group(request, &export->group, error))
     return FALSE;
   export->csv = !jsonl;
   export->labels = plain ? LABELS_SHORT : LABELS_EXACT;
@@ -476,7 +480,7 @@ void http_answer_export(gpointer ctx, HttpRequest *request)
     return;
   g_autoptr(GError) error = NULL;
   g_autoptr(Export) export = g_new0(Export, 1);
-  export->replica = service_replica(ctx);
+  export->groups = service_groups(ctx);
   export->request = request;
   export->per_second = limits.per_second;
   export->timeout_ms = limits.read_timeout_ms;
@@ -488,5 +492,5 @@ void http_answer_export(gpointer ctx, HttpRequest *request)
   if (!read_request(export, request, &error))
     refuse(request, error);
   else if (http_read_begin(request))
-    replica_work(service_replica(ctx), start_export, g_steal_pointer(&export));
+    groups_work(service_groups(ctx), start_export, g_steal_pointer(&export));
 }

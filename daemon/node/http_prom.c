@@ -1,6 +1,7 @@
 /* The part of Prometheus' HTTP API that a panel asks for: /api/v1/query_range and its like. */
 #include "base/text.h"
 #include "base/times.h"
+#include "node/group_reads.h"
 #include "node/http_data.h"
 #include "node/prom_eval.h"
 
@@ -20,7 +21,8 @@ typedef enum { ASK_RANGE, ASK_INSTANT, ASK_LABELS, ASK_VALUES, ASK_SERIES } AskK
 /* A question on its way. */
 typedef struct Ask {
   AskKind kind;
-  Replica *replica;
+  Groups *groups;
+  guint32 group;
   HttpRequest *request;
   gint64 per_second, timeout_ms, started_us;
   GArray *tokens;
@@ -279,7 +281,7 @@ static void answer_ask(gpointer data, Store *store, const GError *error)
 static void start_ask(gpointer data)
 {
   Ask *ask = data;
-  replica_read(ask->replica, ask->tokens, ask->timeout_ms, answer_ask, ask);
+  group_reads_begin(ask->groups, ask->group, NULL, ask->tokens, ask->timeout_ms, answer_ask, ask);
 }
 
 /* --- parameters ---------------------------------------------------------------------------------
@@ -405,7 +407,7 @@ static gboolean read_request(Ask *ask, HttpRequest *request, GError **error)
   if (param(request, "timeout") != NULL && !read_span(request, "timeout", &timeout_ms, error))
     return FALSE;
   ask->timeout_ms = CLAMP(timeout_ms, 0, ask->timeout_ms);
-  if (!http_tokens(request, &ask->tokens, error))
+  if (!http_tokens(request, &ask->tokens, error) || !http_group(request, &ask->group, error))
     return FALSE;
   if (ask->kind == ASK_RANGE || ask->kind == ASK_INSTANT)
     return read_query(ask, request, error);
@@ -421,7 +423,7 @@ static void take_ask(gpointer ctx, HttpRequest *request, AskKind kind)
   g_autoptr(GError) error = NULL;
   g_autoptr(Ask) ask = g_new0(Ask, 1);
   ask->kind = kind;
-  ask->replica = service_replica(ctx);
+  ask->groups = service_groups(ctx);
   ask->request = request;
   ask->per_second = limits.per_second;
   ask->timeout_ms = limits.read_timeout_ms;
@@ -430,7 +432,7 @@ static void take_ask(gpointer ctx, HttpRequest *request, AskKind kind)
   if (!read_request(ask, request, &error))
     reply_bad(request, error);
   else if (http_read_begin(request))
-    replica_work(service_replica(ctx), start_ask, g_steal_pointer(&ask));
+    groups_work(service_groups(ctx), start_ask, g_steal_pointer(&ask));
 }
 
 void http_answer_query_range(gpointer ctx, HttpRequest *request)

@@ -22,13 +22,15 @@ enum {
  * threads, and share with it only what stands under `lock`. Whoever ends the last part answers.
  */
 typedef struct WriteJob {
-  Replica *replica;
+  Groups *groups;
+  guint32 group; /* that was asked for, or RPC_GROUP_BY_RULE */
+  GroupRule *rule;
   HttpRequest *request;
   gboolean v2; /* how errors are told */
   gint64 unit_ns, per_second, now, timeout_ms;
   AckLevel ack;
-  LineBatch *batch;
-  GString *wrong; /* what is wrong with lines, a line of text for each */
+  GPtrArray *batches; /* GroupBatch */
+  GString *wrong;     /* what is wrong with lines, a line of text for each */
   guint told, left_out, dropped;
   guint64 taken; /* lines */
 
@@ -36,8 +38,16 @@ typedef struct WriteJob {
   GMutex lock;
   SynclogStatus status; /* the worst; OK so far */
   char *message;
-  Token last; /* of the entries; index 0: none yet */
 } WriteJob;
+
+/* The lines of a body that are one group's. */
+typedef struct GroupBatch {
+  WriteJob *job;
+  guint32 group;
+  Replica *replica; /* held; NULL: it can't be written to, and the rest of its lines is left out */
+  LineBatch *lines;
+  Token last; /* of its entries, under the job's lock; index 0: none yet */
+} GroupBatch;
 
 /* --- answers ------------------------------------------------------------------------------------
  */
@@ -72,9 +82,18 @@ static void reply_error(HttpRequest *request, gboolean v2, guint status, const c
   http_reply(request, &(HttpAnswer){status, "application/json", body, headers});
 }
 
+static void batch_free(gpointer data)
+{
+  GroupBatch *batch = data;
+  g_clear_pointer(&batch->replica, replica_release);
+  line_batch_free(batch->lines);
+  g_free(batch);
+}
+
 static void job_free(WriteJob *job)
 {
-  g_clear_pointer(&job->batch, line_batch_free);
+  g_ptr_array_unref(job->batches);
+  group_rule_unref(job->rule);
   g_string_free(job->wrong, TRUE);
   g_free(job->message);
   g_mutex_clear(&job->lock);
@@ -84,9 +103,17 @@ static void job_free(WriteJob *job)
 static GString *token_header(const WriteJob *job)
 {
   GString *headers = g_string_new("X-Influxdb-Version: " INFLUX_VERSION "\r\n");
-  char text[TOKEN_TEXT_SIZE];
-  if (job->last.index > 0)
-    g_string_append_printf(headers, "X-Synclog-Token: %s\r\n", token_format(&job->last, text));
+  const char *before = "X-Synclog-Token: ";
+  for (guint i = 0; i < job->batches->len; i++) {
+    const GroupBatch *batch = job->batches->pdata[i];
+    char text[TOKEN_TEXT_SIZE];
+    if (batch->last.index == 0)
+      continue;
+    g_string_append_printf(headers, "%s%s", before, token_format(&batch->last, text));
+    before = ",";
+  }
+  if (before[0] == ',')
+    g_string_append(headers, "\r\n");
   return headers;
 }
 
@@ -140,13 +167,14 @@ static void note_failure(WriteJob *job, SynclogStatus status, const char *messag
 /* Under the replica's lock. */
 static void on_written(gpointer data, SynclogStatus status, const char *message, const Token *token)
 {
-  WriteJob *job = data;
+  GroupBatch *batch = data;
+  WriteJob *job = batch->job;
   if (status != SYNCLOG_OK)
     note_failure(job, status, message);
   g_mutex_lock(&job->lock);
   /* Tokens of one log come in order; a new incarnation has the greater id. */
-  if (token != NULL && log_id_compare(&token->log, &job->last.log) >= 0)
-    job->last = *token;
+  if (token != NULL && log_id_compare(&token->log, &batch->last.log) >= 0)
+    batch->last = *token;
   g_mutex_unlock(&job->lock);
   end_part(job);
 }
@@ -167,46 +195,48 @@ static void note_wrong(WriteJob *job, const char *what, const char *line, gsize 
   job->told++;
 }
 
-static void drop_run(WriteJob *job, guint run, const char *what, const char *why)
+static void drop_run(GroupBatch *batch, guint run, const char *what, const char *why)
 {
-  for (guint i = 0; i < line_batch_run_lines(job->batch, run); i++) {
+  WriteJob *job = batch->job;
+  for (guint i = 0; i < line_batch_run_lines(batch->lines, run); i++) {
     gsize size;
-    const char *line = line_batch_line(job->batch, run, i, &size);
+    const char *line = line_batch_line(batch->lines, run, i, &size);
     note_wrong(job, what, line, size, why);
     job->dropped++;
     job->taken--;
   }
-  line_batch_drop(job->batch, run);
+  line_batch_drop(batch->lines, run);
 }
 
 /* Finds the lines whose types are others than those that were there first. */
-static void drop_conflicts(WriteJob *job)
+static void drop_conflicts(GroupBatch *batch)
 {
   g_autoptr(WriteBuilder) builder = write_builder_new();
   g_autoptr(GByteArray) bytes = g_byte_array_new();
-  for (guint run = 0; run < line_batch_runs(job->batch); run++) {
+  for (guint run = 0; run < line_batch_runs(batch->lines); run++) {
     g_autoptr(GError) error = NULL;
     write_builder_clear(builder);
     g_byte_array_set_size(bytes, 0);
-    if (line_batch_is_dropped(job->batch, run))
+    if (line_batch_is_dropped(batch->lines, run))
       continue;
-    line_batch_put_run(job->batch, run, builder);
+    line_batch_put_run(batch->lines, run, builder);
     write_builder_encode(builder, bytes);
-    if (replica_check_write(job->replica, bytes->data, bytes->len, &error) ||
+    if (replica_check_write(batch->replica, bytes->data, bytes->len, &error) ||
         !g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TYPE_MISMATCH))
       continue;
     g_autofree char *why = g_strdup_printf("field type conflict: %s", error->message);
-    drop_run(job, run, "unable to write", why);
+    drop_run(batch, run, "unable to write", why);
   }
 }
 
 /* --- entries ------------------------------------------------------------------------------------
  */
 
-static gboolean try_slice(WriteJob *job, GError **error)
+static gboolean try_slice(GroupBatch *batch, GError **error)
 {
+  WriteJob *job = batch->job;
   g_autoptr(WriteBuilder) builder = write_builder_new();
-  if (!line_batch_put(job->batch, builder))
+  if (!line_batch_put(batch->lines, builder))
     return TRUE;
   GByteArray *bytes = g_byte_array_new();
   write_builder_encode(builder, bytes);
@@ -214,50 +244,79 @@ static gboolean try_slice(WriteJob *job, GError **error)
   if (g_bytes_get_size(content) > LIMIT_ENTRY_SIZE)
     return fail(error, SYNCLOG_TOO_LARGE, "the line has more than %d bytes", LIMIT_ENTRY_SIZE);
   g_atomic_int_inc(&job->parts);
-  if (replica_write_bytes(job->replica, content, job->ack, job->timeout_ms, on_written, job, error))
+  if (replica_write_bytes(batch->replica, content, job->ack, job->timeout_ms, on_written, batch,
+                          error))
     return TRUE;
   g_atomic_int_add(&job->parts, -1); /* not the last: the worker's own is there */
   return FALSE;
 }
 
-/* Writes what was collected. FALSE when it makes no sense to go on. */
-static gboolean write_slice(WriteJob *job)
+/* Writes what was collected. When it makes no sense to go on, the group's other lines are left. */
+static void write_slice(GroupBatch *batch)
 {
+  WriteJob *job = batch->job;
   g_autoptr(GError) error = NULL;
-  line_batch_sort(job->batch);
-  for (guint tries = 0; !try_slice(job, &error); tries++) {
+  line_batch_sort(batch->lines);
+  for (guint tries = 0; !try_slice(batch, &error); tries++) {
     gboolean conflict = g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TYPE_MISMATCH);
     gboolean one_line =
-        line_batch_runs(job->batch) == 1 && line_batch_run_lines(job->batch, 0) == 1;
+        line_batch_runs(batch->lines) == 1 && line_batch_run_lines(batch->lines, 0) == 1;
     if (one_line && error->code == SYNCLOG_TOO_LARGE) {
-      drop_run(job, 0, "unable to write", error->message);
+      drop_run(batch, 0, "unable to write", error->message);
       break;
     }
     if (!conflict || tries >= CHECK_TRIES) {
       note_failure(job, (SynclogStatus)error->code, error->message);
-      return FALSE;
+      g_clear_pointer(&batch->replica, replica_release);
+      break;
     }
     g_clear_error(&error);
-    drop_conflicts(job);
+    drop_conflicts(batch);
   }
-  line_batch_clear(job->batch);
-  return TRUE;
+  line_batch_clear(batch->lines);
 }
 
-static gboolean take_point(WriteJob *job, const LinePoint *point, const char *line, gsize size)
+static GroupBatch *batch_of(WriteJob *job, guint32 group)
+{
+  for (guint i = 0; i < job->batches->len; i++)
+    if (((GroupBatch *)job->batches->pdata[i])->group == group)
+      return job->batches->pdata[i];
+  g_autoptr(GError) error = NULL;
+  GroupBatch *batch = g_new0(GroupBatch, 1);
+  batch->job = job;
+  batch->group = group;
+  batch->lines = line_batch_new();
+  batch->replica = groups_hold(job->groups, group, &error);
+  if (batch->replica == NULL)
+    note_failure(job, (SynclogStatus)error->code, error->message);
+  g_ptr_array_add(job->batches, batch);
+  return batch;
+}
+
+static void take_point(WriteJob *job, const LinePoint *point, const char *line, gsize size)
 {
   gint64 time = job->now;
   if (point->has_time && !line_time_convert(point->time, job->unit_ns, job->per_second, &time)) {
     note_wrong(job, "unable to parse", line, size, "time outside range");
-    return TRUE;
+    return;
   }
+  gsize device_size = strlen(point->device);
+  guint32 ruled = group_rule_find(job->rule, point->device, device_size);
+  if (job->group != RPC_GROUP_BY_RULE && job->group != ruled) {
+    g_autofree char *why = g_strdup_printf("the device belongs to group %u", ruled);
+    note_wrong(job, "unable to write", line, size, why);
+    job->dropped++;
+    return;
+  }
+  GroupBatch *batch = batch_of(job, ruled);
   /* A line as large as that is alone in its entry, so that its size is its own fault. */
-  gsize held = line_batch_size(job->batch);
-  if (held > 0 && held + size > SLICE_SIZE && !write_slice(job))
-    return FALSE;
-  line_batch_add(job->batch, point, time, line, size);
+  gsize held = line_batch_size(batch->lines);
+  if (held > 0 && held + size > SLICE_SIZE)
+    write_slice(batch);
+  if (batch->replica == NULL)
+    return;
+  line_batch_add(batch->lines, point, time, line, size);
   job->taken++;
-  return TRUE;
 }
 
 static void take_lines(WriteJob *job, const char *text, gsize size)
@@ -273,10 +332,14 @@ static void take_lines(WriteJob *job, const char *text, gsize size)
     const char *line = line_reader_text(reader, &line_size);
     if (result == LINE_BAD)
       note_wrong(job, "unable to parse", line, line_size, error->message);
-    else if (!take_point(job, &point, line, line_size))
-      return;
+    else
+      take_point(job, &point, line, line_size);
   }
-  write_slice(job);
+  for (guint i = 0; i < job->batches->len; i++) {
+    GroupBatch *batch = job->batches->pdata[i];
+    if (batch->replica != NULL)
+      write_slice(batch);
+  }
 }
 
 static void read_body(gpointer data)
@@ -363,20 +426,22 @@ static void take_write(gpointer ctx, HttpRequest *request, gboolean v2)
   WriteJob start = {.v2 = v2};
   if (!read_ack(request, limits.http_ack, &start.ack, &error) ||
       !read_unit(request, &start.unit_ns, &error) ||
-      !read_timeout(request, limits.write_timeout_ms, &start.timeout_ms, &error)) {
+      !read_timeout(request, limits.write_timeout_ms, &start.timeout_ms, &error) ||
+      !http_group(request, &start.group, &error)) {
     reply_error(request, v2, 400, error->message, NULL);
     return;
   }
   WriteJob *job = g_memdup2(&start, sizeof start);
-  job->replica = service_replica(ctx);
+  job->groups = service_groups(ctx);
+  job->rule = groups_hold_rule(job->groups);
   job->request = request;
   job->per_second = limits.per_second;
   job->now = (gint64)clock_wall_ms(clock_system()) * (limits.per_second / 1000);
-  job->batch = line_batch_new();
+  job->batches = g_ptr_array_new_with_free_func(batch_free);
   job->wrong = g_string_new(NULL);
   job->parts = 1;
   g_mutex_init(&job->lock);
-  replica_work(job->replica, read_body, job);
+  groups_work(job->groups, read_body, job);
 }
 
 void http_take_write(gpointer ctx, HttpRequest *request)
@@ -412,7 +477,7 @@ void http_answer_health(gpointer ctx, HttpRequest *request)
   ServiceLimits limits;
   if (!http_data_begin(ctx, request, &limits))
     return;
-  g_autoptr(NodeStatus) status = service_status(ctx);
+  g_autoptr(NodeStatus) status = service_status(ctx, 0, NULL);
   gboolean serving = strcmp(status->state, "serving") == 0;
   json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:[]}", "name", "synclogd", "status",
                              serving ? "pass" : "fail", "message",

@@ -157,7 +157,7 @@ void monitor_put_json(const NodeStatus *status, GString *out)
 
 static void answer_metrics(gpointer ctx, HttpRequest *request)
 {
-  g_autoptr(NodeStatus) status = service_status(ctx);
+  g_autoptr(NodeStatus) status = service_status(ctx, 0, NULL);
   GString *text = g_string_new(NULL);
   monitor_put_metrics(status, service_is_alive(ctx), text);
   http_reply(request, &(HttpAnswer){200, "text/plain; version=0.0.4; charset=utf-8", .body = text});
@@ -172,7 +172,7 @@ static void answer_health(gpointer ctx, HttpRequest *request)
 
 static void answer_ready(gpointer ctx, HttpRequest *request)
 {
-  g_autoptr(NodeStatus) status = service_status(ctx);
+  g_autoptr(NodeStatus) status = service_status(ctx, 0, NULL);
   http_reply_text(request, is_serving(status) ? 200 : 503, "%s%s%s", status->state,
                   status->message != NULL ? ": " : "",
                   status->message != NULL ? status->message : "");
@@ -180,7 +180,7 @@ static void answer_ready(gpointer ctx, HttpRequest *request)
 
 static void answer_status(gpointer ctx, HttpRequest *request)
 {
-  g_autoptr(NodeStatus) status = service_status(ctx);
+  g_autoptr(NodeStatus) status = service_status(ctx, 0, NULL);
   GString *text = g_string_new(NULL);
   monitor_put_json(status, text);
   http_reply(request, &(HttpAnswer){200, "application/json", .body = text});

@@ -18,9 +18,7 @@ enum {
   DRAIN_MS = 3000,  /* to send the last entries before stopping */
   ANSWER_MS = 5000, /* for the last answers to leave */
   HEALTHCHECK_MS = 2000,
-  RETENTION_INTERVAL_MS = 1000,
   HEADER_TIMEOUT_MS = 30000,
-  MAX_APPLY_BACKLOG = 16 << 20, /* the decoded forms take as much again, and more */
   MICROSECONDS_PER_SECOND = 1000000,
   RECOVERY_MINUTES = 30,
 };
@@ -31,7 +29,8 @@ typedef struct Node {
   FileShares shares;
   Identity *identity;
   RpcLoops *loops;
-  Replica *replica;
+  Groups *groups;
+  Replica *replica; /* of group 0 */
   Service *service;
   RpcServer *clients, *peers;
   HttpServer *http; /* NULL: not configured */
@@ -48,69 +47,6 @@ typedef struct Node {
 static guint by_cores(guint configured, guint part)
 {
   return configured > 0 ? configured : MAX(1, g_get_num_processors() / part);
-}
-
-static GArray *peers_of(const Config *config)
-{
-  GArray *peers = g_array_new(FALSE, FALSE, sizeof(ReplicaPeer));
-  for (guint i = 0; i < config->peers->len; i++) {
-    const ConfigPeer *peer = &g_array_index(config->peers, ConfigPeer, i);
-    ReplicaPeer one = {peer->node_id, peer->address};
-    g_array_append_val(peers, one);
-  }
-  return peers;
-}
-
-static GroupOptions group_options(const Config *config)
-{
-  return (GroupOptions){.group = 0,
-                        .max_pending_batch = config->max_pending_batch,
-                        .max_requests_per_batch = config->max_requests_per_batch,
-                        .max_size_per_batch = config->max_size_per_batch,
-                        .max_pending_requests = config->max_pending_requests,
-                        .max_pending_bytes = config->max_pending_bytes,
-                        .max_queued_bytes = config->max_queued_bytes,
-                        .max_commit_size = config->max_commit_size,
-                        .max_apply_backlog = MAX_APPLY_BACKLOG,
-                        .basic_retry_wait_ms = (guint64)config->basic_retry_wait_ms,
-                        .max_retry_wait_ms = (guint64)config->max_retry_wait_ms,
-                        .heartbeat_interval_ms = config->heartbeat_interval_ms,
-                        .max_clock_skew_ms = config->max_clock_skew_ms,
-                        .mirror_sync_interval_ms = config->mirror_sync_interval_ms,
-                        .retention_interval_ms = RETENTION_INTERVAL_MS,
-                        .max_frame_size = config->max_frame_size,
-                        .random_seed = (guint64)g_get_real_time() ^ config->node_id};
-}
-
-static gboolean open_replica(Node *node, GError **error)
-{
-  const Config *config = node->config;
-  static const WalSync wal_sync[] = {[CONFIG_WAL_SYNC_GROUP] = WAL_SYNC_GROUP,
-                                     [CONFIG_WAL_SYNC_INTERVAL] = WAL_SYNC_INTERVAL,
-                                     [CONFIG_WAL_SYNC_NONE] = WAL_SYNC_NONE};
-  g_autofree char *directory = g_build_filename(config->data_dir, "group-0", NULL);
-  g_autoptr(GArray) peers = peers_of(config);
-  ReplicaOptions options = {.directory = directory,
-                            .group = group_options(config),
-                            .peers = peers,
-                            .join = config->join == CONFIG_JOIN_YES,
-                            .wal_sync = wal_sync[config->wal_sync],
-                            .wal_sync_interval_ms = config->wal_sync_interval_ms,
-                            .wal_segment_size = config->wal_segment_size,
-                            .throttle_threshold = config->throttle_threshold,
-                            .disk_reserve = config->disk_reserve,
-                            .retention_limit = config->wal_retention_limit,
-                            .snapshot_rate = config->snapshot_rate,
-                            .partition_interval = config_partition_units(config),
-                            .check_interval_ms = config->check_interval_ms,
-                            .memtable_size = config->memtable_size,
-                            .block_cache_size = config->block_cache_size,
-                            .store_files = node->shares.store,
-                            .conflict_journal_size = config->conflict_journal_size,
-                            .compact_after_ms = config->compact_after_ms,
-                            .request_timeout_ms = config->request_timeout_ms};
-  node->replica = replica_open(node->identity, node->loops, &options, error);
-  return node->replica != NULL;
 }
 
 static gboolean open_servers(Node *node, GError **error)
@@ -141,8 +77,9 @@ static void share_files(Node *node)
 {
   guint wanted = node->config->max_connections;
   gboolean with_http = node->config->http_listen[0] != '\0';
-  guint64 limit = file_limit_raise(wanted, with_http);
-  node->shares = file_shares(limit, wanted, with_http);
+  guint groups = node->config->groups->len;
+  guint64 limit = file_limit_raise(wanted, with_http, groups);
+  node->shares = file_shares(limit, wanted, with_http, groups);
   if (node->shares.clients < wanted)
     g_warning("the process may open %" G_GUINT64_FORMAT " files: %u connections of clients at a "
               "time instead of max_connections = %u",
@@ -161,9 +98,11 @@ static gboolean open_node(Node *node, GError **error)
   share_files(node);
   node->loops =
       rpc_loops_new(by_cores(config->network_threads, 2), by_cores(config->worker_threads, 1));
-  if (!open_replica(node, error))
+  node->groups = groups_open(node->identity, node->loops, config, node->shares.store, error);
+  if (node->groups == NULL)
     return FALSE;
-  node->service = service_new(node->replica, config);
+  node->replica = groups_hold(node->groups, 0, NULL);
+  node->service = service_new(node->groups, node->loops, config);
   watch_signals(node); /* before anybody can know that it runs */
   if (!open_servers(node, error))
     return FALSE;
@@ -175,7 +114,7 @@ static gboolean open_node(Node *node, GError **error)
     node->http = http_server_new(sockets, http_data_routes(), node->shares.http, node->service);
     service_set_http(node->service, node->http);
   }
-  replica_start(node->replica);
+  groups_start(node->groups);
   return TRUE;
 }
 
@@ -196,12 +135,12 @@ static void close_node(Node *node)
     http_server_drain(node->http);
   if (node->clients != NULL)
     rpc_server_drain(node->clients);
-  if (node->replica != NULL && node->clients != NULL)
-    replica_drain(node->replica, DRAIN_MS);
+  if (node->groups != NULL && node->clients != NULL)
+    groups_drain(node->groups, DRAIN_MS);
   if (node->peers != NULL)
     rpc_server_drain(node->peers);
-  if (node->replica != NULL)
-    replica_stop(node->replica);
+  if (node->groups != NULL)
+    groups_stop(node->groups);
   if (node->http != NULL)
     service_set_http(node->service, NULL);
   g_clear_pointer(&node->http, http_server_free); /* all that it waits for is answered now */
@@ -213,9 +152,8 @@ static void close_node(Node *node)
     wait_for_answers(node->peers);
     rpc_server_free(node->peers);
   }
-  if (node->replica != NULL)
-    replica_close(node->replica);
-  node->replica = NULL;
+  g_clear_pointer(&node->replica, replica_release);
+  g_clear_pointer(&node->groups, groups_close);
   node->clients = node->peers = NULL;
   g_clear_pointer(&node->service, service_free);
   g_clear_pointer(&node->loops, rpc_loops_free);
@@ -264,13 +202,7 @@ static gboolean on_reload_signal(gpointer data)
     config_adopt(node->config, fresh);
     service_adopt(node->service, node->config);
     log_set_level((LogLevel)node->config->log_level);
-    replica_set_retry_waits(node->replica, (guint64)node->config->basic_retry_wait_ms,
-                            (guint64)node->config->max_retry_wait_ms);
-    replica_set_heartbeat_interval(node->replica, node->config->heartbeat_interval_ms);
-    replica_set_throttle_threshold(node->replica, node->config->throttle_threshold);
-    replica_set_disk_reserve(node->replica, node->config->disk_reserve);
-    replica_set_retention_limit(node->replica, node->config->wal_retention_limit);
-    replica_set_snapshot_rate(node->replica, node->config->snapshot_rate);
+    groups_adopt(node->groups, node->config);
     g_message("configuration read again: %u changes", changes->len);
   }
   sd_notify(0, "READY=1");
@@ -280,7 +212,7 @@ static gboolean on_reload_signal(gpointer data)
 static gboolean on_second(gpointer data)
 {
   Node *node = data;
-  replica_housekeeping(node->replica);
+  groups_housekeeping(node->groups);
   if (replica_wants_reopening(node->replica)) {
     node->reopening = TRUE;
     g_main_loop_quit(node->main_loop);

@@ -49,12 +49,23 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
   FAILPOINT("start_store_open");
   guint64 skew_ms = (guint64)replica->options.group.max_clock_skew_ms;
   if (!recovery_run(replica->identity, replica->logs, replica->store,
-                    replica->options.partition_interval, (guint64)g_get_real_time(),
+                    replica->options.partition_interval, replica_new_incarnation(),
                     hlc_from_ms(clock_wall_ms(replica->clock) + skew_ms + 1) - 1, out_logs, out_own,
                     error))
     return FALSE;
   replica->own_wal = log_set_find(replica->logs, *out_own);
   return mark_unclean(replica, error);
+}
+
+guint64 replica_new_incarnation(void)
+{
+  static GMutex mutex;
+  static guint64 last;
+  g_mutex_lock(&mutex);
+  last = MAX(last + 1, (guint64)g_get_real_time());
+  guint64 now = last;
+  g_mutex_unlock(&mutex);
+  return now;
 }
 
 static void make_group(Replica *replica, const GArray *logs, LogId own)
@@ -94,6 +105,8 @@ static void free_disk(Replica *replica)
   g_cond_clear(&replica->seed.cond);
   g_rw_lock_clear(&replica->store_lock);
   g_mutex_clear(&replica->mutex);
+  g_mutex_clear(&replica->hold_mutex);
+  g_cond_clear(&replica->hold_cond);
   g_mutex_clear(&replica->apply_mutex);
   g_cond_clear(&replica->log_cond);
   g_cond_clear(&replica->progress_cond);
@@ -101,6 +114,13 @@ static void free_disk(Replica *replica)
   replica_keys_free(replica->keys);
   g_cond_clear(&replica->mend_cond);
   g_free(replica);
+}
+
+static GThread *start_thread(Replica *replica, const char *name, GThreadFunc func)
+{
+  guint32 group = replica->options.group.group;
+  g_autofree char *full = group == 0 ? g_strdup(name) : g_strdup_printf("%s-%u", name, group);
+  return g_thread_new(full, func, replica);
 }
 
 static void loop_writes_clear(gpointer data)
@@ -117,6 +137,7 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
   g_array_ref(options->peers);
   replica->identity = identity;
   replica->loops = loops;
+  replica->holders = 1;
   replica->clock = clock_system();
   replica->started_us = clock_mono_us(replica->clock);
   replica->links = g_ptr_array_new();
@@ -128,6 +149,8 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
     g_array_append_val(replica->loop_writes, writes);
   }
   g_mutex_init(&replica->mutex);
+  g_mutex_init(&replica->hold_mutex);
+  g_cond_init(&replica->hold_cond);
   g_mutex_init(&replica->apply_mutex);
   g_cond_init(&replica->log_cond);
   g_cond_init(&replica->progress_cond);
@@ -149,8 +172,8 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
   make_group(replica, logs, own);
   replica->snapshots = snapshots_new(replica->options.directory, options->snapshot_rate);
   replica_resume_seed(replica);
-  replica->log_thread = g_thread_new("log", replica_log_thread, replica);
-  replica->apply_thread = g_thread_new("apply", replica_apply_thread, replica);
+  replica->log_thread = start_thread(replica, "log", replica_log_thread);
+  replica->apply_thread = start_thread(replica, "apply", replica_apply_thread);
   return replica;
 }
 
@@ -257,9 +280,34 @@ void replica_work(Replica *replica, void (*func)(gpointer data), gpointer data)
   rpc_loops_work(replica->loops, run_work, work);
 }
 
-/* Waits for the jobs that workers still do for this replica. */
-static void wait_for_jobs(Replica *replica)
+void replica_hold(Replica *replica)
 {
+  g_atomic_int_inc(&replica->holders);
+}
+
+void replica_release(Replica *replica)
+{
+  if (!g_atomic_int_dec_and_test(&replica->holders))
+    return;
+  g_mutex_lock(&replica->hold_mutex);
+  replica->unheld = TRUE;
+  g_cond_signal(&replica->hold_cond);
+  g_mutex_unlock(&replica->hold_mutex);
+}
+
+guint32 replica_group(const Replica *replica)
+{
+  return replica->options.group.group;
+}
+
+/* Waits for whoever holds this replica, and for the jobs that workers still do for it. */
+static void wait_for_users(Replica *replica)
+{
+  replica_release(replica);
+  g_mutex_lock(&replica->hold_mutex);
+  while (!replica->unheld)
+    g_cond_wait(&replica->hold_cond, &replica->hold_mutex);
+  g_mutex_unlock(&replica->hold_mutex);
   replica_lock(replica);
   while (g_atomic_int_get(&replica->jobs) > 0)
     replica_wait_progress(replica, G_MAXINT64);
@@ -268,7 +316,7 @@ static void wait_for_jobs(Replica *replica)
 
 void replica_close(Replica *replica)
 {
-  wait_for_jobs(replica);
+  wait_for_users(replica);
   if (replica->fatal == NULL)
     make_durable(replica);
   EntryRun *run;
@@ -283,6 +331,12 @@ Progress *replica_progress(Replica *replica)
   Progress *progress = group_progress(replica->group);
   replica_unlock(replica);
   return progress;
+}
+
+gboolean replica_knows_log(Replica *replica, LogId log)
+{
+  g_autoptr(Progress) progress = replica_progress(replica);
+  return progress_find(progress, log) != NULL;
 }
 
 gboolean replica_skip(Replica *replica, const Token *entry, GError **error)

@@ -20,7 +20,7 @@ typedef enum { WAL_SYNC_GROUP, WAL_SYNC_INTERVAL, WAL_SYNC_NONE } WalSync;
 /* Where a peer listens for replication. */
 typedef struct ReplicaPeer {
   guint32 id;
-  const char *address; /* "host:port" */
+  const char *address; /* "host:port"; as long as the array is there */
 } ReplicaPeer;
 
 typedef struct ReplicaOptions {
@@ -53,6 +53,19 @@ typedef struct Identity Identity;
 Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions *options,
                       GError **error);
 
+/*
+ * Whoever uses a replica that may be closed meanwhile holds it: replica_close waits for that, and
+ * after replica_stop whatever it is asked is refused. replica_open leaves it held once, which
+ * replica_close gives back.
+ */
+void replica_hold(Replica *replica);
+void replica_release(Replica *replica);
+
+guint32 replica_group(const Replica *replica);
+
+/* Whether the replica has heard of a log. */
+gboolean replica_knows_log(Replica *replica, LogId log);
+
 /* Begins to connect to the peers. */
 void replica_start(Replica *replica);
 
@@ -63,7 +76,7 @@ void replica_drain(Replica *replica, gint64 timeout_ms);
 /* Stops the threads and answers all that waits; what is asked from now on is answered NOT_READY. */
 void replica_stop(Replica *replica);
 
-/* After replica_stop, once no handler runs any more: makes the store durable and closes all. */
+/* After replica_stop: waits until nobody holds it any more, makes the store durable and closes. */
 void replica_close(Replica *replica);
 
 /* --- requests; each answers `call`, now or later ------------------------------------------------
@@ -94,6 +107,11 @@ void replica_heartbeat(Replica *replica, RpcCall *call, const Heartbeat *heartbe
 typedef void (*ReplicaRead)(gpointer data, Store *store, const GError *error);
 void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, ReplicaRead read,
                   gpointer data);
+
+/* The store for a moment, without waiting for anything; NULL with an error. On a worker. With a
+ * store replica_end_view must follow, on the same thread. */
+Store *replica_begin_view(Replica *replica, GError **error);
+void replica_end_view(Replica *replica);
 
 /*
  * Entries of a log from `from` on that are applied here, at most max_count and max_bytes (one at

@@ -113,7 +113,7 @@ static void begin_incarnation(Replica *replica)
   LogId before = wal_log(replica->own_wal);
   guint64 durable = progress_find(progress, before)->durable;
   /* A peer may have told of a log that this node wrote in another life, with a wrong clock. */
-  LogId unused = {before.origin, MAX(before.incarnation + 1, (guint64)g_get_real_time())};
+  LogId unused = {before.origin, MAX(before.incarnation + 1, replica_new_incarnation())};
   while (progress_find(progress, unused) != NULL)
     unused.incarnation++;
   replica_unlock(replica);

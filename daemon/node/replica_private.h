@@ -153,6 +153,10 @@ struct Replica {
   GThread *apply_thread;
   gint64 own_synced_us; /* log thread only */
   gint jobs;            /* atomic: on their way to or at a worker */
+  gint holders;         /* atomic: see replica_hold; 1 is that of replica_open */
+  GMutex hold_mutex;    /* guards unheld; a leaf */
+  GCond hold_cond;
+  gboolean unheld; /* the last holder has gone */
 };
 
 /*
@@ -174,6 +178,10 @@ void replica_wait_for_work(Replica *replica, gint64 until_us);
 void replica_tell_progress(Replica *replica);
 /* Waits for that as replica_wait_until does. */
 gboolean replica_wait_progress(Replica *replica, gint64 until_us);
+
+/* The time of a new incarnation: later than all that this process has begun, so that no two groups
+ * of a node have logs of the same id. */
+guint64 replica_new_incarnation(void);
 
 /* replica.c: around all that a worker does for the replica; the replica lives until then. */
 void replica_job_begin(Replica *replica);

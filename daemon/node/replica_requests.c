@@ -273,7 +273,7 @@ void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *req
     refuse_sync(call, SYNCLOG_UNKNOWN_GROUP, "the group does not exist here");
     return;
   }
-  guint32 sender = rpc_call_peer(call);
+  guint32 sender = rpc_call_peer(call, request->group);
   if (sender == 0) {
     refuse_sync(call, SYNCLOG_NOT_MEMBER, "no handshake was accepted on this connection");
     return;
@@ -298,7 +298,7 @@ void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handsha
   replica_lock(replica);
   group_on_handshake(replica->group, handshake, &reply, clock_mono_us(replica->clock));
   replica_unlock(replica);
-  rpc_call_set_peer(call, reply.status == SYNCLOG_OK ? handshake->node_id : 0);
+  rpc_call_set_peer(call, reply.status == SYNCLOG_OK ? handshake->node_id : 0, handshake->group);
   rpc_call_reply_handshake(call, &reply);
   handshake_reply_clear(&reply);
 }
@@ -306,7 +306,7 @@ void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handsha
 void replica_heartbeat(Replica *replica, RpcCall *call, const Heartbeat *heartbeat)
 {
   HeartbeatReply reply;
-  if (rpc_call_peer(call) != heartbeat->node_id) {
+  if (rpc_call_peer(call, heartbeat->group) != heartbeat->node_id) {
     reply = (HeartbeatReply){
         .status = SYNCLOG_NOT_MEMBER,
         .message = (char *)"no handshake of this node was accepted on this connection"};
@@ -369,6 +369,21 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
   replica_unlock(replica);
   if (ready)
     run_read(pending);
+}
+
+Store *replica_begin_view(Replica *replica, GError **error)
+{
+  g_rw_lock_reader_lock(&replica->store_lock);
+  if (replica->store != NULL)
+    return replica->store;
+  g_rw_lock_reader_unlock(&replica->store_lock);
+  fail(error, SYNCLOG_NOT_READY, "the store waits for room on its disk");
+  return NULL;
+}
+
+void replica_end_view(Replica *replica)
+{
+  g_rw_lock_reader_unlock(&replica->store_lock);
 }
 
 EntryRun *replica_read_log(Replica *replica, LogId log, guint64 from, guint max_count,

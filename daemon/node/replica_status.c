@@ -159,6 +159,7 @@ static void add_store(Replica *replica, NodeStatus *status)
 NodeStatus *replica_status(Replica *replica)
 {
   NodeStatus *status = node_status_new();
+  status->group = replica->options.group.group;
   gint64 now_us = clock_mono_us(replica->clock);
   replica_lock(replica);
   group_horizon(replica->group); /* the newest is told */

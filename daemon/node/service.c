@@ -3,10 +3,9 @@
 #include "base/failpoint.h"
 #include "base/limits.h"
 #include "node/config_table.h"
+#include "node/group_reads.h"
 
-/* The only group so far; ids stand in every request from the start. */
 enum {
-  GROUP = 0,
   SERIES_LIMIT = 1000,
   WINDOW_LIMIT = 100000,
   CONFLICTS_LIMIT = 5000,
@@ -14,9 +13,17 @@ enum {
   TAIL_BYTES = 4 * 1024 * 1024, /* of the entries of one reply, unless the first alone is larger */
 };
 
+/* The replicas that a loop has handed writes or batches since its last batch_end, each held until
+ * then; only that loop's thread touches it. */
+typedef struct LoopReplicas {
+  RpcLoop *loop;
+  GPtrArray *replicas;
+} LoopReplicas;
+
 struct Service {
-  Replica *replica;
-  GMutex mutex; /* guards config and servers */
+  Groups *groups;
+  GArray *loops; /* LoopReplicas */
+  GMutex mutex;  /* guards config and servers */
   Config *config;
   RpcServer *clients, *peers;
   HttpServer *http;
@@ -28,10 +35,22 @@ typedef struct Bounds {
   guint page_rows, max_page_rows;
 } Bounds;
 
-Service *service_new(Replica *replica, const Config *config)
+static void loop_replicas_clear(gpointer data)
+{
+  g_ptr_array_unref(((LoopReplicas *)data)->replicas);
+}
+
+Service *service_new(Groups *groups, RpcLoops *loops, const Config *config)
 {
   Service *service = g_new0(Service, 1);
-  service->replica = replica;
+  service->groups = groups;
+  service->loops = g_array_new(FALSE, FALSE, sizeof(LoopReplicas));
+  g_array_set_clear_func(service->loops, loop_replicas_clear);
+  for (guint i = 0; i < rpc_loops_count(loops); i++) {
+    LoopReplicas one = {rpc_loops_get(loops, i),
+                        g_ptr_array_new_with_free_func((GDestroyNotify)replica_release)};
+    g_array_append_val(service->loops, one);
+  }
   g_mutex_init(&service->mutex);
   g_autofree char *text = config_print(config);
   service->config = config_parse(text, strlen(text), "configuration", NULL);
@@ -42,6 +61,7 @@ Service *service_new(Replica *replica, const Config *config)
 void service_free(Service *service)
 {
   config_free(service->config);
+  g_array_unref(service->loops);
   g_mutex_clear(&service->mutex);
   g_free(service);
 }
@@ -91,9 +111,9 @@ ServiceLimits service_limits(Service *service)
   return limits;
 }
 
-Replica *service_replica(Service *service)
+Groups *service_groups(Service *service)
 {
-  return service->replica;
+  return service->groups;
 }
 
 static gint64 bounded_timeout(gint asked_ms, gint64 limit_ms)
@@ -101,45 +121,96 @@ static gint64 bounded_timeout(gint asked_ms, gint64 limit_ms)
   return asked_ms < 0 ? limit_ms : MIN(asked_ms, limit_ms);
 }
 
-static gboolean check_group(guint32 group, GError **error)
-{
-  return group == GROUP ||
-         fail(error, SYNCLOG_UNKNOWN_GROUP, "group %u does not exist here", group);
-}
-
 /* --- writes and replication ---------------------------------------------------------------------
  */
+
+static LoopReplicas *replicas_of(Service *service, RpcLoop *loop)
+{
+  for (guint i = 0; i < service->loops->len; i++) {
+    LoopReplicas *replicas = &g_array_index(service->loops, LoopReplicas, i);
+    if (replicas->loop == loop)
+      return replicas;
+  }
+  g_assert_not_reached();
+}
+
+/* A group's replica, held by the call's loop; NULL with an error. */
+static Replica *replica_on_loop(Service *service, RpcCall *call, guint32 group, GError **error)
+{
+  GPtrArray *held = replicas_of(service, rpc_call_loop(call))->replicas;
+  for (guint i = 0; i < held->len; i++)
+    if (replica_group(held->pdata[i]) == group)
+      return held->pdata[i];
+  Replica *replica = groups_hold(service->groups, group, error);
+  if (replica != NULL)
+    g_ptr_array_add(held, replica);
+  return replica;
+}
 
 static void handle_write(gpointer ctx, RpcCall *call, const WriteRequest *request)
 {
   Service *service = ctx;
   Bounds bounds = bounds_of(service);
-  replica_write(service->replica, call, request,
-                bounded_timeout(request->timeout_ms, bounds.write_timeout_ms));
+  WriteRequest routed = *request;
+  g_autoptr(GError) error = NULL;
+  Replica *replica = NULL;
+  if (groups_of_write(service->groups, request->group, request->data, request->size, &routed.group,
+                      &error))
+    replica = replica_on_loop(service, call, routed.group, &error);
+  if (replica == NULL)
+    rpc_call_reply_write(call, (SynclogStatus)error->code, error->message, NULL);
+  else
+    replica_write(replica, call, &routed,
+                  bounded_timeout(request->timeout_ms, bounds.write_timeout_ms));
 }
 
 static void handle_batch_end(gpointer ctx, RpcLoop *loop)
 {
-  Service *service = ctx;
-  replica_flush_writes(service->replica, loop);
+  GPtrArray *held = replicas_of(ctx, loop)->replicas;
+  for (guint i = 0; i < held->len; i++)
+    replica_flush_writes(held->pdata[i], loop);
+  g_ptr_array_set_size(held, 0);
 }
 
 static void handle_sync_log(gpointer ctx, RpcCall *call, const SyncLogRequest *request)
 {
-  Service *service = ctx;
-  replica_sync_log(service->replica, call, request);
+  g_autoptr(GError) error = NULL;
+  Replica *replica = replica_on_loop(ctx, call, request->group, &error);
+  if (replica != NULL) {
+    replica_sync_log(replica, call, request);
+    return;
+  }
+  SyncReply reply = {.status = (SynclogStatus)error->code, .message = error->message};
+  rpc_call_reply_sync(call, &reply);
 }
 
 static void handle_handshake(gpointer ctx, RpcCall *call, const Handshake *handshake)
 {
   Service *service = ctx;
-  replica_handshake(service->replica, call, handshake);
+  g_autoptr(GError) error = NULL;
+  Replica *replica = groups_hold(service->groups, handshake->group, &error);
+  if (replica != NULL) {
+    replica_handshake(replica, call, handshake);
+    replica_release(replica);
+    return;
+  }
+  rpc_call_set_peer(call, 0, handshake->group);
+  HandshakeReply reply = {.status = (SynclogStatus)error->code, .message = error->message};
+  rpc_call_reply_handshake(call, &reply);
 }
 
 static void handle_heartbeat(gpointer ctx, RpcCall *call, const Heartbeat *heartbeat)
 {
   Service *service = ctx;
-  replica_heartbeat(service->replica, call, heartbeat);
+  g_autoptr(GError) error = NULL;
+  Replica *replica = groups_hold(service->groups, heartbeat->group, &error);
+  if (replica != NULL) {
+    replica_heartbeat(replica, call, heartbeat);
+    replica_release(replica);
+    return;
+  }
+  HeartbeatReply reply = {.status = (SynclogStatus)error->code, .message = error->message};
+  rpc_call_reply_heartbeat(call, &reply);
 }
 
 /* --- reads --------------------------------------------------------------------------------------
@@ -160,19 +231,28 @@ typedef struct ReadJob {
   Replica *replica;
 } ReadJob;
 
-/* Runs `read` once what must be seen is applied; answers by it too when it can't be. */
-static void start_read(Service *service, const ReadOptions *options, ReplicaRead read,
-                       const ReadJob *job)
+/* Runs `read` once what must be seen is applied; answers by it too when it can't be. `device`: by
+ * which the rule finds the group; NULL: all groups. */
+static void start_routed(Service *service, const ReadOptions *options, const char *device,
+                         ReplicaRead read, const ReadJob *job)
 {
   Bounds bounds = bounds_of(service);
   ReadJob *copy = g_memdup2(job, sizeof *job);
+  group_reads_begin(service->groups, options->group, device, options->tokens,
+                    bounded_timeout(options->timeout_ms, bounds.read_timeout_ms), read, copy);
+}
+
+/* The same of what only one group can tell. */
+static void start_read(Service *service, const ReadOptions *options, ReplicaRead read,
+                       const ReadJob *job)
+{
   g_autoptr(GError) error = NULL;
-  if (!check_group(options->group, &error)) {
-    read(copy, NULL, error);
+  if (options->group != RPC_GROUP_BY_RULE) {
+    start_routed(service, options, NULL, read, job);
     return;
   }
-  replica_read(service->replica, options->tokens,
-               bounded_timeout(options->timeout_ms, bounds.read_timeout_ms), read, copy);
+  fail(&error, SYNCLOG_INVALID, "consensusGroupId is out of range");
+  read(g_memdup2(job, sizeof *job), NULL, error);
 }
 
 static void read_query(gpointer data, Store *store, const GError *error)
@@ -191,7 +271,7 @@ static void handle_query(gpointer ctx, RpcCall *call, const ReadOptions *options
   ReadJob job = {.call = call, .query = *query};
   guint limit = query->limit > 0 ? query->limit : bounds.page_rows;
   job.query.limit = MIN(limit, bounds.max_page_rows);
-  start_read(service, options, read_query, &job);
+  start_routed(service, options, query->device, read_query, &job);
 }
 
 static void read_last(gpointer data, Store *store, const GError *error)
@@ -207,7 +287,7 @@ static void handle_last(gpointer ctx, RpcCall *call, const ReadOptions *options,
                         const char *const *measurements)
 {
   ReadJob job = {.call = call, .device = device, .measurements = measurements};
-  start_read(ctx, options, read_last, &job);
+  start_routed(ctx, options, device, read_last, &job);
 }
 
 static void read_aggregate(gpointer data, Store *store, const GError *error)
@@ -225,7 +305,7 @@ static void handle_aggregate(gpointer ctx, RpcCall *call, const ReadOptions *opt
   ReadJob job = {.call = call, .aggregate = *query};
   if (query->limit == 0 || query->limit > WINDOW_LIMIT)
     job.aggregate.limit = WINDOW_LIMIT;
-  start_read(ctx, options, read_aggregate, &job);
+  start_routed(ctx, options, query->device, read_aggregate, &job);
 }
 
 static void read_series(gpointer data, Store *store, const GError *error)
@@ -245,7 +325,7 @@ static void handle_series(gpointer ctx, RpcCall *call, guint32 group, const char
   ReadOptions options = {.group = group, .timeout_ms = -1};
   ReadJob job = {.call = call, .prefix = prefix, .after = after};
   job.limit = limit == 0 ? SERIES_LIMIT : MIN(limit, SERIES_LIMIT);
-  start_read(ctx, &options, read_series, &job);
+  start_routed(ctx, &options, NULL, read_series, &job);
 }
 
 static void read_tail(gpointer data, Store *store, const GError *error)
@@ -266,13 +346,22 @@ static void read_tail(gpointer data, Store *store, const GError *error)
 static void handle_tail(gpointer ctx, RpcCall *call, guint32 group, const TailQuery *query)
 {
   Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  Replica *replica = groups_hold(service->groups, group, &error);
+  if (replica == NULL) {
+    rpc_call_reply_tail(call, error, NULL, query->from, 0);
+    return;
+  }
   Token token = {query->log, query->from};
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof token);
   g_array_append_val(tokens, token);
-  ReadOptions options = {.group = group, .tokens = tokens, .timeout_ms = query->wait_ms};
-  ReadJob job = {.call = call, .tail = *query, .replica = service->replica};
-  job.tail.limit = query->limit == 0 ? TAIL_LIMIT : MIN(query->limit, TAIL_LIMIT);
-  start_read(service, &options, read_tail, &job);
+  ReadJob *job = g_new0(ReadJob, 1);
+  *job = (ReadJob){.call = call, .tail = *query, .replica = replica};
+  job->tail.limit = query->limit == 0 ? TAIL_LIMIT : MIN(query->limit, TAIL_LIMIT);
+  /* It stays until the read has ended, by itself. */
+  replica_read(replica, tokens, bounded_timeout(query->wait_ms, bounds_of(service).read_timeout_ms),
+               read_tail, job);
+  replica_release(replica);
 }
 
 /* --- status -------------------------------------------------------------------------------------
@@ -326,12 +415,18 @@ static void handle_digest_parts(gpointer ctx, RpcCall *call, guint32 group,
   ReadOptions options = {.group = group, .timeout_ms = -1};
   ReadJob job = {.call = call, .digest = *query};
   job.digest.limit = query->limit == 0 ? SERIES_LIMIT : MIN(query->limit, SERIES_LIMIT);
-  guint64 horizon = replica_horizon(service->replica);
+  g_autoptr(GError) error = NULL;
+  Replica *replica = groups_hold(service->groups, group, &error);
+  if (replica == NULL) {
+    rpc_call_reply_digest_parts(call, error, NULL, FALSE);
+    return;
+  }
+  guint64 horizon = replica_horizon(replica);
+  replica_release(replica);
   if (query->cut == G_MAXUINT64 || query->cut <= horizon) {
     start_read(service, &options, read_digest_parts, &job);
     return;
   }
-  g_autoptr(GError) error = NULL;
   fail(&error, SYNCLOG_NOT_READY,
        "the horizon of this node is at clock %" G_GUINT64_FORMAT
        ", asked was for %" G_GUINT64_FORMAT,
@@ -361,8 +456,11 @@ static void handle_info(gpointer ctx, RpcCall *call)
   Service *service = ctx;
   NodeInfo info = {.version = g_strdup(SYNCLOG_VERSION),
                    .groups = g_array_new(FALSE, FALSE, sizeof(guint32))};
-  guint32 group = GROUP;
-  g_array_append_val(info.groups, group);
+  g_autoptr(GPtrArray) open = groups_hold_all(service->groups);
+  for (guint i = 0; i < open->len; i++) {
+    guint32 group = replica_group(open->pdata[i]);
+    g_array_append_val(info.groups, group);
+  }
   g_mutex_lock(&service->mutex);
   info.node_id = service->config->node_id;
   info.cluster_id = g_strdup(service->config->cluster_id);
@@ -379,9 +477,9 @@ void service_set_http(Service *service, HttpServer *http)
   g_mutex_unlock(&service->mutex);
 }
 
-NodeStatus *service_status(Service *service)
+static NodeStatus *status_of(Service *service, Replica *replica)
 {
-  NodeStatus *status = replica_status(service->replica);
+  NodeStatus *status = replica_status(replica);
   g_mutex_lock(&service->mutex);
   RpcServer *clients = service->clients, *peers = service->peers;
   HttpServer *http = service->http;
@@ -400,15 +498,38 @@ NodeStatus *service_status(Service *service)
   return status;
 }
 
+NodeStatus *service_status(Service *service, guint32 group, GError **error)
+{
+  Replica *replica = groups_hold(service->groups, group, error);
+  if (replica == NULL)
+    return NULL;
+  NodeStatus *status = status_of(service, replica);
+  replica_release(replica);
+  return status;
+}
+
+GPtrArray *service_statuses(Service *service)
+{
+  GPtrArray *statuses = g_ptr_array_new_with_free_func((GDestroyNotify)node_status_free);
+  g_autoptr(GPtrArray) open = groups_hold_all(service->groups);
+  for (guint i = 0; i < open->len; i++)
+    g_ptr_array_add(statuses, status_of(service, open->pdata[i]));
+  return statuses;
+}
+
 gboolean service_is_alive(Service *service)
 {
-  return replica_is_alive(service->replica);
+  g_autoptr(GPtrArray) open = groups_hold_all(service->groups);
+  gboolean alive = TRUE;
+  for (guint i = 0; i < open->len; i++)
+    alive = replica_is_alive(open->pdata[i]) && alive;
+  return alive;
 }
 
 static void handle_status(gpointer ctx, RpcCall *call, guint32 group)
 {
   g_autoptr(GError) error = NULL;
-  g_autoptr(NodeStatus) status = check_group(group, &error) ? service_status(ctx) : NULL;
+  g_autoptr(NodeStatus) status = service_status(ctx, group, &error);
   rpc_call_reply_status(call, error, status);
 }
 
@@ -425,8 +546,10 @@ static void handle_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 no
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(group, &error))
-    replica_forget(service->replica, node, &error);
+  Replica *replica = groups_hold(service->groups, group, &error);
+  if (replica != NULL)
+    replica_forget(replica, node, &error);
+  g_clear_pointer(&replica, replica_release);
   rpc_call_reply_forget(call, error);
 }
 
@@ -435,8 +558,10 @@ static void handle_add_member(gpointer ctx, RpcCall *call, guint32 group, guint3
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(group, &error) && config_check_address(address, FALSE, &error))
-    replica_add_member(service->replica, node, address, &error);
+  Replica *replica = groups_hold(service->groups, group, &error);
+  if (replica != NULL && config_check_address(address, FALSE, &error))
+    replica_add_member(replica, node, address, &error);
+  g_clear_pointer(&replica, replica_release);
   FAILPOINT("member_add_reply");
   rpc_call_reply_add_member(call, error);
 }
@@ -445,8 +570,10 @@ static void handle_remove_member(gpointer ctx, RpcCall *call, guint32 group, gui
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(group, &error))
-    replica_remove_member(service->replica, node, &error);
+  Replica *replica = groups_hold(service->groups, group, &error);
+  if (replica != NULL)
+    replica_remove_member(replica, node, &error);
+  g_clear_pointer(&replica, replica_release);
   FAILPOINT("member_remove_reply");
   rpc_call_reply_remove_member(call, error);
 }
@@ -455,8 +582,10 @@ static void handle_skip(gpointer ctx, RpcCall *call, guint32 group, const Token 
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(group, &error))
-    replica_skip(service->replica, entry, &error);
+  Replica *replica = groups_hold(service->groups, group, &error);
+  if (replica != NULL)
+    replica_skip(replica, entry, &error);
+  g_clear_pointer(&replica, replica_release);
   rpc_call_reply_skip(call, error);
 }
 
@@ -464,25 +593,35 @@ static void handle_repair(gpointer ctx, RpcCall *call, guint32 group, const Repa
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(group, &error))
-    replica_repair(service->replica, call, query);
+  Replica *replica = groups_hold(service->groups, group, &error);
+  if (replica != NULL)
+    replica_repair(replica, call, query);
   else
     rpc_call_reply_repair(call, error, NULL);
+  g_clear_pointer(&replica, replica_release);
 }
 
 static void handle_bucket(gpointer ctx, RpcCall *call, const BucketAsker *asker,
                           const BucketQuery *query)
 {
   Service *service = ctx;
-  replica_bucket(service->replica, call, asker, query);
+  g_autoptr(GError) error = NULL;
+  Replica *replica = groups_hold(service->groups, asker->group, &error);
+  if (replica != NULL)
+    replica_bucket(replica, call, asker, query);
+  else
+    rpc_call_reply_bucket(call, error, NULL);
+  g_clear_pointer(&replica, replica_release);
 }
 
 static void handle_pause(gpointer ctx, RpcCall *call, guint32 group, guint32 node, gboolean paused)
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(group, &error))
-    replica_pause_peer(service->replica, node, paused, &error);
+  Replica *replica = groups_hold(service->groups, group, &error);
+  if (replica != NULL)
+    replica_pause_peer(replica, node, paused, &error);
+  g_clear_pointer(&replica, replica_release);
   rpc_call_reply_pause(call, error);
 }
 
@@ -493,28 +632,34 @@ static void handle_snapshot(gpointer ctx, RpcCall *call, const SnapshotRequest *
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(request->group, &error))
-    replica_snapshot(service->replica, call, request);
+  Replica *replica = groups_hold(service->groups, request->group, &error);
+  if (replica != NULL)
+    replica_snapshot(replica, call, request);
   else
     rpc_call_reply_snapshot(call, error, NULL);
+  g_clear_pointer(&replica, replica_release);
 }
 
 static void handle_fragment(gpointer ctx, RpcCall *call, const FragmentRequest *request)
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(request->group, &error))
-    replica_fragment(service->replica, call, request);
+  Replica *replica = groups_hold(service->groups, request->group, &error);
+  if (replica != NULL)
+    replica_fragment(replica, call, request);
   else
     rpc_call_reply_fragment(call, error, NULL);
+  g_clear_pointer(&replica, replica_release);
 }
 
 static void handle_snapshot_end(gpointer ctx, RpcCall *call, guint32 group, guint64 id)
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(group, &error))
-    replica_snapshot_end(service->replica, id, &error);
+  Replica *replica = groups_hold(service->groups, group, &error);
+  if (replica != NULL)
+    replica_snapshot_end(replica, id, &error);
+  g_clear_pointer(&replica, replica_release);
   rpc_call_reply_snapshot_end(call, error);
 }
 
@@ -522,8 +667,10 @@ static void handle_reseed(gpointer ctx, RpcCall *call, const ReseedRequest *requ
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
-  if (check_group(request->group, &error))
-    replica_reseed(service->replica, request, &error);
+  Replica *replica = groups_hold(service->groups, request->group, &error);
+  if (replica != NULL)
+    replica_reseed(replica, request, &error);
+  g_clear_pointer(&replica, replica_release);
   rpc_call_reply_reseed(call, error);
 }
 

@@ -6,12 +6,12 @@
 
 #include "http/http_server.h"
 #include "node/config.h"
-#include "node/replica.h"
+#include "node/groups.h"
 
 typedef struct Service Service;
 
-/* `replica` must outlive the service; `config` is copied. */
-Service *service_new(Replica *replica, const Config *config);
+/* `groups` and `loops` must outlive the service; `config` is copied. */
+Service *service_new(Groups *groups, RpcLoops *loops, const Config *config);
 void service_free(Service *service);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_free)
 
@@ -24,8 +24,11 @@ void service_set_servers(Service *service, RpcServer *clients, RpcServer *peers)
 /* The same for HTTP; NULL before it is freed. */
 void service_set_http(Service *service, HttpServer *http);
 
-/* What handle_status answers, also for HTTP. Transfer full. */
-NodeStatus *service_status(Service *service);
+/* What handle_status answers for a group, also for HTTP; NULL when it is not open here. Transfer
+ * full. */
+NodeStatus *service_status(Service *service, guint32 group, GError **error);
+/* That of all groups: NodeStatus, group 0 first. */
+GPtrArray *service_statuses(Service *service);
 
 /* What requests that come another way than by RPC need to know; reads of the configuration are
  * those of this moment. */
@@ -38,7 +41,7 @@ typedef struct ServiceLimits {
 } ServiceLimits;
 
 ServiceLimits service_limits(Service *service);
-Replica *service_replica(Service *service);
+Groups *service_groups(Service *service);
 
 /* Whether the node's threads still turn. */
 gboolean service_is_alive(Service *service);

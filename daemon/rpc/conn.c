@@ -41,6 +41,7 @@ struct RpcConn {
   int fd;
   char *address;
   guint32 peer; /* node id after its handshake, else 0 */
+  guint32 peer_group;
   gboolean reserved;
   struct event read_event, write_event;
   FrameReader reader;
@@ -606,14 +607,15 @@ gboolean conn_is_reserved(const RpcConn *conn)
   return conn->reserved;
 }
 
-void conn_set_peer(RpcConn *conn, guint32 node_id)
+void conn_set_peer(RpcConn *conn, guint32 node_id, guint32 group)
 {
   conn->peer = node_id;
+  conn->peer_group = group;
 }
 
-guint32 conn_peer(const RpcConn *conn)
+guint32 conn_peer(const RpcConn *conn, guint32 group)
 {
-  return conn->peer;
+  return conn->peer_group == group ? conn->peer : 0;
 }
 
 RpcConn *conn_ref(RpcConn *conn)

@@ -230,6 +230,13 @@ static gboolean set_group(gint32 group, guint32 *out_group, GError **error)
   return group >= 0 || fail(error, SYNCLOG_INVALID, "consensusGroupId is out of range");
 }
 
+/* Where a device says which group is meant, -1 leaves that to the rule. */
+static gboolean set_group_or_rule(gint32 group, guint32 *out_group, GError **error)
+{
+  *out_group = RPC_GROUP_BY_RULE;
+  return (guint32)group == RPC_GROUP_BY_RULE || set_group(group, out_group, error);
+}
+
 /* What all reads have in common; the tokens and the timeout are optional fields. */
 static gboolean set_options(ReadArgs *args, gint32 group, const GPtrArray *tokens,
                             gboolean has_timeout, gint32 timeout_ms, GError **error)
@@ -237,7 +244,7 @@ static gboolean set_options(ReadArgs *args, gint32 group, const GPtrArray *token
   args->options.timeout_ms = has_timeout ? timeout_ms : -1;
   if (has_timeout && timeout_ms < 0)
     return fail(error, SYNCLOG_INVALID, "timeoutMs is out of range");
-  if (!set_group(group, &args->options.group, error))
+  if (!set_group_or_rule(group, &args->options.group, error))
     return FALSE;
   return tokens == NULL || convert_tokens_from_thrift(tokens, &args->options.tokens, error);
 }
@@ -340,7 +347,7 @@ static void run_series(RpcCall *call)
   const SlTSeriesReq *req = (const SlTSeriesReq *)args->req;
   g_autoptr(GError) error = NULL;
   guint32 group = 0;
-  gboolean ok = set_group(req->consensusGroupId, &group, &error);
+  gboolean ok = set_group_or_rule(req->consensusGroupId, &group, &error);
   if (ok && req->__isset_limit && req->limit < 1)
     ok = fail(&error, SYNCLOG_INVALID, "limit must be 1 or more");
   if (!ok) {

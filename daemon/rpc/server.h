@@ -28,8 +28,12 @@
 typedef struct RpcServer RpcServer;
 typedef struct RpcCall RpcCall;
 
+/* In place of a group: that to which the rule of the groups gives the device. Only in writes and in
+ * reads of devices. */
+#define RPC_GROUP_BY_RULE G_MAXUINT32
+
 typedef struct WriteRequest {
-  guint32 group;
+  guint32 group;      /* or RPC_GROUP_BY_RULE */
   const guint8 *data; /* an encoded TWrite, not yet looked into; valid until the call is answered */
   gsize size;
   AckLevel ack;
@@ -48,7 +52,7 @@ typedef struct SyncLogRequest {
 
 /* What a read waits for. */
 typedef struct ReadOptions {
-  guint32 group;
+  guint32 group;   /* or RPC_GROUP_BY_RULE, where a device is read */
   GArray *tokens;  /* Token, may be NULL */
   gint timeout_ms; /* -1: not given */
 } ReadOptions;
@@ -146,10 +150,11 @@ RpcLoop *rpc_call_loop(RpcCall *call);
 /* "host:port" of the other side, for log lines; valid until the call is answered. */
 const char *rpc_call_peer_address(RpcCall *call);
 
-/* Marks the call's connection as that of a peer whose handshake was accepted, for all later calls
- * on it; 0 while it is not. On the network thread of the connection. */
-void rpc_call_set_peer(RpcCall *call, guint32 node_id);
-guint32 rpc_call_peer(RpcCall *call);
+/* Marks the call's connection as that of a peer whose handshake for one group was accepted, for all
+ * later calls on it; 0 while it is not, and for other groups. On the connection's network thread.
+ */
+void rpc_call_set_peer(RpcCall *call, guint32 node_id, guint32 group);
+guint32 rpc_call_peer(RpcCall *call, guint32 group);
 
 /* RPC_CALL_ROOM bytes of zeros for whoever answers the call, valid until then. */
 enum { RPC_CALL_ROOM = 112 };

@@ -51,8 +51,9 @@ void conn_add_heavy(RpcConn *conn)
   conn->heavy++;
 }
 
-void conn_set_peer(RpcConn *conn, guint32 node_id)
+void conn_set_peer(RpcConn *conn, guint32 node_id, guint32 group)
 {
+  (void)group;
   conn->peer = node_id;
 }
 
@@ -63,8 +64,9 @@ gboolean conn_is_reserved(const RpcConn *conn)
   return FALSE;
 }
 
-guint32 conn_peer(const RpcConn *conn)
+guint32 conn_peer(const RpcConn *conn, guint32 group)
 {
+  (void)group;
   return conn->peer;
 }
 
@@ -220,7 +222,7 @@ static void on_handshake(gpointer ctx, RpcCall *call, const Handshake *handshake
   if (current->kind % 4 != 0)
     reply = (HandshakeReply){SYNCLOG_OK, NULL, 1, 17, some_progress(), 1 << 20, 99};
   else
-    rpc_call_set_peer(call, handshake->node_id);
+    rpc_call_set_peer(call, handshake->node_id, handshake->group);
   rpc_call_reply_handshake(call, &reply);
   g_clear_pointer(&reply.progress, progress_free);
 }

@@ -33,6 +33,7 @@ def _enumeration(name: str, members: Mapping[str, int]) -> Any:
 
 Status = _enumeration("Status", TStatusCode._NAMES_TO_VALUES)
 DataType = _enumeration("DataType", TDataType._NAMES_TO_VALUES)
+BY_RULE = -1  # in place of a group
 ACKS = {"local": TAck.LOCAL, "majority": TAck.MAJORITY, "all": TAck.ALL}
 
 Value = Union[bool, int, float, str]
@@ -328,10 +329,13 @@ class Client:
 
     With a list, a read that finds its node gone is asked again of the next one. A write never is:
     its caller gets Unreachable and decides.
+
+    group: the one that all requests are for. None: writes and reads go to the group that the rule of the nodes'
+    configuration gives the device; what is asked about the node is asked about group 0.
     """
 
-    def __init__(self, addresses: Union[str, Sequence[str]], session: Optional[Session] = None, group: int = 0,
-                 timeout: float = 30.0) -> None:
+    def __init__(self, addresses: Union[str, Sequence[str]], session: Optional[Session] = None,
+                 group: Optional[int] = None, timeout: float = 30.0) -> None:
         self.addresses = [addresses] if isinstance(addresses, str) else list(addresses)
         self.session = session
         self.group = group
@@ -345,6 +349,14 @@ class Client:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+    @property
+    def _routed(self) -> int:
+        return BY_RULE if self.group is None else self.group
+
+    @property
+    def _named(self) -> int:
+        return self.group or 0
 
     @property
     def address(self) -> str:
@@ -423,7 +435,7 @@ class Client:
         if key is not None:
             write.key = key
         reply = self._checked(self._call_once(
-            "_client", "write", TWriteReq(self.group, write, level, timeout_ms)))
+            "_client", "write", TWriteReq(self._routed, write, level, timeout_ms)))
         token = token_from_thrift(reply.token)
         if self.session is not None:
             self.session.add(token)
@@ -458,7 +470,7 @@ class Client:
                     end: Optional[int] = None, limit: Optional[int] = None, descending: bool = False,
                     tokens: Optional[Sequence[Token]] = None, timeout_ms: Optional[int] = None) -> Iterator[Any]:
         """The replies (TQueryReply) of a query, page by page. `limit`: rows per page."""
-        request = TQueryReq(self.group, device, measurements, start, end, limit, None,
+        request = TQueryReq(self._routed, device, measurements, start, end, limit, None,
                             descending or None, self._tokens(tokens), timeout_ms)
         while True:
             reply = self._read("_client", "query", request)
@@ -512,7 +524,7 @@ class Client:
     def last(self, device: str, measurements: Optional[Sequence[str]] = None,
              tokens: Optional[Sequence[Token]] = None, timeout_ms: Optional[int] = None) -> Dict[str, LastValue]:
         """The newest value of each measurement, as {name: LastValue}."""
-        reply = self._read("_client", "last", TLastReq(self.group, device, measurements,
+        reply = self._read("_client", "last", TLastReq(self._routed, device, measurements,
                                                        self._tokens(tokens), timeout_ms))
         return {value.measurement: LastValue(value.measurement, DataType(value.type),
                                              value.timestamp, value_from_thrift(value.value))
@@ -522,7 +534,7 @@ class Client:
                   limit: Optional[int] = None, tokens: Optional[Sequence[Token]] = None,
                   timeout_ms: Optional[int] = None) -> List[Window]:
         """Windows of length `window` from `start` on; without it one window over all."""
-        request = TAggregateReq(self.group, device, measurement, start, end, window, limit,
+        request = TAggregateReq(self._routed, device, measurement, start, end, window, limit,
                                 self._tokens(tokens), timeout_ms)
         windows = []
         while True:
@@ -538,7 +550,7 @@ class Client:
 
     def series(self, prefix: Optional[str] = None, limit: Optional[int] = None) -> List[Device]:
         """All devices with their measurements. `limit`: devices per request."""
-        request = TSeriesReq(self.group, prefix, limit)
+        request = TSeriesReq(self._routed, prefix, limit)
         devices = []
         while True:
             reply = self._read("_client", "series", request)
@@ -555,7 +567,7 @@ class Client:
         """Entries of a log from `index` on that the node has applied, as Entry(token, hlc, write); none when
         none came within wait_ms. To follow a log, ask again for the index behind the last one. OutOfWindow:
         they were deleted; its .first_available tells where the log begins now."""
-        reply = self._call_once("_client", "tail", TTailReq(self.group, TLogId(origin, incarnation), index, limit,
+        reply = self._call_once("_client", "tail", TTailReq(self._named, TLogId(origin, incarnation), index, limit,
                                                             wait_ms))
         try:
             check_status(reply.status)
@@ -578,11 +590,11 @@ class Client:
 
     def status(self) -> Any:
         """The TNodeStatus of thrift/admin.thrift."""
-        return self._read("_admin", "status", TStatusReq(self.group)).node
+        return self._read("_admin", "status", TStatusReq(self._named)).node
 
     def digest(self, tokens: Optional[Sequence[Token]] = None, timeout_ms: Optional[int] = None) -> Digest:
         """Digest of the node's whole state; equal data gives equal digests."""
-        reply = self._read("_admin", "digest", TDigestReq(self.group, self._tokens(tokens),
+        reply = self._read("_admin", "digest", TDigestReq(self._named, self._tokens(tokens),
                                                           timeout_ms))
         progress = {(each.log.origin, each.log.incarnation): each.applied
                     for each in (reply.progress.logs if reply.progress else [])}
@@ -590,15 +602,15 @@ class Client:
 
     def forget(self, node_id: int) -> Any:
         """Declares a member lost for good. Invalid while it is there."""
-        self._read("_admin", "forget", TForgetReq(self.group, node_id))
+        self._read("_admin", "forget", TForgetReq(self._named, node_id))
 
     def add_member(self, node_id: int, address: str) -> Any:
         """Lets a new node, which listens for replication at `address`, into the cluster."""
-        self._read("_admin", "addMember", TAddMemberReq(self.group, node_id, address))
+        self._read("_admin", "addMember", TAddMemberReq(self._named, node_id, address))
 
     def remove_member(self, node_id: int) -> Any:
         """Takes a member out: it goes when the others have what it holds."""
-        self._read("_admin", "removeMember", TRemoveMemberReq(self.group, node_id))
+        self._read("_admin", "removeMember", TRemoveMemberReq(self._named, node_id))
 
     def config(self) -> Any:
         """The configuration in force, as {(section, key): TConfigEntry}."""

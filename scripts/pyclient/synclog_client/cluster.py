@@ -20,7 +20,7 @@ class Cluster(Client):
     It always has a Session: what was written through it is seen by its reads, whichever node they ask.
     """
 
-    def __init__(self, addresses: Sequence[str], session: Optional[Session] = None, group: int = 0,
+    def __init__(self, addresses: Sequence[str], session: Optional[Session] = None, group: Optional[int] = None,
                  timeout: float = 10.0, patience: float = 30.0) -> None:
         super().__init__(addresses, session or Session(), group, timeout)
         self.patience = patience

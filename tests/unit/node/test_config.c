@@ -432,13 +432,23 @@ START_TEST(template_is_valid_and_all_defaults)
   g_autofree char *template = config_template();
   g_autoptr(Config) config = parse_good(template);
   ck_assert_uint_eq(config->node_id, 1);
-  /* With every "#key" line taken in, nothing changes but the example of a peer. */
+  /* With every "#key" line taken in, nothing changes but the examples of a peer and a group. */
   g_autoptr(GRegex) commented = g_regex_new("^#(?=[a-z\\[])", G_REGEX_MULTILINE, 0, NULL);
   g_autofree char *opened = g_regex_replace(commented, template, -1, 0, "", 0, NULL);
   g_autoptr(Config) full = parse_good(opened);
   g_autoptr(GPtrArray) changes = config_diff(config, full);
-  ck_assert_uint_eq(changes->len, 1);
   find_change(changes, "peer.2", "address");
+  find_change(changes, "group.1", "devices");
+  guint of_group = 0;
+  for (guint i = 0; i < changes->len; i++)
+    of_group += strcmp(((const ConfigChange *)changes->pdata[i])->section, "group.1") == 0;
+  ck_assert_uint_eq(changes->len, of_group + 1);
+  g_autoptr(GPtrArray) entries = config_entries(full);
+  for (guint i = 0; i < entries->len; i++) {
+    const ConfigEntry *entry = entries->pdata[i];
+    if (strcmp(entry->section, "group.1") == 0 && strcmp(entry->key, "devices") != 0)
+      ck_assert_msg(entry->is_default, "%s = %s", entry->key, entry->value);
+  }
 }
 END_TEST
 

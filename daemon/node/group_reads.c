@@ -1,0 +1,236 @@
+#include "node/group_reads.h"
+
+#include <string.h>
+
+/* --- all groups as one store --------------------------------------------------------------------
+ */
+
+typedef struct View {
+  Store base;
+  const GroupRule *rule;
+  GPtrArray *replicas; /* Replica, by id */
+  GPtrArray *stores;   /* Store, of each */
+} View;
+
+static Store *store_of(View *view, const char *device, GError **error)
+{
+  guint32 id = group_rule_find(view->rule, device, strlen(device));
+  for (guint i = 0; i < view->replicas->len; i++)
+    if (replica_group(view->replicas->pdata[i]) == id)
+      return view->stores->pdata[i];
+  fail(error, SYNCLOG_UNKNOWN_GROUP, "device \"%s\" belongs to group %u, which is not open here",
+       device, id);
+  return NULL;
+}
+
+static Table *view_query(Store *store, const Query *query, GError **error)
+{
+  Store *one = store_of((View *)store, query->device, error);
+  return one != NULL ? store_query(one, query, error) : NULL;
+}
+
+static GPtrArray *view_last(Store *store, const char *device, const char *const *measurements,
+                            GError **error)
+{
+  Store *one = store_of((View *)store, device, error);
+  return one != NULL ? store_last(one, device, measurements, error) : NULL;
+}
+
+static Aggregate *view_aggregate(Store *store, const AggregateQuery *query, GError **error)
+{
+  Store *one = store_of((View *)store, query->device, error);
+  return one != NULL ? store_aggregate(one, query, error) : NULL;
+}
+
+static int compare_devices(gconstpointer one, gconstpointer other)
+{
+  return strcmp((*(const Device *const *)one)->name, (*(const Device *const *)other)->name);
+}
+
+/*
+ * One page of every group, as far as all of them reach. What a group holds of devices that are
+ * another's by now is left out.
+ */
+static GPtrArray *merge_pages(View *view, const char *prefix, const char *after, guint limit,
+                              char **out_until, GError **error)
+{
+  g_autoptr(GPtrArray) merged = g_ptr_array_new_with_free_func((GDestroyNotify)device_free);
+  *out_until = NULL;
+  for (guint i = 0; i < view->stores->len; i++) {
+    guint32 id = replica_group(view->replicas->pdata[i]);
+    gboolean more = FALSE;
+    g_autoptr(GPtrArray) page =
+        store_series(view->stores->pdata[i], prefix, after, limit, &more, error);
+    if (page == NULL)
+      return NULL;
+    const Device *last = more ? g_ptr_array_index(page, page->len - 1) : NULL;
+    if (last != NULL && (*out_until == NULL || strcmp(last->name, *out_until) < 0)) {
+      g_free(*out_until);
+      *out_until = g_strdup(last->name);
+    }
+    for (guint k = page->len; k-- > 0;) {
+      const Device *device = page->pdata[k];
+      if (group_rule_find(view->rule, device->name, strlen(device->name)) == id)
+        g_ptr_array_add(merged, g_ptr_array_steal_index_fast(page, k));
+    }
+  }
+  g_ptr_array_sort(merged, compare_devices);
+  while (*out_until != NULL && merged->len > 0 &&
+         strcmp(((const Device *)merged->pdata[merged->len - 1])->name, *out_until) > 0)
+    g_ptr_array_remove_index(merged, merged->len - 1);
+  return g_steal_pointer(&merged);
+}
+
+static GPtrArray *view_series(Store *store, const char *prefix, const char *after, guint limit,
+                              gboolean *out_more, GError **error)
+{
+  g_autofree char *from = g_strdup(after);
+  for (;;) {
+    g_autofree char *until = NULL;
+    GPtrArray *merged = merge_pages((View *)store, prefix, from, limit, &until, error);
+    if (merged == NULL)
+      return NULL;
+    *out_more = until != NULL || merged->len > limit;
+    if (merged->len > limit)
+      g_ptr_array_set_size(merged, (gint)limit);
+    if (merged->len > 0 || until == NULL)
+      return merged;
+    g_ptr_array_unref(merged); /* nothing but what is another group's by now */
+    g_free(from);
+    from = g_steal_pointer(&until);
+  }
+}
+
+static const StoreOps view_ops = {.name = "groups",
+                                  .query = view_query,
+                                  .last = view_last,
+                                  .aggregate = view_aggregate,
+                                  .series = view_series};
+
+/* --- reading all of them ------------------------------------------------------------------------
+ */
+
+typedef struct ReadAll {
+  Groups *groups;
+  GPtrArray *replicas; /* all that are open, held */
+  guint next;          /* the one that is waited for */
+  GroupRule *rule;
+  GArray *tokens;
+  gint64 until_us;
+  ReplicaRead read;
+  gpointer data;
+} ReadAll;
+
+static void read_all_free(ReadAll *all)
+{
+  g_ptr_array_unref(all->replicas);
+  group_rule_unref(all->rule);
+  g_clear_pointer(&all->tokens, g_array_unref);
+  g_free(all);
+}
+
+static gboolean is_known(const GPtrArray *replicas, LogId log)
+{
+  for (guint i = 0; i < replicas->len; i++)
+    if (replica_knows_log(replicas->pdata[i], log))
+      return TRUE;
+  return FALSE;
+}
+
+/* The tokens that are this replica's, and those that are nobody's, which it refuses. */
+static GArray *tokens_for(const GPtrArray *replicas, Replica *replica, const GArray *tokens)
+{
+  GArray *own = g_array_new(FALSE, FALSE, sizeof(Token));
+  for (guint i = 0; tokens != NULL && i < tokens->len; i++) {
+    Token token = g_array_index(tokens, Token, i);
+    if (replica_knows_log(replica, token.log) || !is_known(replicas, token.log))
+      g_array_append_val(own, token);
+  }
+  return own;
+}
+
+/* All groups have applied what they must. */
+static void read_view(gpointer data)
+{
+  ReadAll *all = data;
+  g_autoptr(GPtrArray) stores = g_ptr_array_new();
+  View view = {{&view_ops}, all->rule, all->replicas, stores};
+  g_autoptr(GError) error = NULL;
+  while (stores->len < all->replicas->len && error == NULL) {
+    Store *store = replica_begin_view(all->replicas->pdata[stores->len], &error);
+    if (store != NULL)
+      g_ptr_array_add(stores, store);
+  }
+  all->read(all->data, error == NULL ? &view.base : NULL, error);
+  for (guint i = 0; i < stores->len; i++)
+    replica_end_view(all->replicas->pdata[i]);
+  read_all_free(all);
+}
+
+static void wait_for_next(gpointer data);
+
+static void on_waited(gpointer data, Store *store, const GError *error)
+{
+  ReadAll *all = data;
+  Replica *replica = all->replicas->pdata[all->next];
+  if (store == NULL) {
+    g_autoptr(GError) named = g_error_copy(error);
+    g_prefix_error(&named, "group %u: ", replica_group(replica));
+    all->read(all->data, NULL, named);
+    read_all_free(all);
+    return;
+  }
+  all->next++;
+  /* Not from here, where the store is held. */
+  replica_work(replica, all->next < all->replicas->len ? wait_for_next : read_view, all);
+}
+
+static void wait_for_next(gpointer data)
+{
+  ReadAll *all = data;
+  Replica *replica = all->replicas->pdata[all->next];
+  /* A token that nobody knows is refused by the first. */
+  g_autoptr(GArray) tokens = tokens_for(all->replicas, replica, all->tokens);
+  gint64 left_ms = MAX(0, (all->until_us - g_get_monotonic_time()) / 1000);
+  replica_read(replica, tokens, left_ms, on_waited, all);
+}
+
+static void begin_all(Groups *groups, GPtrArray *replicas, const GArray *tokens, gint64 timeout_ms,
+                      ReplicaRead read, gpointer data)
+{
+  ReadAll *all = g_new0(ReadAll, 1);
+  *all = (ReadAll){.groups = groups,
+                   .replicas = replicas,
+                   .rule = groups_hold_rule(groups),
+                   .tokens = tokens != NULL ? g_array_copy((GArray *)tokens) : NULL,
+                   .until_us = g_get_monotonic_time() + timeout_ms * 1000,
+                   .read = read,
+                   .data = data};
+  wait_for_next(all);
+}
+
+/* --- all reads ----------------------------------------------------------------------------------
+ */
+
+void group_reads_begin(Groups *groups, guint32 group, const char *device, const GArray *tokens,
+                       gint64 timeout_ms, ReplicaRead read, gpointer data)
+{
+  gboolean by_rule = group == RPC_GROUP_BY_RULE && !groups_are_one(groups);
+  g_autoptr(GPtrArray) all = by_rule ? groups_hold_all(groups) : NULL;
+  if (by_rule && device == NULL) {
+    begin_all(groups, g_steal_pointer(&all), tokens, timeout_ms, read, data);
+    return;
+  }
+  guint32 id = by_rule                      ? groups_of_device(groups, device, strlen(device))
+               : group == RPC_GROUP_BY_RULE ? 0
+                                            : group;
+  g_autoptr(GError) error = NULL;
+  Replica *replica = groups_hold(groups, id, &error);
+  if (replica == NULL) {
+    read(data, NULL, error);
+    return;
+  }
+  g_autoptr(GArray) own = by_rule ? tokens_for(all, replica, tokens) : NULL;
+  replica_read(replica, by_rule ? own : tokens, timeout_ms, read, data);
+  replica_release(replica);
+}

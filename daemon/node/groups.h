@@ -1,0 +1,82 @@
+/*
+ * The groups of a node: which there are, whose replica serves each, and which group a device
+ * belongs to. Group 0 is always there; the others come and go with the configuration while the node
+ * runs: a thread of their own opens and closes them, so that neither waits for the other, nor for
+ * a recovery. A group that can't be opened, or can't go on, harms no other: it is told as such and
+ * tried again.
+ *
+ * Thread-safe unless said otherwise.
+ */
+#pragma once
+
+#include "node/config.h"
+#include "node/group_rule.h"
+#include "node/identity.h"
+#include "node/replica.h"
+
+typedef struct Groups Groups;
+
+/*
+ * Opens group 0 and those of the configuration, and finishes what was being deleted. Only group 0
+ * may fail it. `identity` is the node's, and with `loops` must outlive the groups; store_files:
+ * that all stores together keep open.
+ */
+Groups *groups_open(Identity *identity, RpcLoops *loops, const Config *config, guint store_files,
+                    GError **error);
+
+/* Begins to connect to the peers. */
+void groups_start(Groups *groups);
+
+/* Takes over a configuration that was read again. Main thread, as all up to groups_close. */
+void groups_adopt(Groups *groups, const Config *running);
+
+/* Once a second. */
+void groups_housekeeping(Groups *groups);
+
+/* As of the replica; of them all. drain waits timeout_ms at most, for all together. */
+void groups_drain(Groups *groups, gint64 timeout_ms);
+void groups_stop(Groups *groups);
+/* Closes all and frees. */
+void groups_close(Groups *groups);
+
+/* --- use ----------------------------------------------------------------------------------------
+ */
+
+/* A group's replica, held: replica_release gives it back. NULL with UNKNOWN_GROUP when the group is
+ * not on this node, NOT_READY when it is not open. */
+Replica *groups_hold(Groups *groups, guint32 id, GError **error);
+
+/* All that are open, by id: Replica, each held until the array is freed. */
+GPtrArray *groups_hold_all(Groups *groups);
+
+/* Runs func(data) on a worker; group 0 is closed only behind it. */
+void groups_work(Groups *groups, void (*func)(gpointer data), gpointer data);
+
+/* Whether there is group 0 only, so that nobody need ask for a device's. */
+gboolean groups_are_one(Groups *groups);
+
+/* Transfer full. */
+GroupRule *groups_hold_rule(Groups *groups);
+
+guint32 groups_of_device(Groups *groups, const char *device, gsize size);
+
+/*
+ * The group of an encoded write: `asked`, or with RPC_GROUP_BY_RULE that of its devices. INVALID
+ * when one of them is another group's.
+ */
+gboolean groups_of_write(Groups *groups, guint32 asked, const guint8 *data, gsize size,
+                         guint32 *out_group, GError **error);
+
+/* --- operators ----------------------------------------------------------------------------------
+ */
+
+/* What is known of each group, and of files that are left of others: GroupInfo, by id. */
+GPtrArray *groups_list(Groups *groups);
+
+/*
+ * Deletes the files of a group that is not in the configuration any more, and then calls
+ * deleted(data, error), on any thread: NULL, INVALID when the group is in use, UNKNOWN_GROUP when
+ * there are no files.
+ */
+typedef void (*GroupsDeleted)(gpointer data, const GError *error);
+void groups_delete(Groups *groups, guint32 id, GroupsDeleted deleted, gpointer data);
