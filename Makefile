@@ -63,6 +63,8 @@ ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) $(PKG_CFLAGS) $(CPPFLAGS
 LIBS := $(PKG_LIBS) -lm -pthread
 # The daemon's threads free what others allocated; glibc is slow at that. Sanitizers bring their own.
 MALLOC_LIBS := $(if $(SAN),,-Wl,--push-state,--no-as-needed -lmimalloc -Wl,--pop-state)
+# The screen of synclogctl top.
+CTL_LIBS := $(shell pkg-config --libs ncursesw)
 # Lazily: only the tests need it.
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
@@ -146,7 +148,7 @@ $(B)/synclogd: $(B)/main.o $(ARCHIVES) $(B)/libgen.a
 
 $(B)/synclogctl: $(call objects,ctl) $(ARCHIVES) $(B)/libgen.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(call objects,ctl) $(LINK_ARCHIVES) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(call objects,ctl) $(LINK_ARCHIVES) $(CTL_LIBS) $(LIBS)
 
 # --- tests --------------------------------------------------------------------------------------
 

@@ -1,17 +1,12 @@
 """What operators see and do: no peer stops silently, a peer is paused and goes on."""
 
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import shutil
-import struct
 import subprocess
 import tarfile
 import tempfile
-import termios
 import time
 import urllib.request
 
@@ -215,55 +210,6 @@ def the_page_tells_what_needs_a_person(case):
         shown = see(case, cluster[1], folder)
         expect("Node 3 is not reached" in shown, "a node that is down: %s", shown)
         expect("Node 2 is paused" in shown, "a peer that is paused: %s", shown)
-
-
-@test
-def top_prints_looks(case):
-    cluster = with_http(case, 2)
-    servers = "%s,%s,127.0.0.1:%d" % (cluster[1].address, cluster[2].address, free_port(case))
-    with cluster[1].client() as client:
-        client.insert("d", 1, {"v": 1}, ack="all")
-    code, out, said = run_ctl(case, "--server", servers, "top", "--batch", "-n", "2", "-i", "300ms")
-    expect_equal((code, said), (0, ""), "top")
-    looks = out.split("synclogctl top ")[1:]
-    expect_equal(len(looks), 2, "looks")
-    for look in looks:
-        expect("does not answer" in look and "1 → 2" in look and "2 → 1" in look, "%s", look)
-        expect(len(re.findall("serving", look)) == 2, "nodes: %s", look)
-    # Rates need two looks.
-    expect(re.search(r"1 +serving +- ", looks[0]) and re.search(r"1 +serving +0 ", looks[1]),
-           "rates: %s", out)
-    for wrong in (["-n", "-1"], ["-i", "1ms"], ["x"], ["--json", "--batch"], []):
-        expect_equal(run_ctl(case, "--server", servers, "top", *wrong)[0], 2, " ".join(wrong))
-
-
-@test
-def top_fills_a_terminal(case):
-    """It takes the terminal as large as it is, ends by q, and leaves it as it was."""
-    cluster = with_http(case, 2)
-    terminal, other = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
-    before = termios.tcgetattr(other)
-    process = subprocess.Popen([case.program("synclogctl"), "-s", cluster[1].address, "top", "-i",
-                                "200ms"], stdin=other, stdout=other, stderr=other)
-    shown = b""
-    until = time.monotonic() + case.patience(20)
-    while shown.count(b"\x1b[H") < 4:  # several looks
-        expect(time.monotonic() < until, "nothing more comes: %r", shown)
-        if select.select([terminal], [], [], 0.5)[0]:
-            shown += os.read(terminal, 65536)
-    os.write(terminal, b"q")
-    expect_equal(process.wait(case.patience(20)), 0, "exit code")
-    while select.select([terminal], [], [], 0)[0]:
-        shown += os.read(terminal, 65536)
-    expect(shown.startswith(b"\x1b[?1049h") and shown.endswith(b"\x1b[?1049l"), "%r", shown)
-    expect_equal(termios.tcgetattr(other), before, "the terminal afterwards")
-    for screen in shown.decode().split("\x1b[H")[1:]:
-        lines = re.sub(r"\x1b\[[?0-9]*[a-zA-Z]", "", screen).replace("\r", "").split("\n")
-        expect(len(lines) <= 12 and max(map(len, lines)) <= 60, "too large: %r", lines)
-        expect("serving" in screen, "%s", screen)
-    os.close(terminal)
-    os.close(other)
 
 
 @test(timeout=120)
