@@ -550,7 +550,6 @@ static void send_heartbeat(Group *group, Peer *peer, gint64 now_us)
 {
   peer->heartbeat_at_us = now_us + group->options.heartbeat_interval_ms * 1000;
   g_autoptr(Progress) progress = handover_news(group, peer->id);
-  /* A promise may name no clock beyond the last durable entry: only that survives a crash. */
   Heartbeat heartbeat = {group->options.group, group->self, progress, group->own->last_hlc};
   peer->heartbeat_sent_us = peer->heartbeat_sent_us == 0 ? now_us : G_MININT64;
   group->ports.send_heartbeat(group->ports.ctx, peer->id, &heartbeat);

@@ -195,7 +195,7 @@ void group_add_log(Group *group, const GroupLog *found)
 void group_start(Group *group, gint64 now_us)
 {
   group->started = TRUE;
-  group->wall_at_us = now_us;
+  group->wall_at_us = group->bound_at_us = now_us;
   group->retention_at_us = now_us + group->options.retention_interval_ms * 1000;
   for (guint i = 0; i < group->peers->len; i++) {
     Peer *peer = group->peers->pdata[i];

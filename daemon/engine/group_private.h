@@ -163,6 +163,7 @@ struct Group {
   guint64 horizon;       /* the greatest that was told */
   guint64 clock_bound;   /* durable: no promise goes beyond it, and a later start begins above it */
   gboolean bound_wanted; /* the host is about to raise it */
+  gint64 bound_at_us;    /* when it was raised last, or this node began */
   guint64 wall_ms;       /* as last told */
   gint64 wall_at_us;     /* when; 0: never */
   gboolean evicted;      /* this node was removed, or the peers declared it lost */

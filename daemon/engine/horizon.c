@@ -1,7 +1,7 @@
 /*
  * The horizon (DESIGN 8): the clock at or below which nothing can still arrive. It is the smallest
  * of what each log allows:
- *   - the own log: the own clock, once all that was stamped is applied;
+ *   - the own log: what this node promises itself, once all that was stamped is applied;
  *   - the log that a peer writes now: the clock of its last applied entry, or what the peer
  * promised, once all is applied that the peer had stamped when it promised;
  *   - a closed log (its origin writes a later one, or is lost): nothing, once every member has
@@ -16,13 +16,15 @@ enum {
   JOIN_INTERVAL_MS = 1000,       /* … while a node that came to join waits for the horizon */
 };
 
-/* A node that writes little promises little, unless it keeps its clock now and then. It is never
- * kept ahead of itself: a node that starts often would run away. */
+/* The clock is kept now and then, as it can be promised then. It is never kept ahead of itself: a
+ * node that starts often would run away. */
 static void keep_clock(Group *group, guint64 clock)
 {
-  guint64 interval_ms = members_join_is_on(group) ? JOIN_INTERVAL_MS : BOUND_INTERVAL_MS;
-  if (group->bound_wanted || group->peers->len == 0 ||
-      hlc_ms(clock) < hlc_ms(group->clock_bound) + interval_ms)
+  gint64 interval_ms = members_join_is_on(group) ? JOIN_INTERVAL_MS : BOUND_INTERVAL_MS;
+  /* The clock stands where the wall clock was set back, though entries are stamped. */
+  gboolean late = hlc_ms(clock) >= hlc_ms(group->clock_bound) + (guint64)interval_ms ||
+                  group->wall_at_us >= group->bound_at_us + interval_ms * 1000;
+  if (group->bound_wanted || group->peers->len == 0 || clock <= group->clock_bound || !late)
     return;
   group->bound_wanted = TRUE;
   group->ports.keep_clock_bound(group->ports.ctx, clock);
@@ -31,8 +33,10 @@ static void keep_clock(Group *group, guint64 clock)
 void group_on_clock_bound(Group *group, guint64 hlc, gboolean ok)
 {
   group->bound_wanted = FALSE;
-  if (ok)
-    group->clock_bound = MAX(group->clock_bound, hlc);
+  if (!ok)
+    return;
+  group->clock_bound = MAX(group->clock_bound, hlc);
+  group->bound_at_us = group->wall_at_us;
 }
 
 /* Time goes on for a node that writes nothing, too. */
@@ -52,13 +56,20 @@ static guint64 settled_clock(const Group *group)
   return unsettled ? group->clock_at_commit : group->clock;
 }
 
+/*
+ * Only what a restart is sure to remember can be promised, and that is what is kept beside the
+ * logs: the end of the own log can go bad, and then nothing tells the clock of its last entry.
+ */
+static guint64 sure_clock(const Group *group)
+{
+  return MIN(settled_clock(group), group->clock_bound);
+}
+
 guint64 horizon_promise(Group *group)
 {
   advance_clock(group);
-  guint64 promise = settled_clock(group);
-  keep_clock(group, promise);
-  /* Only what a restart is sure to remember can be promised. */
-  return MIN(promise, MAX(group->clock_bound, group->own->last_hlc));
+  keep_clock(group, settled_clock(group));
+  return sure_clock(group);
 }
 
 void horizon_learn(Peer *peer, const Progress *news)
@@ -118,8 +129,11 @@ static gboolean is_complete(const Group *group, const Log *log)
 
 static guint64 allowed_by(const Group *group, const Log *log)
 {
-  if (log == group->own)
-    return log->applied == log->durable ? settled_clock(group) : log->applied_hlc;
+  if (log == group->own) {
+    /* A node that is alone keeps no clock, and tells nobody. */
+    guint64 sure = group->peers->len > 0 ? sure_clock(group) : settled_clock(group);
+    return log->applied == log->durable ? sure : MIN(sure, log->applied_hlc);
+  }
   if (!membership_has(group->options.membership, log->id.origin))
     return G_MAXUINT64; /* nothing of it is taken any more */
   if (membership_state(group->options.membership, log->id.origin) == MEMBER_JOINING)

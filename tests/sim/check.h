@@ -67,8 +67,10 @@ gboolean check_is_level(const SimNode *node, LogId log, guint64 most);
 gboolean check_is_out_of_reach(const SimNode *node, LogId log);
 /* All being equal: equal sets of entries give equal data. */
 void check_converged(Sim *sim);
-/* A node tells its horizon, and applies entries: none from below. */
-void check_horizon(SimNode *node, guint64 horizon);
+/* A node tells its horizon, and the clock that it promises by: nobody stamps at or below. */
+void check_clocks(SimNode *node, const Progress *told);
+/* An entry is durable at its origin for the first time. */
+void check_stamp(const SimNode *origin, LogId log, guint64 index, guint64 hlc);
 
 /* --- check_bounds.c: P7, every queue has a limit ------------------------------------------------
  */

@@ -108,10 +108,28 @@ void check_converged(Sim *sim)
   }
 }
 
-void check_horizon(SimNode *node, guint64 horizon)
+void check_clocks(SimNode *node, const Progress *told)
 {
-  if (horizon < node->horizon)
+  if (told->horizon < node->horizon)
     sim_fail(node->sim, "P3", "the horizon of node %u goes back", node->id);
-  if (!node->sim->media_damage)
-    node->horizon = horizon;
+  if (node->sim->clock_lost)
+    return;
+  node->horizon = told->horizon;
+  node->told_horizon = MAX(node->told_horizon, told->horizon);
+  node->promised = MAX(node->promised, told->promised_hlc);
+}
+
+void check_stamp(const SimNode *origin, LogId log, guint64 index, guint64 hlc)
+{
+  Sim *sim = origin->sim;
+  if (sim->clock_lost)
+    return;
+  if (hlc <= origin->promised)
+    sim_fail(sim, "P3", "node %u stamps %s/%lu with %lu, it had promised to stay above %lu",
+             origin->id, sim_log_name(log), (gulong)index, (gulong)hlc, (gulong)origin->promised);
+  for (guint i = 1; i <= sim->config.nodes; i++)
+    if (hlc <= sim->nodes[i].told_horizon)
+      sim_fail(sim, "P3", "node %u stamps %s/%lu with %lu, the horizon of node %u was %lu",
+               origin->id, sim_log_name(log), (gulong)index, (gulong)hlc, i,
+               (gulong)sim->nodes[i].told_horizon);
 }

@@ -20,6 +20,7 @@ void check_told(SimNode *origin, LogId log, guint64 index, guint known, guint64 
   if (hlc <= *latest && !origin->damaged)
     sim_fail(sim, "P3", "node %u stamps %s/%lu with %lu, not above %lu", origin->id,
              sim_log_name(log), (gulong)index, (gulong)hlc, (gulong)*latest);
+  check_stamp(origin, log, index, hlc);
   *latest = MAX(*latest, hlc);
 }
 

@@ -14,8 +14,7 @@ void check_applied(SimNode *node, const StoreEntry *entry, guint before, guint64
   if (known->content != content || known->hlc != entry->hlc)
     sim_fail(sim, "P2", "node %u applies %s/%lu with another content than its origin's", node->id,
              sim_log_name(entry->log), (gulong)entry->index);
-  /* Whose disk was damaged may have lost the clock that it promised by. */
-  if (entry->hlc <= node->horizon && !sim->nodes[entry->log.origin].damaged)
+  if (entry->hlc <= node->horizon && !sim->clock_lost)
     sim_fail(sim, "P3", "node %u applies %s/%lu from below the horizon that it told", node->id,
              sim_log_name(entry->log), (gulong)entry->index);
 }

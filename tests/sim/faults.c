@@ -142,6 +142,7 @@ static void damage_disk(Sim *sim, FaultKind kind)
   sim_trace(sim, "   disk of n%u %s", node->id, where != NULL ? where : "");
   if (sim_percent(sim, 50)) /* and the start that finds it stops somewhere */
     disk_stop_after(node->disk, sim_random(sim, 30U << sim_random(sim, 4)));
+  sim->clock_lost |= kind != FAULT_FLIP;
   if (kind == FAULT_WIPE) {
     disk_wipe(node->disk);
     sim_store_wipe(node);

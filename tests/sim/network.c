@@ -136,7 +136,10 @@ static gboolean is_current(Sim *sim, const Event *event)
 /* Whatever a node tells others to be durable it must keep. */
 static void claim_all(SimNode *node, const Progress *progress)
 {
-  for (guint i = 0; progress != NULL && i < progress->logs->len; i++) {
+  if (progress == NULL)
+    return;
+  check_clocks(node, progress);
+  for (guint i = 0; i < progress->logs->len; i++) {
     const LogProgress *one = &g_array_index(progress->logs, LogProgress, i);
     node_claim(node, one->log, one->durable);
   }
@@ -176,8 +179,6 @@ static void on_handshake(Sim *sim, Event *event)
   group_on_handshake(receiver->group, event->message, reply, sim->now_us);
   receiver->accepted[event->node] = reply->status == SYNCLOG_OK ? event->channel : 0;
   claim_all(receiver, reply->progress);
-  if (reply->progress != NULL)
-    check_horizon(receiver, reply->progress->horizon);
   send_reply(sim, event, on_handshake_reply, reply, handshake_reply_free);
 }
 
@@ -232,7 +233,6 @@ void port_send_heartbeat(gpointer ctx, guint32 peer, const Heartbeat *heartbeat)
 {
   SimNode *node = ctx;
   claim_all(node, heartbeat->progress);
-  check_horizon(node, heartbeat->progress->horizon);
   Heartbeat *copy = g_new(Heartbeat, 1);
   *copy = *heartbeat;
   copy->progress = progress_copy(heartbeat->progress);

@@ -154,9 +154,10 @@ struct SimNode {
   gboolean store_ahead; /* its store persisted what a log that failed to sync may lack */
   gboolean dying;       /* nothing gets out of the process any more */
   gboolean restart_planned;
-  guint64 horizon;       /* as told last in this life */
-  guint64 applied_count; /* in all lives */
-  GArray *claims;        /* Claim: what it told to be durable, in any life */
+  guint64 horizon;                /* as told last in this life */
+  guint64 told_horizon, promised; /* the greatest that it told in any life */
+  guint64 applied_count;          /* in all lives */
+  GArray *claims;                 /* Claim: what it told to be durable, in any life */
 
   /* This life; NULL and 0 while it is down. */
   Identity *identity;
@@ -196,6 +197,7 @@ struct Sim {
   gboolean calm;         /* no more faults, no more writes */
   gboolean media_damage; /* a disk was damaged or replaced in this run */
   gboolean store_ahead;  /* of some node, see SimNode */
+  gboolean clock_lost;   /* a node lost all that it had promised by, with its disk */
   FILE *trace;           /* NULL: none */
   guint64 faults[FAULT_KINDS];
   gint64 healed_us;
@@ -282,11 +284,7 @@ void disk_set_short_calls(SimDisk *disk, gboolean on);
 void disk_heal(SimDisk *disk);
 /* The process is gone, or the power. All files are closed. */
 void disk_die(SimDisk *disk, gboolean power);
-/*
- * While its node is down: changes a byte of a segment; FALSE when there is none. Never in the very
- * last record of a log that the node itself writes: that can't be told from a write that was torn,
- * and only a peer can know better.
- */
+/* While its node is down: changes a byte of a segment; FALSE when there is none. */
 gboolean disk_flip(SimDisk *disk, guint32 node, GRand *rand, char **out_where);
 void disk_wipe(SimDisk *disk);
 /* Keeps a copy, puts the one that is kept in its place (as another directory). */

@@ -205,6 +205,40 @@ START_TEST(nothing_is_promised_above_a_commit_that_failed)
 }
 END_TEST
 
+/* The log may lose its end with the disk, and the clock be set back then. */
+START_TEST(p3_nothing_is_promised_that_only_the_log_remembers)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 13);
+  for (guint i = 0; i < 100; i++) {
+    for (guint node = 1; node <= 2; node++) {
+      ck_assert_int_eq(write_one(cluster, node), SYNCLOG_OK);
+      g_autoptr(NodeStatus) status = fake_status(cluster, 3 - node);
+      guint64 promised = fake_peer_status(status, node)->progress->promised_hlc;
+      ck_assert_uint_gt(promised, 0);
+      ck_assert_uint_le(promised, fake_node(cluster, node)->clock_bound);
+      ck_assert_uint_le(group_horizon(fake_node(cluster, node)->group),
+                        fake_node(cluster, node)->clock_bound);
+    }
+  }
+}
+END_TEST
+
+/* The wall clock was set back, as far as entries from before are still believed: the clock only
+ * counts for a while. */
+START_TEST(p3_the_horizon_goes_on_while_the_clock_stands)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 14);
+  for (guint node = 1; node <= 2; node++)
+    fake_node(cluster, node)->wall_offset_ms = -50 * 1000;
+  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+  for (guint i = 0; i < 100; i++)
+    for (guint node = 1; node <= 2; node++)
+      ck_assert_int_eq(write_one(cluster, node), SYNCLOG_OK);
+  for (guint node = 1; node <= 2; node++)
+    ck_assert_uint_gt(group_horizon(fake_node(cluster, node)->group), write->write.hlc);
+}
+END_TEST
+
 /* --- members that are lost ----------------------------------------------------------------------
  */
 
@@ -288,6 +322,8 @@ int main(void)
                                 the_horizon_waits_for_a_member_that_is_away,
                                 a_closed_log_lets_the_horizon_go,
                                 nothing_is_promised_above_a_commit_that_failed,
+                                p3_nothing_is_promised_that_only_the_log_remembers,
+                                p3_the_horizon_goes_on_while_the_clock_stands,
                                 nothing_waits_for_a_lost_member,
                                 a_lost_member_may_not_come_back,
                                 a_member_that_is_there_can_not_be_declared_lost};
