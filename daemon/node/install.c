@@ -85,7 +85,9 @@ static gboolean restart_mirrors(const Snapshot *snapshot, LogSet *logs, LogId ow
   const GArray *found = log_set_found(logs);
   for (guint i = 0; i < found->len; i++) {
     const FoundLog *one = &g_array_index(found, FoundLog, i);
-    if (log_id_equal(one->log, own) || one->recovery.verdict == WAL_CORRUPT ||
+    gboolean is_cut = one->recovery.verdict == WAL_CORRUPT ||
+                      (one->recovery.verdict == WAL_TORN_TAIL && one->log.origin == own.origin);
+    if (log_id_equal(one->log, own) || is_cut || /* by the recovery */
         wal_last_index(one->wal) >= snapshot_applied(snapshot, one->log))
       continue;
     if (!wal_reset(one->wal, error))

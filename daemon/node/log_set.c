@@ -7,6 +7,7 @@
 struct LogSet {
   char *directory;
   gsize segment_size;
+  guint32 own;
   const WalIo *io;
   GArray *found;
   GMutex mutex; /* guards wals */
@@ -22,8 +23,11 @@ static Wal *open_one(LogSet *set, LogId log, WalRecovery *out_recovery, GError *
 {
   char name[LOG_ID_TEXT_SIZE];
   g_autofree char *path = g_build_filename(set->directory, log_id_format(log, name), NULL);
-  WalOptions options = {
-      .directory = path, .log = log, .segment_size = set->segment_size, .io = set->io};
+  WalOptions options = {.directory = path,
+                        .log = log,
+                        .segment_size = set->segment_size,
+                        .io = set->io,
+                        .keep_tail = log.origin == set->own};
   Wal *wal = wal_open(&options, out_recovery, error);
   if (wal != NULL)
     g_ptr_array_add(set->wals, wal);
@@ -53,12 +57,14 @@ static gboolean open_all(LogSet *set, GError **error)
   return TRUE;
 }
 
-LogSet *log_set_open(const char *directory, gsize segment_size, const WalIo *io, GError **error)
+LogSet *log_set_open(const char *directory, gsize segment_size, guint32 own, const WalIo *io,
+                     GError **error)
 {
   g_autoptr(LogSet) set = g_new0(LogSet, 1);
   g_mutex_init(&set->mutex);
   set->directory = g_strdup(directory);
   set->segment_size = segment_size;
+  set->own = own;
   set->io = io != NULL ? io : wal_io_system();
   set->wals = g_ptr_array_new_with_free_func((GDestroyNotify)wal_close);
   set->found = g_array_new(FALSE, FALSE, sizeof(FoundLog));

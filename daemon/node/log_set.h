@@ -17,8 +17,10 @@ typedef struct FoundLog {
 } FoundLog;
 
 /* Opens every log under `directory`, which is created if absent. Names that are no log ids are
- * ignored. `io` must outlive the set; NULL: wal_io_system(). */
-LogSet *log_set_open(const char *directory, gsize segment_size, const WalIo *io, GError **error);
+ * ignored. A torn tail is kept in the logs of node `own` (see WalOptions), and cut in others. `io`
+ * must outlive the set; NULL: wal_io_system(). */
+LogSet *log_set_open(const char *directory, gsize segment_size, guint32 own, const WalIo *io,
+                     GError **error);
 
 /* No thread may use any Wal of the set any more. */
 void log_set_close(LogSet *set);

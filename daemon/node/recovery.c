@@ -184,10 +184,10 @@ static gboolean begin_incarnation(Recovery *recovery, const char *why, GError **
  * so there may be damage in front of the one that was found. A log that was cut looks sound. So the
  * own one is given up before: should this start fail, the next one must not write on in it (P4).
  */
-static gboolean cut_damaged(Recovery *recovery, Wal *wal, guint64 index, GError **error)
+static gboolean cut_damaged(Recovery *recovery, Wal *wal, guint64 index, const char *why,
+                            GError **error)
 {
-  if (log_id_equal(wal_log(wal), recovery->own) &&
-      !begin_incarnation(recovery, "the own log was found damaged", error))
+  if (log_id_equal(wal_log(wal), recovery->own) && !begin_incarnation(recovery, why, error))
     return FALSE;
   FAILPOINT("recovery_before_cut");
   g_autoptr(GError) local = NULL;
@@ -202,15 +202,30 @@ static gboolean cut_damaged(Recovery *recovery, Wal *wal, guint64 index, GError 
   return FALSE;
 }
 
+/* What opening found in a log and left there is taken away. */
+static gboolean cut_found(Recovery *recovery, const FoundLog *found, GError **error)
+{
+  const WalRecovery *state = &found->recovery;
+  if (state->verdict != WAL_CLEAN)
+    g_warning("%s", state->message);
+  if (state->verdict == WAL_CORRUPT)
+    return cut_damaged(recovery, found->wal, state->bad_index, "the own log was found damaged",
+                       error);
+  /* A write that was torn was never acknowledged. But an entry that was, the very last one, looks
+   * the same once it has gone bad; its index must not be used again (P4). */
+  return state->verdict != WAL_TORN_TAIL || found->log.origin != recovery->identity->node_id ||
+         cut_damaged(recovery, found->wal, state->bad_index,
+                     "the end of the own log is no entry: a write that was cut short, or an entry "
+                     "that went bad",
+                     error);
+}
+
 /* Brings one log and the store together. */
 static gboolean recover_log(Recovery *recovery, const FoundLog *found, GroupLog *log,
                             GError **error)
 {
   Wal *wal = found->wal;
-  if (found->recovery.verdict != WAL_CLEAN)
-    g_warning("%s", found->recovery.message);
-  if (found->recovery.verdict == WAL_CORRUPT &&
-      !cut_damaged(recovery, wal, found->recovery.bad_index, error))
+  if (!cut_found(recovery, found, error))
     return FALSE;
   char name[LOG_ID_TEXT_SIZE];
   log_id_format(log->log, name);
@@ -235,7 +250,7 @@ static gboolean recover_log(Recovery *recovery, const FoundLog *found, GroupLog 
         return FALSE;
       }
       g_critical("log %s: %s", name, local->message);
-      if (!cut_damaged(recovery, wal, log->applied + 1, error))
+      if (!cut_damaged(recovery, wal, log->applied + 1, "the own log was found damaged", error))
         return FALSE;
     }
   }

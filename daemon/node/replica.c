@@ -33,7 +33,8 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
   g_autofree char *wal_directory = g_build_filename(replica->options.directory, "wal", NULL);
   if (g_mkdir_with_parents(replica->options.directory, 0750) != 0)
     return fail(error, SYNCLOG_INTERNAL, "%s: can't be created", replica->options.directory);
-  replica->logs = log_set_open(wal_directory, replica->options.wal_segment_size, NULL, error);
+  replica->logs = log_set_open(wal_directory, replica->options.wal_segment_size,
+                               replica->identity->node_id, NULL, error);
   if (replica->logs == NULL)
     return FALSE;
   FAILPOINT("start_logs_open");

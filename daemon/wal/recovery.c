@@ -202,7 +202,7 @@ static gboolean judge_tail(Recoverer *r, Scan *scan, gboolean bad, GError **erro
     r->state.verdict = WAL_TORN_TAIL;
     r->state.cut_bytes = (guint64)(tail.dirty_end - scan->offset);
     r->state.message = g_strdup_printf("%s: cut off %" G_GUINT64_FORMAT
-                                       " bytes at offset %" G_GINT64_FORMAT " that were no record",
+                                       " bytes at offset %" G_GINT64_FORMAT " that are no record",
                                        scan->path, r->state.cut_bytes, (gint64)scan->offset);
   }
   return TRUE;
@@ -250,7 +250,7 @@ static gboolean scan_last_segment(Recoverer *r, GError **error)
   } else {
     found->chain_known = TRUE;
   }
-  if (r->state.verdict == WAL_CORRUPT)
+  if (r->state.verdict != WAL_CLEAN)
     r->state.bad_index = found->last_index + 1;
   return TRUE;
 }

@@ -15,7 +15,7 @@ enum {
   REWRITE_SIZE = 8 * 1024 * 1024,
 };
 
-static gboolean attach_last_segment(Wal *wal, WalVerdict verdict, GError **error);
+static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, GError **error);
 static gboolean make_room(Wal *wal, const EntryRun *run, guint64 chain_before, GError **error);
 static void publish(Wal *wal, const EntryRun *run);
 
@@ -42,8 +42,9 @@ Wal *wal_open(const WalOptions *options, WalRecovery *out_recovery, GError **err
   wal->last_hlc = found.last_hlc;
   wal->chain_known = found.chain_known;
   wal->chain = found.chain;
-  wal->damaged = recovery.verdict == WAL_CORRUPT;
-  if (!attach_last_segment(wal, recovery.verdict, error)) {
+  wal->torn = recovery.verdict == WAL_TORN_TAIL && options->keep_tail;
+  wal->damaged = recovery.verdict == WAL_CORRUPT || wal->torn;
+  if (!attach_last_segment(wal, recovery.verdict == WAL_TORN_TAIL && !wal->torn, error)) {
     wal_recovery_clear(&recovery);
     return NULL;
   }
@@ -370,7 +371,7 @@ static gboolean rewrite_end(Wal *wal, GError **error)
 }
 
 /* Readies the last segment for appending and makes durable what recovery has found. */
-static gboolean attach_last_segment(Wal *wal, WalVerdict verdict, GError **error)
+static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, GError **error)
 {
   guint n = wal->segments->len;
   if (n == 0)
@@ -382,9 +383,9 @@ static gboolean attach_last_segment(Wal *wal, WalVerdict verdict, GError **error
   wal->open = segment_ref(segment);
   wal->listed = TRUE;
   /* Damaged files are left alone: wal_cut wants them as they are. */
-  if (verdict != WAL_CORRUPT) {
+  if (!wal->damaged || wal->torn) {
     FAILPOINT("wal_open_before_rewrite");
-    if (verdict == WAL_TORN_TAIL) {
+    if (cut_tail) {
       FAILPOINT("wal_open_before_truncate");
       if (wal->io->ftruncate(wal->io->ctx, wal->file.fd, segment->end) < 0)
         return fail_errno(error, SYNCLOG_INTERNAL, errno, "truncate %s", segment->path);
@@ -399,7 +400,7 @@ static gboolean attach_last_segment(Wal *wal, WalVerdict verdict, GError **error
   if (!wal_directory_sync(wal->io, wal->directory, error))
     return FALSE;
   FAILPOINT("wal_open_after_sync");
-  if (verdict == WAL_CORRUPT) {
+  if (wal->damaged) {
     wal_close_segment(wal);
   } else if (wal->last_index == 0) {
     /* Made for record 1, which never came: the log may still begin anywhere. */

@@ -25,11 +25,14 @@ typedef struct WalOptions {
   LogId log;
   gsize segment_size; /* bytes of a new segment; a run larger than it gets a larger segment */
   const WalIo *io;    /* NULL: wal_io_system() */
+  /* Opening does not cut a torn tail either, as it may be an entry that was durable and went bad:
+   * the log reads, and takes records again after wal_cut(bad_index). */
+  gboolean keep_tail;
 } WalOptions;
 
 typedef enum {
   WAL_CLEAN,     /* every byte accounted for */
-  WAL_TORN_TAIL, /* something that is no record stood behind the last one; it was cut off */
+  WAL_TORN_TAIL, /* something that is no record stands behind the last one; it is cut off */
   WAL_CORRUPT,   /* a bad record with valid ones behind it, a missing or damaged segment */
 } WalVerdict;
 
@@ -37,7 +40,7 @@ typedef enum {
 typedef struct WalRecovery {
   WalVerdict verdict;
   guint64 cut_bytes;  /* TORN_TAIL */
-  guint64 bad_index;  /* CORRUPT: first index that can't be read */
+  guint64 bad_index;  /* TORN_TAIL, CORRUPT: first index that can't be read */
   char *bad_file;     /* CORRUPT: path */
   guint64 bad_offset; /* CORRUPT: in that file */
   char *message;      /* for people; NULL when clean */
@@ -101,9 +104,10 @@ gboolean wal_trim(Wal *wal, guint64 index, GError **error);
 
 /*
  * Drops every record from `index` on (first <= index <= last + 1, asserted), from disk too,
- * durably. In a log where damage was met, what is dropped is kept beside the log under names ending
- * in ".bad", for a person to look at. Afterwards appending goes on at `index`, and nothing tells
- * any more that the log was damaged: whoever must remember that writes it down before.
+ * durably. In a log where damage was met (a torn tail is none), what is dropped is kept beside the
+ * log under names ending in ".bad", for a person to look at. Afterwards appending goes on at
+ * `index`, and nothing tells any more that the log was damaged: whoever must remember that writes
+ * it down before.
  */
 gboolean wal_cut(Wal *wal, guint64 index, GError **error);
 

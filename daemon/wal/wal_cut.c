@@ -88,7 +88,7 @@ gboolean wal_reset(Wal *wal, GError **error)
   wal->last_hlc = 0;
   wal->chain_known = TRUE;
   wal->chain = 0;
-  wal->damaged = FALSE;
+  wal->damaged = wal->torn = FALSE;
   wal->generation++;
   g_mutex_unlock(&wal->lock);
   g_atomic_int_set(&wal->read_damage, FALSE);
@@ -120,7 +120,7 @@ gboolean wal_cut(Wal *wal, guint64 index, GError **error)
 static gboolean find_cut(Wal *wal, guint64 index, Cut *cut, GError **error)
 {
   cut->mark.offset = SEGMENT_HEADER_SIZE;
-  cut->keep_bad = wal->damaged || g_atomic_int_get(&wal->read_damage);
+  cut->keep_bad = (wal->damaged && !wal->torn) || g_atomic_int_get(&wal->read_damage);
   cut->behind = g_ptr_array_new_with_free_func(g_free);
   guint position = 0;
   /* Record index - 1 is the one to keep; without it, the first segment is emptied. */
@@ -165,7 +165,7 @@ static void publish_cut(Wal *wal, const Cut *cut)
   wal->last_hlc = cut->mark.hlc;
   wal->chain_known = header.chain_known;
   wal->chain = header.chain_known ? cut->mark.chain : 0;
-  wal->damaged = FALSE;
+  wal->damaged = wal->torn = FALSE;
   wal->generation++;
   g_mutex_unlock(&wal->lock);
 

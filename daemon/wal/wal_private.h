@@ -29,7 +29,8 @@ struct Wal {
   gboolean chain_known;
   guint64 chain;
   gboolean broken;
-  gboolean damaged; /* opening found damage: reading only, until a cut */
+  gboolean damaged; /* opening found damage, or kept a torn tail: reading only, until a cut */
+  gboolean torn;    /* … the latter */
   guint generation; /* counts what may take files away from under a reader */
 
   gint read_damage; /* atomic: a read found damage, a cut keeps what it takes away */

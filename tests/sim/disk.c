@@ -3,7 +3,6 @@
 #include "sim/sim.h"
 
 #include "unit/wal/mem_io.h"
-#include "wal/format.h"
 
 #include <errno.h>
 #include <string.h>
@@ -267,19 +266,6 @@ void disk_die(SimDisk *disk, gboolean power)
   g_clear_pointer(&disk->failed, g_free);
 }
 
-/* Where the last record begins; the size of the header when there is none. */
-static guint last_record_at(const GByteArray *bytes)
-{
-  guint at = SEGMENT_HEADER_SIZE, last = at;
-  Record record;
-  while (at < bytes->len &&
-         record_parse_trusted(bytes->data + at, bytes->len - at, &record) == RECORD_VALID) {
-    last = at;
-    at += (guint)record.size;
-  }
-  return last;
-}
-
 static gboolean is_of(const char *path, guint32 node)
 {
   g_autofree char *directory = g_path_get_dirname(path);
@@ -312,8 +298,6 @@ gboolean disk_flip(SimDisk *disk, guint32 node, GRand *rand, char **out_where)
     used--;
   if (used == 0)
     return FALSE;
-  if (is_of(path, node))
-    used = MIN(used, last_record_at(bytes));
   guint at = (guint)g_rand_int_range(rand, 0, (gint32)used);
   bytes->data[at] ^= (guint8)(1 << g_rand_int_range(rand, 0, 8));
   mem_disk_set(disk->mem, path, bytes->data, bytes->len);

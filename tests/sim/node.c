@@ -604,7 +604,7 @@ static gboolean open_disk(SimNode *node, GArray **out_found, LogId *out_own, GEr
       identity_open_on(io, disk_inode(node->disk), NODE_DIRECTORY, node->id, "sim", "ms", error);
   if (node->identity == NULL)
     return FALSE;
-  node->logs = log_set_open(WAL_DIRECTORY, config->segment_size, io, error);
+  node->logs = log_set_open(WAL_DIRECTORY, config->segment_size, node->id, io, error);
   if (node->logs == NULL)
     return FALSE;
   const GArray *logs = log_set_found(node->logs);

@@ -1,5 +1,6 @@
 """Files of the WAL that were damaged while the node was down."""
 
+import glob
 import os
 import struct
 
@@ -125,7 +126,8 @@ def a_damaged_header(case):
 
 @test(timeout=60)
 def a_torn_record_behind_the_end(case):
-    """A write that was cut by a power loss, never acknowledged: it goes, the log goes on."""
+    """A write that was cut by a power loss, never acknowledged. It goes; but it might be an entry that went bad, so
+    its index is not used again."""
     cluster, ledger = filled(case)
     before = cluster[1].own_log().progress
     cluster[1].kill()
@@ -138,9 +140,32 @@ def a_torn_record_behind_the_end(case):
         file.write(last[:size // 2])
     cluster[1].start()
     now = cluster[1].own_log().progress
-    expect_equal(now.log.incarnation, before.log.incarnation, "incarnation")
-    expect_equal(now.durable, before.durable, "durable")
+    expect(now.log.incarnation > before.log.incarnation, "the node goes on in a log that it can't prove to hold")
+    closed = cluster[1].progress()[before.log.origin, before.log.incarnation]
+    expect_equal(closed.durable, before.durable, "durable")
+    expect(not glob.glob(path + ".*"), "what was torn was kept")
     goes_on(case, cluster, ledger)
+
+
+@test(timeout=60)
+def the_last_entry_gone_bad(case):
+    """It looks like a torn write. It is not given out a second time, and comes back from the peers."""
+    cluster, ledger = filled(case)
+    before = cluster[1].own_log().progress
+    cluster[1].kill()
+    path = cluster[1].segments(1)[-1]
+    offset, size = records_of(path, *log_of(cluster[1], 1))[-1]
+    flip(path, offset + size // 2)
+    for peer in (2, 3):
+        cluster[peer].kill()  # so that nobody tells it
+    cluster[1].start()
+    now = cluster[1].own_log().progress
+    expect(now.log.incarnation > before.log.incarnation, "the node goes on in a log that it can't prove to hold")
+    for peer in (2, 3):
+        cluster[peer].start()
+    goes_on(case, cluster, ledger)
+    closed = cluster[1].progress()[before.log.origin, before.log.incarnation]
+    expect_equal(closed.durable, before.durable, "durable")
 
 
 @test(timeout=90)

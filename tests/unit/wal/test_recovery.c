@@ -268,6 +268,53 @@ START_TEST(test_flip_in_last_record)
 }
 END_TEST
 
+static Wal *open_keeping_the_tail(MemDisk *disk)
+{
+  WalRecovery recovery;
+  g_autoptr(GError) error = NULL;
+  WalOptions options = {TEST_DIR, test_log, big_segment, mem_disk_io(disk), TRUE};
+  Wal *wal = wal_open(&options, &recovery, &error);
+  ck_assert_no_error(error);
+  ck_assert_int_eq(recovery.verdict, WAL_TORN_TAIL);
+  ck_assert_uint_eq(recovery.bad_index, 10);
+  wal_recovery_clear(&recovery);
+  return wal;
+}
+
+/* Who must write down that a tail was there finds it again as often as it opens the log, and takes
+ * it away when that is done. */
+START_TEST(test_a_tail_is_kept_until_it_is_cut)
+{
+  const gsize max_size = 150;
+  g_autofree char *path = test_segment(1);
+  g_autoptr(MemDisk) disk = disk_with_log(10, big_segment, max_size);
+  spoil(disk, path, record_offset(10, max_size) + 20, 1);
+  g_autoptr(GByteArray) before = mem_disk_get(disk, path);
+  wal_close(open_keeping_the_tail(disk));
+  g_autoptr(GByteArray) after = mem_disk_get(disk, path);
+  ck_assert_uint_eq(after->len, before->len);
+  ck_assert_mem_eq(after->data, before->data, before->len);
+  {
+    g_autoptr(Wal) wal = open_keeping_the_tail(disk);
+    test_check_log(wal, 1, 9, max_size);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(EntryRun) run = test_run(10, 1, max_size);
+    ck_assert(!wal_append(wal, run, 0, &error));
+    ck_assert_error(error, SYNCLOG_READ_ONLY);
+    g_clear_error(&error);
+    ck_assert(wal_cut(wal, 10, &error));
+    ck_assert_no_error(error);
+    test_append(wal, 10, 2, max_size);
+    test_sync(wal);
+    test_check_log(wal, 1, 11, max_size);
+  }
+  ck_assert_uint_eq(test_count_files(disk, ".bad"),
+                    0); /* a power loss leaves such a tail as well */
+  g_autoptr(Wal) again = test_open_as(disk, big_segment, WAL_CLEAN);
+  test_check_log(again, 1, 11, max_size);
+}
+END_TEST
+
 /* Each byte of a record that others follow, changed: damage, not a torn tail. */
 START_TEST(test_flip_before_valid_record)
 {
@@ -406,7 +453,7 @@ START_TEST(test_other_version)
   guint32 crc = GUINT32_TO_BE(crc32c(0, bytes->data, SEGMENT_HEADER_SIZE - 4));
   memcpy(bytes->data + SEGMENT_HEADER_SIZE - 4, &crc, 4);
   mem_disk_set(disk, path, bytes->data, bytes->len);
-  WalOptions options = {TEST_DIR, test_log, big_segment, mem_disk_io(disk)};
+  WalOptions options = {TEST_DIR, test_log, big_segment, mem_disk_io(disk), FALSE};
   WalRecovery recovery;
   g_autoptr(GError) error = NULL;
   ck_assert_ptr_null(wal_open(&options, &recovery, &error));
@@ -418,7 +465,7 @@ START_TEST(test_other_log)
 {
   g_autoptr(MemDisk) disk = disk_with_log(5, big_segment, 100);
   LogId other = {test_log.origin, test_log.incarnation + 1};
-  WalOptions options = {TEST_DIR, other, big_segment, mem_disk_io(disk)};
+  WalOptions options = {TEST_DIR, other, big_segment, mem_disk_io(disk), FALSE};
   WalRecovery recovery;
   g_autoptr(Wal) wal = wal_open(&options, &recovery, NULL);
   ck_assert_ptr_nonnull(wal);
@@ -587,6 +634,7 @@ int main(void)
       test_header_only_first,
       test_cut_at_every_byte,
       test_flip_in_last_record,
+      test_a_tail_is_kept_until_it_is_cut,
       test_flip_before_valid_record,
       test_zeros_before_valid_record,
       test_large_records_behind_damage,
