@@ -166,6 +166,27 @@ void column_append_packed(Column *column, const void *values, guint rows)
   grow_nulls(column);
 }
 
+guint8 *column_open(Column *column, guint rows)
+{
+  g_assert(column->type != DATA_TEXT);
+  guint at = column->values->len;
+  g_byte_array_set_size(column->values, at + (guint)(rows * data_type_size(column->type)));
+  return column->values->data + at;
+}
+
+void column_close(Column *column, guint rows, guint first, guint count)
+{
+  g_assert(first + count <= rows);
+  guint width = (guint)data_type_size(column->type);
+  guint at = column->values->len - rows * width;
+  if (first > 0 && count > 0)
+    memmove(column->values->data + at, column->values->data + at + first * width,
+            (gsize)count * width);
+  g_byte_array_set_size(column->values, at + count * width);
+  column->rows += count;
+  grow_nulls(column);
+}
+
 void column_append(Column *column, const void *packed, gsize size)
 {
   if (column->type == DATA_TEXT) {

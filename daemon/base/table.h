@@ -69,6 +69,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Column, column_free)
 
 /* Appends `rows` packed values of one type without nulls (not TEXT). */
 void column_append_packed(Column *column, const void *values, guint rows);
+/* Makes room for `rows` further packed values (not TEXT) and gives it, to be filled; then takes
+ * `count` of them from `first` on. `rows` is the same in both. */
+guint8 *column_open(Column *column, guint rows);
+void column_close(Column *column, guint rows, guint first, guint count);
 /* Appends one value; `packed` points to data_type_size() bytes, or to `size` bytes of TEXT. */
 void column_append(Column *column, const void *packed, gsize size);
 /* Appends a missing value. */

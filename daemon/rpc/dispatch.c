@@ -115,6 +115,7 @@ static void finish_with(RpcCall *call, gpointer object)
   guint32 length = GUINT32_TO_BE((guint32)size);
   memcpy(reply->bytes, &length, sizeof length);
   memcpy(reply->bytes + FRAME_LENGTH_SIZE, bytes, size);
+  flat_end_write(flat);
   call_finish(call, reply);
 }
 
@@ -251,6 +252,12 @@ static gboolean set_options(ReadArgs *args, gint32 group, const GPtrArray *token
 
 void rpc_call_reply_query(RpcCall *call, const GError *error, const Table *table)
 {
+  RpcReply *reply = error == NULL ? hot_query_reply(call->seqid, table) : NULL;
+  if (reply != NULL) {
+    call_count_status(call, SYNCLOG_OK);
+    call_finish(call, reply);
+    return;
+  }
   SlTQueryReply *out = g_object_new(SL_TYPE_T_QUERY_REPLY, NULL);
   put_status(call, error, out->status);
   if (error == NULL)

@@ -11,7 +11,8 @@
 
 enum {
   VERSION_1 = 0x8001,
-  TRACKED_FIELDS = 64, /* field ids below it are watched for repetition; ours all are */
+  KEPT_SIZE = 64 * 1024, /* of a buffer for writing */
+  TRACKED_FIELDS = 64,   /* field ids below it are watched for repetition; ours all are */
 };
 
 struct _FlatProtocol {
@@ -490,6 +491,14 @@ gsize flat_left(const FlatProtocol *flat)
 void flat_begin_write(FlatProtocol *flat)
 {
   g_byte_array_set_size(flat->out, 0);
+}
+
+void flat_end_write(FlatProtocol *flat)
+{
+  if (flat->out->len <= KEPT_SIZE)
+    return;
+  g_byte_array_unref(flat->out);
+  flat->out = g_byte_array_new();
 }
 
 const guint8 *flat_written(const FlatProtocol *flat, gsize *out_size)

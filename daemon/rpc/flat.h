@@ -33,6 +33,9 @@ void flat_begin_write(FlatProtocol *flat);
 /* What was written, borrowed until the next begin. */
 const guint8 *flat_written(const FlatProtocol *flat, gsize *out_size);
 
+/* What was written is not needed any more: a large buffer is freed. */
+void flat_end_write(FlatProtocol *flat);
+
 /* Skips a value of that type; called by the generated code (scripts/fixgen). */
 gint32 flat_skip(ThriftProtocol *protocol, ThriftType type, GError **error);
 

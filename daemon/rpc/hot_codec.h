@@ -1,8 +1,8 @@
 /*
- * The hand-written codec of the two hot methods, write and syncLog, and of the exceptions that a
- * server answers by itself. Requests are read in place, without a copy and without an allocation;
- * what is written is byte for byte what the generated code writes. All else is left to the
- * generated code. Pure, any thread.
+ * The hand-written codec of the two hot methods, write and syncLog, of the reply to a query, and of
+ * the exceptions that a server answers by itself. Requests are read in place, without a copy and
+ * without an allocation; what is written is byte for byte what the generated code writes. All else
+ * is left to the generated code. Pure, any thread.
  *
  * `bytes` of a parser is what follows the message header (rpc/frame.h) up to the end of the frame.
  */
@@ -27,6 +27,9 @@ HotVerdict hot_sync_parse(const guint8 *bytes, gsize size, SyncLogRequest *out, 
 RpcReply *hot_write_reply(gint32 seqid, SynclogStatus status, const char *message,
                           const Token *token);
 RpcReply *hot_sync_reply(gint32 seqid, const SyncReply *reply);
+
+/* The reply to a query that found something; NULL: it is larger than a frame, perhaps. */
+RpcReply *hot_query_reply(gint32 seqid, const Table *table);
 
 /* Types of a TApplicationException. */
 enum {

@@ -23,7 +23,9 @@ struct Answer {
   GPtrArray *cells; /* GArray of Cell per column */
   guint *at;        /* position in each */
   gsize bytes;
-  gboolean full; /* there is at least one more row */
+  gboolean full;     /* there is at least one more row */
+  gboolean reserved; /* the table has room for the whole page */
+  guint opened;      /* rows, see answer_open_rows() */
 };
 
 gboolean answer_resume(const Query *query, gint64 *start_time, gint64 *end_time, GError **error)
@@ -153,14 +155,79 @@ void answer_take_rows(Answer *answer)
   }
 }
 
+/* Of rows without TEXT. */
+static gsize plain_row_bytes(const Answer *answer)
+{
+  const GPtrArray *columns = answer->table->columns;
+  gsize bytes = 8;
+  for (guint i = 0; i < columns->len; i++)
+    bytes += data_type_size(((const Column *)columns->pdata[i])->type) + 1;
+  return bytes;
+}
+
+/* How many such rows still fit into the page. */
+static guint plain_room(const Answer *answer)
+{
+  gsize room = LIMIT_QUERY_BYTES - MIN(answer->bytes, (gsize)LIMIT_QUERY_BYTES);
+  guint rows = answer->query->limit - answer->table->timestamps->len;
+  return (guint)MIN(rows, room / plain_row_bytes(answer));
+}
+
+/* Once, where it seems to become a long answer: instead of growing, and copying, step by step. */
+static void reserve(Answer *answer)
+{
+  Table *table = answer->table;
+  guint rows = plain_room(answer) + answer->opened, before = table->timestamps->len;
+  answer->reserved = TRUE;
+  g_array_set_size(table->timestamps, before + rows);
+  g_array_set_size(table->timestamps, before);
+  for (guint i = 0; i < table->columns->len; i++) {
+    column_open(table->columns->pdata[i], rows);
+    column_close(table->columns->pdata[i], rows, 0, 0);
+  }
+}
+
+gint64 *answer_open_rows(Answer *answer, guint rows)
+{
+  Table *table = answer->table;
+  guint before = table->timestamps->len;
+  answer->opened = rows;
+  if (!answer->reserved && before > 0)
+    reserve(answer);
+  for (guint i = 0; i < table->columns->len; i++)
+    column_open(table->columns->pdata[i], rows);
+  g_array_set_size(table->timestamps, before + rows);
+  return &g_array_index(table->timestamps, gint64, before);
+}
+
+guint8 *answer_open_values(Answer *answer, guint column)
+{
+  const Column *one = answer->table->columns->pdata[column];
+  gsize width = data_type_size(one->type);
+  return one->values->data + one->values->len - answer->opened * width;
+}
+
+void answer_close_rows(Answer *answer, guint first, guint count)
+{
+  Table *table = answer->table;
+  guint before = table->timestamps->len - answer->opened;
+  g_array_set_size(table->timestamps, before);
+  guint taken = MIN(count, plain_room(answer));
+  answer->full = taken < count;
+  answer->bytes += taken * plain_row_bytes(answer);
+  g_array_set_size(table->timestamps, before + taken);
+  gint64 *times = &g_array_index(table->timestamps, gint64, before);
+  if (first > 0 && taken > 0)
+    memmove(times, times + first, taken * sizeof *times);
+  for (guint i = 0; i < table->columns->len; i++)
+    column_close(table->columns->pdata[i], answer->opened, first, taken);
+}
+
 void answer_take_plain(Answer *answer, const PlainRows *plain)
 {
   const GPtrArray *columns = answer->table->columns;
-  gsize bytes = 8, room = LIMIT_QUERY_BYTES - MIN(answer->bytes, (gsize)LIMIT_QUERY_BYTES);
-  for (guint i = 0; i < columns->len; i++)
-    bytes += data_type_size(((const Column *)columns->pdata[i])->type) + 1;
-  guint rows = MIN(plain->rows, answer->query->limit - answer->table->timestamps->len);
-  rows = (guint)MIN(rows, room / bytes);
+  gsize bytes = plain_row_bytes(answer);
+  guint rows = MIN(plain->rows, plain_room(answer));
   answer->full = rows < plain->rows;
   answer->bytes += rows * bytes;
   gint64 *times = NULL;
@@ -252,34 +319,115 @@ static gsize window_bytes(const Window *window)
   return bytes;
 }
 
-void answer_aggregate(const AggregateQuery *query, const GArray *cells, Aggregate *aggregate)
+/* What is known while values are added one after the other. */
+typedef struct Adding {
+  const AggregateQuery *query;
+  Aggregate *aggregate;
+  gsize bytes; /* of the windows before the last */
+} Adding;
+
+static Adding begin_adding(const AggregateQuery *query, Aggregate *aggregate)
 {
   g_assert(query->limit > 0);
-  gsize bytes = 0; /* of the windows before the last */
+  Adding adding = {query, aggregate, 0};
   for (guint i = 0; i + 1 < aggregate->windows->len; i++)
-    bytes += window_bytes(&g_array_index(aggregate->windows, Window, i));
+    adding.bytes += window_bytes(&g_array_index(aggregate->windows, Window, i));
+  return adding;
+}
+
+/* The window of the time, which is the last one or a further one. NULL: that would be too many. */
+static Window *window_for(Adding *adding, gint64 time)
+{
+  Aggregate *aggregate = adding->aggregate;
+  gint64 start = window_start(adding->query, time);
+  guint count = aggregate->windows->len;
+  Window *window = count > 0 ? &g_array_index(aggregate->windows, Window, count - 1) : NULL;
+  if (window != NULL && window->start_time == start)
+    return window;
+  if (window != NULL)
+    adding->bytes += window_bytes(window);
+  if (count == adding->query->limit || adding->bytes > LIMIT_QUERY_BYTES) {
+    aggregate->more = TRUE;
+    aggregate->next_start_time = start;
+    return NULL;
+  }
+  Window fresh = {.start_time = start};
+  fresh.min.type = fresh.max.type = fresh.first.type = fresh.last.type = DATA_BOOLEAN;
+  g_array_append_val(aggregate->windows, fresh);
+  return &g_array_index(aggregate->windows, Window, count);
+}
+
+void answer_aggregate(const AggregateQuery *query, const GArray *cells, Aggregate *aggregate)
+{
+  Adding adding = begin_adding(query, aggregate);
   for (guint i = 0; i < cells->len; i++) {
     const Cell *cell = &g_array_index(cells, Cell, i);
-    gint64 start = window_start(query, cell->time);
-    guint count = aggregate->windows->len;
-    Window *window = count > 0 ? &g_array_index(aggregate->windows, Window, count - 1) : NULL;
-    if (window == NULL || window->start_time != start) {
-      if (window != NULL)
-        bytes += window_bytes(window);
-      if (count == query->limit || bytes > LIMIT_QUERY_BYTES) {
-        aggregate->more = TRUE;
-        aggregate->next_start_time = start;
-        return;
-      }
-      Window fresh = {.start_time = start};
-      fresh.min.type = fresh.max.type = fresh.first.type = fresh.last.type = DATA_BOOLEAN;
-      g_array_append_val(aggregate->windows, fresh);
-      window = &g_array_index(aggregate->windows, Window, count);
-    }
+    Window *window = window_for(&adding, cell->time);
+    if (window == NULL)
+      return;
     Value value;
     value_unpack(aggregate->type, cell->value, cell->size, &value);
     add_to_window(window, cell->time, &value);
     value_clear(&value);
+  }
+}
+
+/* Doubles of one window that has values. As add_to_window() does it. */
+static void add_doubles(Window *window, const gint64 *times, const guint8 *values, guint rows)
+{
+  double sum = window->sum, min = window->min.float64, max = window->max.float64, value = 0;
+  for (guint i = 0; i < rows; i++) {
+    guint64 bits = load_le64(values + (gsize)i * 8);
+    memcpy(&value, &bits, sizeof value);
+    sum += value;
+    min = value < min ? value : min;
+    max = max < value ? value : max;
+  }
+  window->count += rows;
+  window->sum = sum;
+  window->min.float64 = min;
+  window->max.float64 = max;
+  window->last.float64 = value;
+  window->last_time = times[rows - 1];
+}
+
+/* How many of the times are in the window of the first one. */
+static guint rows_of_window(const Window *window, const AggregateQuery *query, const gint64 *times,
+                            guint rows)
+{
+  guint low = 1, high = rows;
+  if (query->window == 0)
+    return rows;
+  while (low < high) {
+    guint middle = low + (high - low) / 2;
+    if ((guint64)times[middle] - (guint64)window->start_time < query->window)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+void answer_aggregate_packed(const AggregateQuery *query, const gint64 *times, const guint8 *values,
+                             guint rows, Aggregate *aggregate)
+{
+  Adding adding = begin_adding(query, aggregate);
+  gsize width = data_type_size(aggregate->type);
+  for (guint row = 0; row < rows;) {
+    Window *window = window_for(&adding, times[row]);
+    if (window == NULL)
+      return;
+    guint end = row + rows_of_window(window, query, times + row, rows - row);
+    for (; row < end; row++) {
+      Value value;
+      if (aggregate->type == DATA_DOUBLE && window->count > 0 && !isnan(window->min.float64)) {
+        add_doubles(window, times + row, values + row * width, end - row);
+        row = end;
+        break;
+      }
+      value_unpack(aggregate->type, values + row * width, width, &value);
+      add_to_window(window, times[row], &value);
+    }
   }
 }
 

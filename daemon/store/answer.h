@@ -32,6 +32,15 @@ void answer_take_rows(Answer *answer);
 /* Takes rows as they stand, up to the limits; of an ascending query. */
 void answer_take_plain(Answer *answer, const PlainRows *plain);
 
+/*
+ * Rows that are put straight into the table, of an ascending query without TEXT: room for `rows` of
+ * them, and then which of them are taken, as far as the page's limits go. Gives the place of the
+ * times; that of a column's packed values is open until the rows are closed.
+ */
+gint64 *answer_open_rows(Answer *answer, guint rows);
+guint8 *answer_open_values(Answer *answer, guint column);
+void answer_close_rows(Answer *answer, guint first, guint count);
+
 /* Completes the table, with a next page if there is more. TOO_LARGE when not even one row fits. */
 gboolean answer_finish(Answer *answer, GError **error);
 
@@ -45,6 +54,9 @@ gboolean answer_finish(Answer *answer, GError **error);
  * when another window would pass the limit, or the windows' texts LIMIT_QUERY_BYTES.
  */
 void answer_aggregate(const AggregateQuery *query, const GArray *cells, Aggregate *aggregate);
+/* The same with packed values (not TEXT), in a row. */
+void answer_aggregate_packed(const AggregateQuery *query, const gint64 *times, const guint8 *values,
+                             guint rows, Aggregate *aggregate);
 void answer_aggregate_finish(Aggregate *aggregate);
 
 /* --- digest -------------------------------------------------------------------------------------

@@ -21,10 +21,15 @@ typedef struct Walk {
   gint64 partition_index;    /* of the partition loaded last */
   const GArray *columns;     /* SchemaColumn that are wanted; set after opening */
   gboolean sliced;           /* … the partition is, and further slices may follow */
-  gint64 from_time, to_time; /* what is loaded */
+  gboolean loaded;           /* … the slice is, into `partition` */
+  gboolean here;             /* the first column's chunk of the slice is under the iterator */
+  Chunk chunk;               /* … and this is it */
+  gint64 from_time, to_time; /* what is read */
   Partition *partition;
   GPtrArray *tombstones; /* may be NULL */
   GArray *plain_values;  /* see partition_plain() */
+  gint64 *times;         /* of a chunk; NULL until they are needed */
+  guint8 *values;
 } Walk;
 
 /* *walk stays where it is until walk_close; with an error nothing is open. */
@@ -52,6 +57,8 @@ static void walk_close(Walk *walk)
   rocks_view_close(&walk->view);
   partition_free(walk->partition);
   g_array_unref(walk->plain_values);
+  g_free(walk->times);
+  g_free(walk->values);
   g_clear_pointer(&walk->tombstones, g_ptr_array_unref);
 }
 
@@ -109,17 +116,42 @@ static BucketScope scope_of(const Walk *walk, gint64 from_time, gint64 to_time)
 static gboolean walk_load(Walk *walk, GError **error)
 {
   BucketScope scope = scope_of(walk, walk->start_time, walk->end_time);
-  walk->sliced = FALSE;
+  walk->sliced = walk->here = FALSE;
+  walk->loaded = TRUE;
   walk->from_time = walk->start_time;
   walk->to_time = walk->end_time;
   buckets_seek(&walk->buckets, walk->device, walk->partition_index);
   return buckets_load(&walk->buckets, &scope, walk->partition, error);
 }
 
+/* The same where one column is read: from chunk to chunk. */
+static gboolean end_single_slice(Walk *walk, GError **error)
+{
+  const SchemaColumn *column = &g_array_index(walk->columns, SchemaColumn, 0);
+  GError *local = NULL;
+  gboolean found;
+  if (walk->here) {
+    rocksdb_iter_next(walk->buckets.chunks);
+    found = buckets_chunk_here(&walk->buckets, walk->device, walk->partition_index,
+                               column->measurement, column->type, &walk->chunk, &local);
+  } else {
+    found =
+        buckets_find_chunk(&walk->buckets, walk->device, walk->partition_index, column->measurement,
+                           column->type, walk->from_time, &walk->chunk, &local);
+  }
+  walk->here = local == NULL && found && walk->chunk.min_time <= walk->end_time;
+  walk->to_time = walk->here ? MIN(walk->end_time, walk->chunk.max_time) : walk->end_time;
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return walk->here;
+}
+
 /* Where the slice that begins at from_time ends: with the first chunk that does. FALSE: nothing is
  * left, or (with an error) something is damaged. */
 static gboolean end_slice(Walk *walk, GError **error)
 {
+  if (walk->columns->len == 1)
+    return end_single_slice(walk, error);
   GError *local = NULL;
   gboolean any = FALSE;
   gint64 end = walk->end_time;
@@ -161,18 +193,27 @@ static gboolean begin_slice(Walk *walk, GError **error)
   return any && local == NULL;
 }
 
-/* Loads the next slice; walk->sliced tells whether there was one. */
-static gboolean load_slice(Walk *walk, GError **error)
+/* Finds the next slice; walk->sliced tells whether there was one. */
+static gboolean find_slice(Walk *walk, GError **error)
 {
   GError *local = NULL;
+  walk->loaded = FALSE;
   walk->sliced = walk->descending ? begin_slice(walk, &local) : end_slice(walk, &local);
-  partition_clear(walk->partition);
-  if (local != NULL) {
+  if (local != NULL)
     g_propagate_error(error, local);
-    return FALSE;
-  }
+  return local == NULL;
+}
+
+/* Loads it. */
+static gboolean load_slice(Walk *walk, GError **error)
+{
+  if (walk->loaded)
+    return TRUE;
   BucketScope scope = scope_of(walk, walk->from_time, walk->to_time);
-  return !walk->sliced || buckets_load_chunks(&walk->buckets, &scope, walk->partition, error);
+  walk->here = FALSE;
+  walk->loaded = TRUE;
+  partition_clear(walk->partition);
+  return buckets_load_chunks(&walk->buckets, &scope, walk->partition, error);
 }
 
 /* Goes on in the partition. */
@@ -188,12 +229,12 @@ static gboolean next_slice(Walk *walk, GError **error)
     walk->to_time = walk->from_time - 1;
   else
     walk->from_time = walk->to_time + 1;
-  return load_slice(walk, error);
+  return find_slice(walk, error);
 }
 
 /*
- * Loads the next partition, or the next slice of it: what lies in [from_time, to_time]. FALSE at
- * the end (*error not set) or on failure.
+ * Goes to the next partition, which is loaded, or to the next slice of it, which is to be loaded:
+ * what lies in [from_time, to_time]. FALSE at the end (*error not set) or on failure.
  */
 static gboolean walk_next(Walk *walk, GError **error)
 {
@@ -210,7 +251,8 @@ static gboolean walk_next(Walk *walk, GError **error)
       return walk_load(walk, error);
     walk->from_time = walk->start_time;
     walk->to_time = walk->end_time;
-    if (!load_slice(walk, error))
+    walk->here = FALSE;
+    if (!find_slice(walk, error))
       return FALSE;
   }
   return TRUE;
@@ -219,8 +261,81 @@ static gboolean walk_next(Walk *walk, GError **error)
 /* --- query --------------------------------------------------------------------------------------
  */
 
+/* The column's chunk of the slice. FALSE: there is none, or (with an error) it is damaged. */
+static gboolean chunk_of_slice(Walk *walk, guint i, Chunk *out, GError **error)
+{
+  const SchemaColumn *column = &g_array_index(walk->columns, SchemaColumn, i);
+  if (walk->here) {
+    *out = walk->chunk;
+    return TRUE;
+  }
+  return buckets_find_chunk(&walk->buckets, walk->device, walk->partition_index,
+                            column->measurement, column->type, walk->from_time, out, error) &&
+         out->min_time <= walk->to_time;
+}
+
+/* Whether its cells can be taken as they stand. */
+static gboolean is_plain(const Walk *walk, const Chunk *chunk)
+{
+  for (guint i = 0; walk->tombstones != NULL && i < walk->tombstones->len; i++)
+    if (((const Tombstone *)walk->tombstones->pdata[i])->version.hlc > chunk->horizon)
+      return FALSE;
+  return chunk->type != DATA_TEXT;
+}
+
+/* Which of the ascending times are in the slice. */
+static void rows_of_slice(const Walk *walk, const gint64 *times, guint rows, guint *out_first,
+                          guint *out_count)
+{
+  guint first = 0, end = rows;
+  while (first < end && times[first] < walk->from_time)
+    first++;
+  while (end > first && times[end - 1] > walk->to_time)
+    end--;
+  *out_first = first;
+  *out_count = end - first;
+}
+
+/*
+ * Decodes the chunks of the slice straight into the answer, where each column has one with the same
+ * times and nothing in them is hidden. Else *out_taken is FALSE, and nothing is changed.
+ */
+static gboolean take_chunks(Walk *walk, Answer *answer, gboolean *out_taken, GError **error)
+{
+  GError *local = NULL;
+  Chunk chunk;
+  guint rows = 0, first = 0, count = 0;
+  gboolean same = walk->columns->len > 0;
+  gint64 *times = answer_open_rows(answer, CHUNK_ROWS);
+  if (walk->times == NULL)
+    walk->times = g_new(gint64, CHUNK_ROWS);
+  for (guint i = 0; same && i < walk->columns->len; i++) {
+    same = chunk_of_slice(walk, i, &chunk, &local) && is_plain(walk, &chunk) &&
+           (i == 0 || chunk.rows == rows) &&
+           chunk_times(&chunk, i == 0 ? times : walk->times, &local) &&
+           (i == 0 || memcmp(times, walk->times, chunk.rows * sizeof *times) == 0) &&
+           chunk_values(&chunk, answer_open_values(answer, i), &local);
+    rows = chunk.rows;
+  }
+  if (same)
+    rows_of_slice(walk, times, rows, &first, &count);
+  answer_close_rows(answer, first, count);
+  *out_taken = same;
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return local == NULL;
+}
+
+static gboolean has_text(const Walk *walk)
+{
+  for (guint i = 0; i < walk->columns->len; i++)
+    if (g_array_index(walk->columns, SchemaColumn, i).type == DATA_TEXT)
+      return TRUE;
+  return FALSE;
+}
+
 /* Of what is loaded. */
-static void take_rows(Walk *walk, Answer *answer)
+static void take_loaded(Walk *walk, Answer *answer)
 {
   PlainRows plain = {.values = walk->plain_values};
   if (!walk->descending && partition_plain(walk->partition, walk->columns, walk->from_time,
@@ -234,6 +349,20 @@ static void take_rows(Walk *walk, Answer *answer)
                     walk->to_time, walk->tombstones, answer_cells(answer, i));
   }
   answer_take_rows(answer);
+}
+
+static gboolean take_rows(Walk *walk, Answer *answer, GError **error)
+{
+  gboolean taken = FALSE;
+  if (!walk->loaded && !walk->descending && !has_text(walk) &&
+      !take_chunks(walk, answer, &taken, error))
+    return FALSE;
+  if (taken)
+    return TRUE;
+  if (!load_slice(walk, error))
+    return FALSE;
+  take_loaded(walk, answer);
+  return TRUE;
 }
 
 Table *rocks_query(Store *parent, const Query *query, GError **error)
@@ -254,8 +383,8 @@ Table *rocks_query(Store *parent, const Query *query, GError **error)
   walk.columns = columns;
   g_autoptr(Answer) answer = answer_new(query, columns, table);
   GError *local = NULL;
-  while (!answer_is_full(answer) && walk_next(&walk, &local))
-    take_rows(&walk, answer);
+  while (!answer_is_full(answer) && walk_next(&walk, &local) && take_rows(&walk, answer, &local))
+    ;
   walk_close(&walk);
   if (local != NULL || !answer_finish(answer, &local)) {
     g_propagate_error(error, local);
@@ -460,6 +589,44 @@ GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const 
 /* --- aggregate ----------------------------------------------------------------------------------
  */
 
+/* A slice that is one chunk, without loading it. *out_taken as for take_chunks(). */
+static gboolean add_chunk(Walk *walk, const AggregateQuery *query, Aggregate *aggregate,
+                          gboolean *out_taken, GError **error)
+{
+  guint first, count;
+  *out_taken = walk->here && is_plain(walk, &walk->chunk);
+  if (!*out_taken)
+    return TRUE;
+  if (walk->times == NULL)
+    walk->times = g_new(gint64, CHUNK_ROWS);
+  if (walk->values == NULL)
+    walk->values = g_malloc((gsize)CHUNK_ROWS * sizeof(gint64));
+  if (!chunk_times(&walk->chunk, walk->times, error) ||
+      !chunk_values(&walk->chunk, walk->values, error))
+    return FALSE;
+  rows_of_slice(walk, walk->times, walk->chunk.rows, &first, &count);
+  answer_aggregate_packed(query, walk->times + first,
+                          walk->values + first * data_type_size(aggregate->type), count, aggregate);
+  return TRUE;
+}
+
+static gboolean add_cells(Walk *walk, const AggregateQuery *query, GArray *cells,
+                          Aggregate *aggregate, GError **error)
+{
+  gboolean taken = FALSE;
+  if (!walk->loaded && !add_chunk(walk, query, aggregate, &taken, error))
+    return FALSE;
+  if (taken)
+    return TRUE;
+  if (!load_slice(walk, error))
+    return FALSE;
+  const SchemaColumn *column = &g_array_index(walk->columns, SchemaColumn, 0);
+  partition_cells(walk->partition, column->measurement, column->type, walk->from_time,
+                  walk->to_time, walk->tombstones, cells);
+  answer_aggregate(query, cells, aggregate);
+  return TRUE;
+}
+
 Aggregate *rocks_aggregate(Store *parent, const AggregateQuery *query, GError **error)
 {
   RocksStore *store = (RocksStore *)parent;
@@ -481,11 +648,9 @@ Aggregate *rocks_aggregate(Store *parent, const AggregateQuery *query, GError **
     g_array_set_size(columns, 1); /* the conflicting ones are left out */
   walk.columns = columns;
   GError *local = NULL;
-  while (column != NULL && !aggregate->more && walk_next(&walk, &local)) {
-    partition_cells(walk.partition, column->measurement, column->type, walk.from_time, walk.to_time,
-                    walk.tombstones, cells);
-    answer_aggregate(query, cells, aggregate);
-  }
+  while (column != NULL && !aggregate->more && walk_next(&walk, &local) &&
+         add_cells(&walk, query, cells, aggregate, &local))
+    ;
   walk_close(&walk);
   answer_aggregate_finish(aggregate);
   if (local == NULL)

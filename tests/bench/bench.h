@@ -28,6 +28,7 @@ typedef struct Options {
   int points;      /* read: written before */
   double settle_s; /* read: pause between writing and reading */
   gboolean json, lag, no_verify, keep;
+  gboolean raw; /* read: only what is as it was written */
   AckLevel ack;
 } Options;
 

@@ -79,6 +79,7 @@ static const GOptionEntry entries[] = {
      "catchup: writes while the node is down; 0: for --seconds", "COUNT"},
     {"points", 0, 0, G_OPTION_ARG_INT, &options.points, "read: written before (2000000)", "COUNT"},
     {"settle", 0, 0, G_OPTION_ARG_DOUBLE, &options.settle_s, "read: pause after writing (0)", "S"},
+    {"raw", 0, 0, G_OPTION_ARG_NONE, &options.raw, "read: do not wait for chunks", NULL},
     {"wait", 0, 0, G_OPTION_ARG_INT, &options.redis_wait, "redis: a WAIT behind each SET", "COUNT"},
     {"replicas", 0, 0, G_OPTION_ARG_INT, &options.redis_replicas, "redis: replicas it has (2)",
      "COUNT"},

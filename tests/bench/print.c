@@ -54,20 +54,26 @@ static void print_figures(const json_t *result, const char *indent)
   }
 }
 
-void bench_print(const json_t *result)
+static void print_parts(const json_t *result, const char *title)
 {
   static const char *const parts[] = {"range", "last", "aggregate"};
-  printf("%s %s, %.0f connections, %.0f in flight on each, ack=%s\n", text_of(result, "target"),
-         text_of(result, "workload"), json_number_value(json_object_get(result, "connections")),
-         json_number_value(json_object_get(result, "depth")), text_of(result, "ack"));
-  print_figures(result, "  ");
   for (guint i = 0; i < G_N_ELEMENTS(parts); i++) {
     const json_t *part = json_object_get(result, parts[i]);
     if (part == NULL)
       continue;
-    printf("  %s\n", parts[i]);
+    printf("  %s%s\n", parts[i], title);
     print_figures(part, "    ");
   }
+}
+
+void bench_print(const json_t *result)
+{
+  printf("%s %s, %.0f connections, %.0f in flight on each, ack=%s\n", text_of(result, "target"),
+         text_of(result, "workload"), json_number_value(json_object_get(result, "connections")),
+         json_number_value(json_object_get(result, "depth")), text_of(result, "ack"));
+  print_figures(result, "  ");
+  print_parts(json_object_get(result, "raw"), ", as it was written");
+  print_parts(result, ", joined to chunks");
   if (json_is_true(json_object_get(result, "verified")))
     printf("  all nodes have equal digests and hold all that was acknowledged\n");
 }

@@ -9,9 +9,21 @@ enum { DRAIN_TIMEOUT_MS = 120 * 1000 };
 /* --- servers ------------------------------------------------------------------------------------
  */
 
+/* Those of the workload, and behind them, so that they count, the user's. */
+static char **settings_of(const Options *options)
+{
+  g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+  if (strcmp(options->workload, "read") == 0)
+    g_strv_builder_add(builder, "store.compact_after=1s"); /* it waits for chunks */
+  for (guint i = 0; options->settings != NULL && options->settings[i] != NULL; i++)
+    g_strv_builder_add(builder, options->settings[i]);
+  return g_strv_builder_end(builder);
+}
+
 static gboolean start_servers(Bench *bench, GError **error)
 {
   const Options *options = bench->options;
+  g_auto(GStrv) settings = settings_of(options);
   bench->dir = scratch_dir(options->dir, error);
   if (bench->dir == NULL)
     return FALSE;
@@ -25,7 +37,7 @@ static gboolean start_servers(Bench *bench, GError **error)
     return TRUE;
   }
   bench->cluster =
-      cluster_start(options->start, bench->dir, (guint)options->nodes, options->settings, error);
+      cluster_start(options->start, bench->dir, (guint)options->nodes, settings, error);
   if (bench->cluster == NULL)
     return FALSE;
   for (guint i = 0; i < bench->cluster->count; i++)

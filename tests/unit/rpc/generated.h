@@ -11,6 +11,7 @@
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTWriteReq, g_object_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTWrite, g_object_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTWriteReply, g_object_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTQueryReply, g_object_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTSyncLogReq, g_object_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SlTSyncLogReply, g_object_unref)
 

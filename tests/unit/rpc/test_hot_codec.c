@@ -562,6 +562,50 @@ START_TEST(sync_replies_are_the_generated_ones_and_read_back)
 }
 END_TEST
 
+/* Columns of all types, with missing values or without. */
+static Table *table_of(guint rows, gboolean nulls, gboolean more)
+{
+  Table *table = table_new();
+  for (int type = DATA_BOOLEAN; type <= DATA_TEXT; type++) {
+    Column *column = column_new(type == DATA_TEXT ? "größe" : "m", (DataType)type);
+    for (guint row = 0; row < rows; row++) {
+      guint8 packed[8] = {(guint8)(row % 2), 3, 4, 5, 6, 7, 8, 9};
+      if (nulls && row % 3 == 0)
+        column_append_null(column);
+      else
+        column_append(column, packed, type == DATA_TEXT ? row % 5 : data_type_size((DataType)type));
+    }
+    column_finish(column);
+    g_ptr_array_add(table->columns, column);
+  }
+  for (guint row = 0; row < rows; row++) {
+    gint64 time = (gint64)row * 1000 - 5;
+    g_array_append_val(table->timestamps, time);
+  }
+  if (more)
+    table->next_page = g_bytes_new("page", 4);
+  return table;
+}
+
+START_TEST(query_replies_are_the_generated_ones)
+{
+  static const guint counts[] = {0, 1, 7, 1000};
+  for (guint i = 0; i < 4 * G_N_ELEMENTS(counts); i++) {
+    g_autoptr(Table) table = table_of(counts[i / 4], i % 2 == 1, i / 2 % 2 == 1);
+    if (i == 0)
+      g_ptr_array_set_size(table->columns, 0);
+    g_autoptr(SlTQueryReply) object = g_object_new(SL_TYPE_T_QUERY_REPLY, NULL);
+    convert_status_to_thrift(SYNCLOG_OK, NULL, object->status);
+    convert_table_to_thrift(table, object);
+    Message m = generated_reply("query", -7, object);
+    check_same(hot_query_reply(-7, table), &m);
+  }
+  g_autoptr(Table) large = table_new();
+  g_array_set_size(large->timestamps, LIMIT_FRAME_SIZE / 8);
+  ck_assert_ptr_null(hot_query_reply(1, large));
+}
+END_TEST
+
 START_TEST(long_and_invalid_messages_are_made_fit)
 {
   g_autofree char *text = g_strnfill(1000000, 'x');
@@ -631,6 +675,7 @@ int main(void)
       only_canonical_records_are_taken,
       write_replies_are_the_generated_ones,
       sync_replies_are_the_generated_ones_and_read_back,
+      query_replies_are_the_generated_ones,
       long_and_invalid_messages_are_made_fit,
       exceptions_are_errors_of_the_reply,
       malformed_replies_are_refused,
