@@ -101,10 +101,11 @@ void top_look_free(TopLook *look)
   g_free(look);
 }
 
-/* NULL: not known. */
+/* NULL or empty: not known. */
 static void put_text(GArray *cells, const char *text, TopMood mood)
 {
-  TopCell cell = {.text = text != NULL ? text_printable(text, -1) : NULL, .mood = mood};
+  TopCell cell = {.text = text != NULL && *text != '\0' ? text_printable(text, -1) : NULL,
+                  .mood = mood};
   g_array_append_val(cells, cell);
 }
 
