@@ -306,9 +306,7 @@ static gboolean persist_all(Replica *replica, GError **error)
 /* Persists when enough has gathered. */
 static gboolean persist(Replica *replica, GError **error)
 {
-  StoreStats stats;
-  store_stats(replica->store, &stats);
-  if (stats.unpersisted_bytes < replica->options.memtable_size && !replica->store_full)
+  if (store_unpersisted(replica->store) < replica->options.memtable_size && !replica->store_full)
     return TRUE;
   return persist_all(replica, error);
 }
@@ -421,11 +419,13 @@ static gboolean persist_gathered(Replica *replica, gboolean *out_roomy, GError *
  * written longer ago is joined to chunks. */
 static gboolean maintain(Replica *replica, GError **error)
 {
-  guint64 horizon;
+  guint64 horizon = take_horizon(replica);
+  if (horizon == 0)
+    return TRUE;
   StoreStats before;
   store_stats(replica->store, &before);
   gboolean more = TRUE, worked = FALSE, roomy = TRUE;
-  while (more && roomy && (horizon = take_horizon(replica)) != 0) {
+  for (; more && roomy && horizon != 0; horizon = take_horizon(replica)) {
     g_autoptr(GError) local = NULL;
     g_rw_lock_reader_lock(&replica->store_lock);
     gboolean done = store_maintain(replica->store, horizon, MAINTAIN_BYTES, &more, &local);

@@ -50,6 +50,57 @@ static void fill_column(Decoded *decoded, gsize block_at, guint i, const Builder
   store_le32(entry + 6, (guint32)size);
 }
 
+static gboolean has_text(const BuilderColumn *columns, guint count)
+{
+  for (guint i = 0; i < count; i++)
+    if (columns[i].type == DATA_TEXT)
+      return TRUE;
+  return FALSE;
+}
+
+static void put_text(Decoded *decoded, const BuilderColumn *column)
+{
+  guint8 *offsets = extend(decoded, 8);
+  store_le32(offsets, 0);
+  store_le32(offsets + 4, (guint32)column->values_size);
+  list_append(decoded->values, 1, column->values, column->values_size);
+}
+
+static void put_row_values(Decoded *decoded, gsize block_at, const BuilderColumn *columns,
+                           guint count)
+{
+  for (guint i = 0; i < count; i++) {
+    const BuilderColumn *column = &columns[i];
+    gsize size = column->values_size;
+    if (column->type == DATA_TEXT) {
+      put_text(decoded, column);
+      size += 8;
+    } else {
+      memcpy(extend(decoded, size), column->inline_value, size);
+    }
+    fill_column(decoded, block_at, i, column, FALSE, size);
+  }
+}
+
+/* The same where all are numbers: their place is asked for once. */
+static void put_row_numbers(Decoded *decoded, gsize block_at, const BuilderColumn *columns,
+                            guint count)
+{
+  gsize size = 0;
+  for (guint i = 0; i < count; i++)
+    size += columns[i].values_size;
+  guint8 *out = extend(decoded, size);
+  for (guint i = 0; i < count; i++) {
+    const BuilderColumn *column = &columns[i];
+    if (column->values_size == 8)
+      memcpy(out, column->inline_value, 8);
+    else
+      memcpy(out, column->inline_value, column->values_size);
+    out += column->values_size;
+    fill_column(decoded, block_at, i, column, FALSE, column->values_size);
+  }
+}
+
 void builder_add_row(Decoded *decoded, Slice device, guint32 ordinal, gint64 time,
                      guint64 partition_interval, const BuilderColumn *columns, guint count)
 {
@@ -59,20 +110,10 @@ void builder_add_row(Decoded *decoded, Slice device, guint32 ordinal, gint64 tim
   block->min_time = block->max_time = time;
   gsize block_at = block->value_at;
   store_le64(extend(decoded, 8), (guint64)time);
-  for (guint i = 0; i < count; i++) {
-    const BuilderColumn *column = &columns[i];
-    gsize size = column->values_size;
-    if (column->type == DATA_TEXT) {
-      guint8 *offsets = extend(decoded, 8);
-      store_le32(offsets, 0);
-      store_le32(offsets + 4, (guint32)size);
-      list_append(decoded->values, 1, column->values, size);
-      size += 8;
-    } else {
-      memcpy(extend(decoded, size), column->inline_value, size);
-    }
-    fill_column(decoded, block_at, i, column, FALSE, size);
-  }
+  if (has_text(columns, count))
+    put_row_values(decoded, block_at, columns, count);
+  else
+    put_row_numbers(decoded, block_at, columns, count);
   block->value_size = decoded->values->len - block_at;
   decoded->points += count;
   decoded->rows++;
@@ -231,14 +272,6 @@ gboolean row_run_takes(const RowRun *run, Slice device, const BuilderColumn *col
       return FALSE;
   }
   return TRUE;
-}
-
-static gboolean has_text(const BuilderColumn *columns, guint count)
-{
-  for (guint i = 0; i < count; i++)
-    if (columns[i].type == DATA_TEXT)
-      return TRUE;
-  return FALSE;
 }
 
 static guint8 *extend_bytes(GByteArray *array, gsize size)

@@ -659,6 +659,15 @@ static GArray *mem_progress(Store *parent, gboolean durable, GError **error)
   return progress;
 }
 
+static guint64 mem_unpersisted(Store *parent)
+{
+  MemStore *store = mem_of(parent);
+  g_mutex_lock(&store->mutex);
+  guint64 bytes = store->unpersisted * sizeof(MemCell);
+  g_mutex_unlock(&store->mutex);
+  return bytes;
+}
+
 static void mem_stats(Store *parent, StoreStats *out_stats)
 {
   MemStore *store = mem_of(parent);
@@ -714,7 +723,8 @@ static const StoreOps mem_ops = {.name = "memory",
                                  .conflicts = mem_conflicts,
                                  .checkpoint = mem_checkpoint,
                                  .find_key = mem_find_key,
-                                 .stats = mem_stats};
+                                 .stats = mem_stats,
+                                 .unpersisted = mem_unpersisted};
 
 Store *store_mem_new(const StoreOptions *options)
 {

@@ -637,12 +637,17 @@ static GPtrArray *rocks_series(Store *store, const char *prefix, const char *aft
   return schema_devices(rocks_of(store)->schema, prefix, after, limit, out_more);
 }
 
+static guint64 rocks_unpersisted(Store *parent)
+{
+  return (guint64)g_atomic_int_get(&rocks_of(parent)->unpersisted_kib) * 1024;
+}
+
 static void rocks_stats(Store *parent, StoreStats *out_stats)
 {
   RocksStore *store = rocks_of(parent);
   *out_stats = (StoreStats){0};
   rocksdb_property_int(store->db, "rocksdb.total-sst-files-size", &out_stats->bytes_on_disk);
-  out_stats->unpersisted_bytes = (guint64)g_atomic_int_get(&store->unpersisted_kib) * 1024;
+  out_stats->unpersisted_bytes = rocks_unpersisted(parent);
   out_stats->cache_bytes = rocksdb_cache_get_usage(store->cache);
   out_stats->raw_blocks = rocks_reblock_waiting(store->reblock);
   out_stats->damaged_buckets = rocks_damage_count(store);
@@ -726,7 +731,8 @@ static const StoreOps rocks_ops = {.name = "rocksdb",
                                    .conflicts = rocks_conflicts,
                                    .checkpoint = rocks_checkpoint,
                                    .find_key = rocks_find_key,
-                                   .stats = rocks_stats};
+                                   .stats = rocks_stats,
+                                   .unpersisted = rocks_unpersisted};
 
 Store *store_rocks_new(const StoreOptions *options, GError **error)
 {

@@ -111,6 +111,7 @@ typedef struct StoreOps {
                          GError **error);
   gboolean (*find_key)(Store *store, const guint8 hash[WRITE_KEY_HASH_SIZE], WriteKey *out_key);
   void (*stats)(Store *store, StoreStats *out_stats);
+  guint64 (*unpersisted)(Store *store);
 } StoreOps;
 
 /* Common head of every implementation. */
@@ -373,4 +374,10 @@ static inline gboolean store_find_key(Store *store, const guint8 hash[WRITE_KEY_
 static inline void store_stats(Store *store, StoreStats *out_stats)
 {
   store->ops->stats(store, out_stats);
+}
+
+/* Its unpersisted_bytes alone, which cost little to ask for. */
+static inline guint64 store_unpersisted(Store *store)
+{
+  return store->ops->unpersisted(store);
 }

@@ -20,15 +20,33 @@ enum {
   WIRE_LIST = 15,
 
   FEW_COLUMNS = 8, /* as many as most writes have: arrays begin with that room */
+  KNOWN_NAMES_SIZE = 256,
 };
+
+/*
+ * The list of measurements of a row that was found valid, as it stood in its write. The next rows
+ * mostly have the same one: comparing its bytes spares reading and checking it again.
+ */
+typedef struct KnownNames {
+  guint size; /* 0: there is none */
+  guint count;
+  guint8 bytes[KNOWN_NAMES_SIZE];
+  struct {
+    guint16 at, size; /* in bytes */
+  } names[FEW_COLUMNS];
+} KnownNames;
+
+static __thread KnownNames known_names;
 
 typedef struct Parser {
   ByteReader in;
   Decoded *decoded;
   guint64 partition_interval;
   guint32 ordinal;
-  guint part_count; /* of the list under way */
-  List row_values;  /* BuilderColumn of the row or tablet under way */
+  guint part_count;          /* of the list under way */
+  List row_values;           /* BuilderColumn of the row or tablet under way */
+  gsize names_at, names_end; /* of the row under way: its list of measurements */
+  gboolean names_known;      /* … and that it is valid */
   RowRun run;
 } Parser;
 
@@ -212,8 +230,29 @@ static gboolean read_value_field(Parser *p, guint id, guint8 type, BuilderColumn
   return !p->in.failed || cut_short(p, error);
 }
 
+/* A number of 8 bytes, as almost all are: the field's header, the number, STOP. FALSE: it is
+ * something else. */
+static gboolean read_long_value(Parser *p, BuilderColumn *column)
+{
+  enum { HEAD = 3, SIZE = HEAD + 8 + 1 };
+  const guint8 *at = p->in.bytes + p->in.at;
+  if (byte_reader_left(&p->in) < SIZE || at[1] != 0 || at[SIZE - 1] != WIRE_STOP)
+    return FALSE;
+  if (!(at[0] == WIRE_DOUBLE && at[2] == DATA_DOUBLE) &&
+      !(at[0] == WIRE_I64 && at[2] == DATA_INT64))
+    return FALSE;
+  column->type = (DataType)at[2];
+  store_le64(column->inline_value, load_be64(at + HEAD));
+  column->values = NULL;
+  column->values_size = 8;
+  p->in.at += SIZE;
+  return TRUE;
+}
+
 static gboolean read_value(Parser *p, BuilderColumn *column, GError **error)
 {
+  if (read_long_value(p, column))
+    return TRUE;
   guint seen = 0, id, fields = 0;
   guint8 type;
   GError *local = NULL;
@@ -230,9 +269,46 @@ static gboolean read_value(Parser *p, BuilderColumn *column, GError **error)
   return FALSE;
 }
 
+/* FALSE: it is another list than the last one. */
+static gboolean take_known_names(Parser *p)
+{
+  const KnownNames *known = &known_names;
+  const guint8 *at = p->in.bytes + p->in.at;
+  if (known->size == 0 || byte_reader_left(&p->in) < known->size ||
+      memcmp(at, known->bytes, known->size) != 0)
+    return FALSE;
+  set_columns(p, known->count);
+  BuilderColumn *columns = (BuilderColumn *)(void *)p->row_values.data;
+  for (guint i = 0; i < known->count; i++)
+    columns[i].measurement = (Slice){(const char *)at + known->names[i].at, known->names[i].size};
+  p->in.at += known->size;
+  return TRUE;
+}
+
+static void keep_known_names(const Parser *p)
+{
+  KnownNames *known = &known_names;
+  const guint8 *bytes = p->in.bytes + p->names_at;
+  gsize size = p->names_end - p->names_at;
+  if (size > KNOWN_NAMES_SIZE || p->row_values.len > FEW_COLUMNS)
+    return;
+  known->size = (guint)size;
+  known->count = p->row_values.len;
+  memcpy(known->bytes, bytes, size);
+  for (guint i = 0; i < known->count; i++) {
+    Slice name = g_array_index(&p->row_values, BuilderColumn, i).measurement;
+    known->names[i].at = (guint16)((const guint8 *)name.bytes - bytes);
+    known->names[i].size = (guint16)name.size;
+  }
+}
+
 static gboolean read_row_names(Parser *p, GError **error)
 {
   guint count;
+  p->names_known = take_known_names(p);
+  if (p->names_known)
+    return TRUE;
+  p->names_at = p->in.at;
   if (!read_list(p, WIRE_STRING, 4, LIMIT_TABLET_COLUMNS, &count, error))
     return fail_prefix(error, "measurements: ");
   set_columns(p, count);
@@ -241,6 +317,7 @@ static gboolean read_row_names(Parser *p, GError **error)
     if (!read_name(p, "measurements", &column->measurement, error))
       return FALSE;
   }
+  p->names_end = p->in.at;
   return TRUE;
 }
 
@@ -268,6 +345,7 @@ static gboolean read_row(Parser *p, GError **error)
   GError *local = NULL;
   gboolean ok = TRUE;
   set_columns(p, 0);
+  p->names_known = FALSE;
   while (ok && next_field(p, &seen, &type, &id, &local)) {
     if (id == 1 && type == WIRE_STRING)
       ok = read_name(p, "device", &device, &local);
@@ -289,8 +367,9 @@ static gboolean read_row(Parser *p, GError **error)
   const BuilderColumn *columns = (const BuilderColumn *)(void *)p->row_values.data;
   guint count = p->row_values.len;
   /* What goes with the row before has passed the check with it. */
-  if (local == NULL && !row_run_takes(&p->run, device, columns, count))
-    check_names(p, &local);
+  if (local == NULL && !p->names_known && !row_run_takes(&p->run, device, columns, count) &&
+      check_names(p, &local))
+    keep_known_names(p);
   if (local != NULL) {
     g_propagate_error(error, local);
     return FALSE;

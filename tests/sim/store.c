@@ -131,6 +131,11 @@ static void store_get_stats(Store *base, StoreStats *out_stats)
   *out_stats = (StoreStats){.unpersisted_bytes = ((SimStore *)base)->unpersisted};
 }
 
+static guint64 store_get_unpersisted(Store *base)
+{
+  return ((SimStore *)base)->unpersisted;
+}
+
 static void store_free(Store *base)
 {
   g_free(base);
@@ -146,7 +151,8 @@ Store *sim_store_new(SimNode *node)
                                .progress = store_get_progress,
                                .persist = store_persist_all,
                                .find_conflicts = store_find_none,
-                               .stats = store_get_stats};
+                               .stats = store_get_stats,
+                               .unpersisted = store_get_unpersisted};
   SimStore *store = g_new0(SimStore, 1);
   store->parent.ops = &ops;
   store->node = node;

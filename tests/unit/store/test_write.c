@@ -487,13 +487,100 @@ START_TEST(mutations_are_refused_or_sound)
 }
 END_TEST
 
+/* --- what a thread decoded before ---------------------------------------------------------------
+ */
+
+typedef struct Attempt {
+  const GByteArray *bytes;
+  Decoded *decoded;
+  GError *error;
+} Attempt;
+
+static gpointer attempt(gpointer data)
+{
+  Attempt *one = data;
+  one->decoded = store_decode(one->bytes->data, one->bytes->len, INTERVAL, &one->error);
+  return NULL;
+}
+
+static void check_same_outcome(const Attempt *a, const Attempt *b)
+{
+  fast_assert((a->decoded == NULL) == (b->decoded == NULL));
+  if (a->decoded == NULL) {
+    fast_assert(strcmp(a->error->message, b->error->message) == 0);
+    return;
+  }
+  const List *columns = a->decoded->columns, *others = b->decoded->columns;
+  fast_assert(a->decoded->values->len == b->decoded->values->len && columns->len == others->len);
+  fast_assert(memcmp(a->decoded->values->data, b->decoded->values->data, a->decoded->values->len) ==
+              0);
+  for (guint i = 0; i < columns->len; i++) {
+    const DecodedColumn *x = &g_array_index(columns, DecodedColumn, i);
+    const DecodedColumn *y = &g_array_index(others, DecodedColumn, i);
+    fast_assert(x->type == y->type && x->measurement.size == y->measurement.size);
+    fast_assert(memcmp(x->measurement.bytes, y->measurement.bytes, x->measurement.size) == 0);
+  }
+}
+
+static GByteArray *random_rows(GRand *random)
+{
+  static const char *const names[] = {"a", "b", "aa", "temperature", "temperaturf"};
+  TestWrite write = {0};
+  for (guint rows = (guint)g_rand_int_range(random, 1, 4); rows > 0; rows--) {
+    const char *chosen[4];
+    Value values[4];
+    guint count = (guint)g_rand_int_range(random, 1, 5);
+    for (guint i = 0; i < count; i++) { /* now and then one comes twice */
+      chosen[i] = names[g_rand_int_range(random, 0, G_N_ELEMENTS(names))];
+      values[i] = g_rand_boolean(random) ? TW_FLOAT64(i) : TW_INT32((gint32)i);
+    }
+    tw_row(&write, "d", g_rand_int_range(random, 0, 9), count, chosen, values);
+  }
+  return tw_end(&write);
+}
+
+/* A thread remembers the last names: a new one decodes all the same. */
+START_TEST(p3_what_was_decoded_before_changes_nothing)
+{
+  g_autoptr(GRand) random = g_rand_new_with_seed(5);
+  guint taken = 0, refused = 0;
+  for (guint round = 0; round < 3000; round++) {
+    g_autoptr(GByteArray) bytes = random_rows(random);
+    if (round % 4 == 3)
+      bytes->data[g_rand_int_range(random, 0, (gint32)bytes->len)] ^=
+          (guint8)(1u << g_rand_int_range(random, 0, 8));
+    if (round % 8 == 5)
+      g_byte_array_set_size(bytes, (guint)g_rand_int_range(random, 0, (gint32)bytes->len));
+    Attempt here = {.bytes = bytes}, anew = {.bytes = bytes};
+    attempt(&here);
+    g_thread_join(g_thread_new("anew", attempt, &anew));
+    check_same_outcome(&here, &anew);
+    taken += here.decoded != NULL;
+    refused += here.decoded == NULL;
+    g_clear_pointer(&here.decoded, store_decoded_free);
+    g_clear_pointer(&anew.decoded, store_decoded_free);
+    g_clear_error(&here.error);
+    g_clear_error(&anew.error);
+  }
+  ck_assert_uint_gt(taken, 500);
+  ck_assert_uint_gt(refused, 500);
+}
+END_TEST
+
 int main(void)
 {
-  const TTest *const tests[] = {refuses_malformed_structure, refuses_malformed_rows,
-                                refuses_malformed_tablets,   refuses_malformed_deletes,
-                                names_are_bounded_text,      parts_are_counted_together,
-                                sizes_are_bounded,           splits_and_sorts,
-                                partition_arithmetic,        joins_rows,
-                                every_prefix_is_refused,     mutations_are_refused_or_sound};
+  const TTest *const tests[] = {refuses_malformed_structure,
+                                refuses_malformed_rows,
+                                refuses_malformed_tablets,
+                                refuses_malformed_deletes,
+                                names_are_bounded_text,
+                                parts_are_counted_together,
+                                sizes_are_bounded,
+                                splits_and_sorts,
+                                partition_arithmetic,
+                                joins_rows,
+                                every_prefix_is_refused,
+                                mutations_are_refused_or_sound,
+                                p3_what_was_decoded_before_changes_nothing};
   return RUN_SUITE("store write", tests);
 }
