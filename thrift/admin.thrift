@@ -357,6 +357,32 @@ struct TPauseReply {
   1: required types.TStatus status
 }
 
+/** One group of a node. */
+struct TGroup {
+  1: required i32 consensusGroupId
+  /** As TNodeStatus.state; "opening", "failed", "elsewhere" (no member), "files" (not configured). */
+  2: required string state
+  3: optional string message
+  /** Of the configuration: which devices, and which nodes; absent for group 0. */
+  4: optional string devices
+  5: optional string members
+  6: required i64 walBytes
+  7: required i64 storeBytes
+}
+
+struct TGroupsReply {
+  1: required types.TStatus status
+  2: optional list<TGroup> groups
+}
+
+struct TDeleteGroupReq {
+  1: required i32 consensusGroupId
+}
+
+struct TDeleteGroupReply {
+  1: required types.TStatus status
+}
+
 service TAdminService {
   TStatusReply status(1: TStatusReq req)
   TDigestReply digest(1: TDigestReq req)
@@ -400,4 +426,11 @@ service TAdminService {
   types.TReseedReply reseed(1: types.TReseedReq req)
   /** The answering node sends its logs to a peer no more, or again. A restart forgets the pause. */
   TPauseReply pause(1: TPauseReq req)
+  /** The groups of the node's configuration, and those of which only files are left. */
+  TGroupsReply groups()
+  /**
+   * Deletes the files of a group at this node. INVALID as long as it is in the configuration,
+   * UNKNOWN_GROUP when there are none.
+   */
+  TDeleteGroupReply deleteGroup(1: TDeleteGroupReq req)
 }

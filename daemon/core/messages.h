@@ -184,6 +184,10 @@ typedef struct NodeInfo {
 
 void node_info_clear(NodeInfo *info);
 
+/* In place of a group: that to which the rule of the groups gives the device. Only in writes and in
+ * reads of devices; −1 on the wire. */
+#define GROUP_BY_RULE G_MAXUINT32
+
 /* One group of a node, for operators. */
 typedef struct GroupInfo {
   guint32 id;

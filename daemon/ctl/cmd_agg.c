@@ -62,7 +62,7 @@ static gboolean print(Ctl *ctl, AggregateQuery *query, const GArray *tokens, Tim
   add_columns(grid);
   for (gboolean more = TRUE; more;) {
     g_autoptr(Aggregate) aggregate =
-        rpc_client_aggregate(ctl->client, ctl->group, query, tokens, error);
+        rpc_client_aggregate(ctl->client, ctl->routed, query, tokens, error);
     if (aggregate == NULL)
       return FALSE;
     print_windows(ctl, grid, aggregate, style, query->window == 0);

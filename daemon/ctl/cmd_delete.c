@@ -50,7 +50,7 @@ static gboolean send(Ctl *ctl, const Deletion *deletion, AckLevel ack, GError **
                        deletion->end_time);
   SynclogStatus status;
   Token token;
-  if (!rpc_client_write(ctl->client, ctl->group, builder, ack, (gint)ctl->timeout_ms, &status,
+  if (!rpc_client_write(ctl->client, ctl->routed, builder, ack, (gint)ctl->timeout_ms, &status,
                         &token, error))
     return FALSE;
   return ctl_print_written(ctl, status, &token);

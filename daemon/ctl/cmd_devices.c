@@ -19,7 +19,7 @@ static gboolean print_pages(Ctl *ctl, const char *prefix, Grid *grid, GError **e
   do {
     g_autofree char *next = NULL;
     g_autoptr(GPtrArray) devices =
-        rpc_client_series(ctl->client, ctl->group, prefix, after, DEVICES_PER_PAGE, &next, error);
+        rpc_client_series(ctl->client, ctl->routed, prefix, after, DEVICES_PER_PAGE, &next, error);
     if (devices == NULL)
       return FALSE;
     for (guint i = 0; i < devices->len; i++)

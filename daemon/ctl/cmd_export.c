@@ -244,7 +244,7 @@ static gboolean find_prefix(Export *export, GError **error)
   g_autofree char *after = NULL;
   do {
     g_autofree char *next = NULL;
-    g_autoptr(GPtrArray) page = rpc_client_series(ctl->client, ctl->group, export->prefix, after,
+    g_autoptr(GPtrArray) page = rpc_client_series(ctl->client, ctl->routed, export->prefix, after,
                                                   DEVICES_PER_PAGE, &next, error);
     if (page == NULL)
       return FALSE;

@@ -1,3 +1,4 @@
+#include "base/group_rule.h"
 #include "base/limits.h"
 #include "base/times.h"
 #include "ctl/ctl.h"
@@ -18,7 +19,14 @@ enum {
   LAST_PAUSE_MS = 5000,
   DRAW_INTERVAL_US = 100 * 1000,
   BAR_WIDTH = 30,
+  EMPTY_SIZE = 1, /* of a write without parts */
 };
+
+/* What is collected for one group. */
+typedef struct GroupWrites {
+  guint32 group;
+  WriteBuilder *builder;
+} GroupWrites;
 
 /* As given. */
 typedef struct Options {
@@ -41,7 +49,9 @@ typedef struct Import {
   const char *path;
   guint64 rows, points;
   gboolean has_token;
-  Token token; /* of the last write */
+  Token token;     /* of the last write */
+  GArray *writes;  /* GroupWrites */
+  GroupRule *rule; /* NULL: all devices are in one group */
 } Import;
 
 static void import_clear(Import *import)
@@ -57,6 +67,8 @@ static void import_clear(Import *import)
   g_strfreev(import->given.types);
   g_clear_pointer(&import->source_options.types, g_hash_table_unref);
   g_clear_pointer(&import->source, import_source_free);
+  g_array_unref(import->writes);
+  g_clear_pointer(&import->rule, group_rule_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Import, import_clear)
 
@@ -123,7 +135,7 @@ static gboolean send_batch(Import *import, WriteBuilder *builder, GError **error
     gboolean lost = ctl->client == NULL;
     if (lost)
       lost = !reconnect(import, cluster, &local);
-    if (!lost && rpc_client_write(ctl->client, ctl->group, builder, import->ack,
+    if (!lost && rpc_client_write(ctl->client, ctl->routed, builder, import->ack,
                                   (gint)ctl->timeout_ms, &status, &import->token, &local)) {
       import->has_token = TRUE;
       return TRUE;
@@ -142,6 +154,53 @@ static gboolean send_batch(Import *import, WriteBuilder *builder, GError **error
     if (g_strv_length(ctl->servers) > 1 || ctl_is_unreachable(local))
       g_clear_pointer(&ctl->client, rpc_client_free);
   }
+}
+
+/* A write is one group's. */
+static WriteBuilder *builder_for(gpointer ctx, const char *device)
+{
+  Import *import = ctx;
+  guint32 group = import->rule != NULL ? group_rule_find(import->rule, device, strlen(device)) : 0;
+  for (guint i = 0; i < import->writes->len; i++) {
+    const GroupWrites *one = &g_array_index(import->writes, GroupWrites, i);
+    if (one->group == group)
+      return one->builder;
+  }
+  GroupWrites one = {group, write_builder_new()};
+  g_array_append_val(import->writes, one);
+  return one.builder;
+}
+
+static gboolean send_writes(Import *import, GError **error)
+{
+  for (guint i = 0; i < import->writes->len; i++) {
+    WriteBuilder *builder = g_array_index(import->writes, GroupWrites, i).builder;
+    if (write_builder_size(builder) > EMPTY_SIZE && !send_batch(import, builder, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static void writes_clear(gpointer data)
+{
+  write_builder_free(((GroupWrites *)data)->builder);
+}
+
+/* Which group each device is, as the node has it. */
+static gboolean learn_rule(Import *import, GError **error)
+{
+  if (import->ctl->routed != GROUP_BY_RULE)
+    return TRUE;
+  g_autoptr(GPtrArray) groups = rpc_client_groups(import->ctl->client, error);
+  if (groups == NULL)
+    return FALSE;
+  import->rule = group_rule_new();
+  for (guint i = 0; i < groups->len; i++) {
+    const GroupInfo *group = groups->pdata[i];
+    if (group->devices != NULL && !group_rule_add(import->rule, group->id, group->devices, error))
+      return FALSE;
+  }
+  return TRUE;
 }
 
 /* The file that keeps how far this one is; NULL: none. Transfer full. */
@@ -199,16 +258,15 @@ static gboolean note_progress(Import *import, const char *path, ImportState *sta
 static gboolean send_file(Import *import, const char *state_file, ImportState *state,
                           GError **error)
 {
-  g_autoptr(WriteBuilder) builder = write_builder_new();
   for (;;) {
     ImportBatch batch;
     guint64 line = import_source_line(import->source);
-    if (!import_source_fill(import->source, (guint)import->given.batch_rows, BATCH_SIZE, builder,
-                            &batch, error))
+    if (!import_source_fill_routed(import->source, (guint)import->given.batch_rows, BATCH_SIZE,
+                                   builder_for, import, &batch, error))
       return FALSE;
     if (batch.rows == 0)
       return TRUE;
-    if (batch.points > 0 && !send_batch(import, builder, error))
+    if (batch.points > 0 && !send_writes(import, error))
       return fail_prefix(error, "%s: from line %" G_GUINT64_FORMAT " on: ", import->path, line);
     if (!note_progress(import, state_file, state, &batch, error))
       return FALSE;
@@ -373,6 +431,8 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
 {
   g_auto(Import) import = {.ctl = ctl, .given = {.batch_rows = DEFAULT_BATCH_ROWS}};
   Options *given = &import.given;
+  import.writes = g_array_new(FALSE, FALSE, sizeof(GroupWrites));
+  g_array_set_clear_func(import.writes, writes_clear);
   const GOptionEntry entries[] = {
       {"device", 'd', 0, G_OPTION_ARG_STRING, &given->device,
        "The device (else the name of the file without .csv)", "NAME"},
@@ -402,7 +462,8 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   return ctl_options(ctl, entries, 1, -1, &argc, &argv, error) &&
          check_options(&import, argc - 1, error) &&
          check_stdin(&import, argv + 1, argc - 1, error) && ctl_connect(ctl, error) &&
-         parse_time_format(&import, error) && import_files(&import, argv + 1, argc - 1, error);
+         learn_rule(&import, error) && parse_time_format(&import, error) &&
+         import_files(&import, argv + 1, argc - 1, error);
 }
 
 const CtlCommand ctl_import = {

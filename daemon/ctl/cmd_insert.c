@@ -73,7 +73,7 @@ static gboolean send(Ctl *ctl, const char *device, gint64 time, const GArray *po
   write_builder_key(builder, options->key);
   SynclogStatus status;
   Token token;
-  if (!rpc_client_write(ctl->client, ctl->group, builder, options->ack, (gint)ctl->timeout_ms,
+  if (!rpc_client_write(ctl->client, ctl->routed, builder, options->ack, (gint)ctl->timeout_ms,
                         &status, &token, error))
     return FALSE;
   return ctl_print_written(ctl, status, &token);

@@ -8,11 +8,11 @@
 #include <string.h>
 
 #define DEFAULT_SERVER "127.0.0.1:7670"
-enum { DEFAULT_TIMEOUT_MS = 10000 };
+enum { DEFAULT_TIMEOUT_MS = 10000, NO_GROUP = -1 };
 
 void ctl_init(Ctl *ctl)
 {
-  *ctl = (Ctl){.timeout_ms = DEFAULT_TIMEOUT_MS};
+  *ctl = (Ctl){.timeout_ms = DEFAULT_TIMEOUT_MS, .given.group = NO_GROUP};
 }
 
 static void disconnect(Ctl *ctl)
@@ -38,7 +38,8 @@ GOptionGroup *ctl_global_options(Ctl *ctl)
        ", or $SYNCLOG_SERVER)",
        "HOST:PORT"},
       {"servers", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &ctl->given.server, NULL, NULL},
-      {"group", 'g', 0, G_OPTION_ARG_INT, &ctl->given.group, "The consensus group (0)", "N"},
+      {"group", 'g', 0, G_OPTION_ARG_INT, &ctl->given.group,
+       "The group (data: that of the device; all else: 0)", "N"},
       {"timeout", 't', 0, G_OPTION_ARG_STRING, &ctl->given.timeout,
        "How long to wait for an answer (10s)", "TIME"},
       {"json", 0, 0, G_OPTION_ARG_NONE, &ctl->given.json, "Print one JSON document", NULL},
@@ -107,10 +108,10 @@ gboolean ctl_apply_options(Ctl *ctl, GError **error)
 {
   if (ctl->given.json && ctl->given.csv)
     return ctl_usage(error, "--json and --csv exclude each other");
-  if (ctl->given.group < 0)
+  if (ctl->given.group < NO_GROUP || ctl->given.group > LIMIT_GROUP_ID)
     return ctl_usage(error, "--group: %d is no group", ctl->given.group);
   ctl->format = ctl->given.json ? FORMAT_JSON : ctl->given.csv ? FORMAT_CSV : FORMAT_TEXT;
-  ctl->group = (guint32)ctl->given.group;
+  ctl->group = (guint32)MAX(ctl->given.group, 0);
   ctl->quiet = ctl->given.quiet;
   if (ctl->given.timeout != NULL) {
     if (!ctl_real_duration_ms("--timeout", ctl->given.timeout, &ctl->timeout_ms, error))
@@ -134,6 +135,9 @@ static gboolean connect_one(Ctl *ctl, GError **error)
   ctl->client = rpc_client_new(ctl->servers[ctl->server], ctl->timeout_ms);
   if (!rpc_client_info(ctl->client, &ctl->info, error))
     return FALSE;
+  /* A node without further groups may be one that does not know of them. */
+  gboolean by_rule = ctl->given.group == NO_GROUP && ctl->info.groups->len > 1;
+  ctl->routed = by_rule ? GROUP_BY_RULE : ctl->group;
   if (!time_precision_parse(ctl->info.time_precision, &ctl->per_second))
     return fail(error, SYNCLOG_WRONG_VERSION, "%s: unknown time precision \"%s\"",
                 ctl->servers[ctl->server], ctl->info.time_precision);
@@ -268,7 +272,7 @@ Device *ctl_device(Ctl *ctl, const char *name, GError **error)
   /* Of all names that begin with this one, it is the first. */
   g_autofree char *next = NULL;
   g_autoptr(GPtrArray) devices =
-      rpc_client_series(ctl->client, ctl->group, name, NULL, 1, &next, error);
+      rpc_client_series(ctl->client, ctl->routed, name, NULL, 1, &next, error);
   if (devices == NULL || devices->len == 0)
     return NULL;
   Device *device = g_ptr_array_index(devices, 0);

@@ -27,7 +27,8 @@ typedef struct CtlCommand {
 struct Ctl {
   const CtlCommand *command;
   char **servers; /* "host:port" */
-  guint32 group;
+  guint32 group;  /* the one that was given, else 0 */
+  guint32 routed; /* set by ctl_connect(): where data goes, GROUP_BY_RULE unless one was given */
   gint64 timeout_ms;
   OutputFormat format;
   gboolean quiet;
@@ -45,8 +46,9 @@ struct Ctl {
 };
 
 extern const CtlCommand ctl_agg, ctl_backup, ctl_config, ctl_conflicts, ctl_delete, ctl_devices,
-    ctl_digest, ctl_export, ctl_import, ctl_insert, ctl_last, ctl_log, ctl_node, ctl_peer,
-    ctl_query, ctl_repair, ctl_status, ctl_support_bundle, ctl_tail, ctl_top, ctl_version, ctl_wal;
+    ctl_digest, ctl_export, ctl_group, ctl_import, ctl_insert, ctl_last, ctl_log, ctl_node,
+    ctl_peer, ctl_query, ctl_repair, ctl_status, ctl_support_bundle, ctl_tail, ctl_top, ctl_version,
+    ctl_wal;
 
 void ctl_init(Ctl *ctl);
 void ctl_clear(Ctl *ctl);

@@ -599,7 +599,9 @@ static gboolean add_row(ImportSource *source, const CsvRow *row, gint64 time, Im
   return TRUE;
 }
 
-static void give_tablets(ImportSource *source, WriteBuilder *builder)
+static void give_tablets(ImportSource *source,
+                         WriteBuilder *(*builder_for)(gpointer ctx, const char *device),
+                         gpointer ctx)
 {
   for (guint i = 0; i < source->filled->len; i++) {
     ImportDevice *device = source->filled->pdata[i];
@@ -612,13 +614,14 @@ static void give_tablets(ImportSource *source, WriteBuilder *builder)
       column_finish(column);
       g_ptr_array_add(columns, column);
     }
-    write_builder_tablet(builder, device->name, device->timestamps, columns);
+    write_builder_tablet(builder_for(ctx, device->name), device->name, device->timestamps, columns);
   }
   drop_filled(source);
 }
 
-gboolean import_source_fill(ImportSource *source, guint max_rows, gsize max_bytes,
-                            WriteBuilder *builder, ImportBatch *out_batch, GError **error)
+gboolean import_source_fill_routed(ImportSource *source, guint max_rows, gsize max_bytes,
+                                   WriteBuilder *(*builder_for)(gpointer ctx, const char *device),
+                                   gpointer ctx, ImportBatch *out_batch, GError **error)
 {
   ImportBatch batch = {0};
   gsize bytes = 0;
@@ -635,7 +638,20 @@ gboolean import_source_fill(ImportSource *source, guint max_rows, gsize max_byte
     }
     batch.rows++;
   }
-  give_tablets(source, builder);
+  give_tablets(source, builder_for, ctx);
   *out_batch = batch;
   return TRUE;
+}
+
+static WriteBuilder *the_only_one(gpointer ctx, const char *device)
+{
+  (void)device;
+  return ctx;
+}
+
+gboolean import_source_fill(ImportSource *source, guint max_rows, gsize max_bytes,
+                            WriteBuilder *builder, ImportBatch *out_batch, GError **error)
+{
+  return import_source_fill_routed(source, max_rows, max_bytes, the_only_one, builder, out_batch,
+                                   error);
 }

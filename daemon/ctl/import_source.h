@@ -71,6 +71,11 @@ typedef struct ImportBatch {
 gboolean import_source_fill(ImportSource *source, guint max_rows, gsize max_bytes,
                             WriteBuilder *builder, ImportBatch *out_batch, GError **error);
 
+/* The same into several builders: builder_for(ctx, device) says into which. */
+gboolean import_source_fill_routed(ImportSource *source, guint max_rows, gsize max_bytes,
+                                   WriteBuilder *(*builder_for)(gpointer ctx, const char *device),
+                                   gpointer ctx, ImportBatch *out_batch, GError **error);
+
 /* Number of columns of measurements, with the type that a new measurement gets (after the scan). */
 guint import_source_column_count(const ImportSource *source);
 const char *import_source_column(const ImportSource *source, guint i, DataType *out_type);

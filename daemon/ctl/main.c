@@ -9,11 +9,10 @@
 #include <string.h>
 
 static const CtlCommand *const commands[] = {
-    &ctl_status,  &ctl_insert,    &ctl_query,  &ctl_last,   &ctl_agg,
-    &ctl_devices, &ctl_delete,    &ctl_import, &ctl_export, &ctl_digest,
-    &ctl_repair,  &ctl_conflicts, &ctl_backup, &ctl_tail,   &ctl_support_bundle,
-    &ctl_top,     &ctl_node,      &ctl_peer,   &ctl_log,    &ctl_config,
-    &ctl_wal,     &ctl_version,
+    &ctl_status, &ctl_insert, &ctl_query,          &ctl_last,   &ctl_agg,     &ctl_devices,
+    &ctl_delete, &ctl_import, &ctl_export,         &ctl_digest, &ctl_repair,  &ctl_conflicts,
+    &ctl_backup, &ctl_tail,   &ctl_support_bundle, &ctl_top,    &ctl_node,    &ctl_peer,
+    &ctl_group,  &ctl_log,    &ctl_config,         &ctl_wal,    &ctl_version,
 };
 
 static const CtlCommand *find_command(const char *name)

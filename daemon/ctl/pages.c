@@ -63,7 +63,7 @@ static gboolean wait_for_tokens(Ctl *ctl, const PageQuery *query, GError **error
 {
   if (query->tokens == NULL)
     return TRUE;
-  g_autoptr(GPtrArray) values = rpc_client_last(ctl->client, ctl->group, query->device,
+  g_autoptr(GPtrArray) values = rpc_client_last(ctl->client, ctl->routed, query->device,
                                                 query->measurements, query->tokens, error);
   return values != NULL;
 }
@@ -150,7 +150,7 @@ static gboolean read_page(Pages *pages, GError **error)
       .page = pages->table != NULL ? pages->table->next_page : NULL,
   };
   Table *table =
-      rpc_client_query(pages->ctl->client, pages->ctl->group, &query, pages->query->tokens, error);
+      rpc_client_query(pages->ctl->client, pages->ctl->routed, &query, pages->query->tokens, error);
   if (table == NULL)
     return FALSE;
   g_clear_pointer(&pages->table, table_free);

@@ -538,6 +538,15 @@ static void add_change(GPtrArray *changes, const ConfigEntry *entry, const char 
   g_ptr_array_add(changes, change);
 }
 
+/* Of a group that comes or goes only its devices are told: all its keys come and go with it. */
+static gboolean is_told(const Config *config, const ConfigEntry *entry)
+{
+  if (!g_str_has_prefix(entry->section, GROUP_PREFIX) || strcmp(entry->key, "devices") == 0)
+    return TRUE;
+  guint64 id = g_ascii_strtoull(entry->section + strlen(GROUP_PREFIX), NULL, 10);
+  return config_find_group(config, (guint)id) != NULL;
+}
+
 GPtrArray *config_diff(const Config *running, const Config *fresh)
 {
   GPtrArray *changes = g_ptr_array_new_with_free_func(free_change);
@@ -546,12 +555,12 @@ GPtrArray *config_diff(const Config *running, const Config *fresh)
   for (guint i = 0; i < before->len; i++) {
     const ConfigEntry *old = before->pdata[i];
     const ConfigEntry *new = find_entry(after, old);
-    if (new == NULL || strcmp(old->value, new->value) != 0)
+    if ((new == NULL || strcmp(old->value, new->value) != 0) && is_told(fresh, old))
       add_change(changes, old, old->value, new == NULL ? NULL : new->value);
   }
   for (guint i = 0; i < after->len; i++) {
     const ConfigEntry *new = after->pdata[i];
-    if (find_entry(before, new) == NULL)
+    if (find_entry(before, new) == NULL && is_told(running, new))
       add_change(changes, new, NULL, new->value);
   }
   return changes;

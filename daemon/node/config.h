@@ -36,7 +36,7 @@ typedef struct ConfigPeer {
  */
 typedef struct ConfigGroup {
   guint id;      /* 1 .. LIMIT_GROUP_ID */
-  char *devices; /* patterns, see node/group_rule.h */
+  char *devices; /* patterns, see base/group_rule.h */
   char *members; /* node ids, separated by commas; empty: this node and all peers */
   int join;      /* ConfigJoin */
   guint64 max_pending_bytes, snapshot_rate;

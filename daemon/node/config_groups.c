@@ -1,7 +1,7 @@
 /* The sections [group.N]. */
+#include "base/group_rule.h"
 #include "base/limits.h"
 #include "node/config_private.h"
-#include "node/group_rule.h"
 
 #include <string.h>
 

@@ -215,15 +215,15 @@ static void begin_all(Groups *groups, GPtrArray *replicas, const GArray *tokens,
 void group_reads_begin(Groups *groups, guint32 group, const char *device, const GArray *tokens,
                        gint64 timeout_ms, ReplicaRead read, gpointer data)
 {
-  gboolean by_rule = group == RPC_GROUP_BY_RULE && !groups_are_one(groups);
+  gboolean by_rule = group == GROUP_BY_RULE && !groups_are_one(groups);
   g_autoptr(GPtrArray) all = by_rule ? groups_hold_all(groups) : NULL;
   if (by_rule && device == NULL) {
     begin_all(groups, g_steal_pointer(&all), tokens, timeout_ms, read, data);
     return;
   }
-  guint32 id = by_rule                      ? groups_of_device(groups, device, strlen(device))
-               : group == RPC_GROUP_BY_RULE ? 0
-                                            : group;
+  guint32 id = by_rule                  ? groups_of_device(groups, device, strlen(device))
+               : group == GROUP_BY_RULE ? 0
+                                        : group;
   g_autoptr(GError) error = NULL;
   Replica *replica = groups_hold(groups, id, &error);
   if (replica == NULL) {

@@ -412,7 +412,7 @@ static gboolean take_device(gpointer ctx, const char *device, gsize size)
 gboolean groups_of_write(Groups *groups, guint32 asked, const guint8 *data, gsize size,
                          guint32 *out_group, GError **error)
 {
-  gboolean by_rule = asked == RPC_GROUP_BY_RULE;
+  gboolean by_rule = asked == GROUP_BY_RULE;
   *out_group = by_rule ? 0 : asked;
   if (groups_are_one(groups))
     return TRUE;

@@ -9,8 +9,8 @@
  */
 #pragma once
 
+#include "base/group_rule.h"
 #include "node/config.h"
-#include "node/group_rule.h"
 #include "node/identity.h"
 #include "node/replica.h"
 
@@ -61,7 +61,7 @@ GroupRule *groups_hold_rule(Groups *groups);
 guint32 groups_of_device(Groups *groups, const char *device, gsize size);
 
 /*
- * The group of an encoded write: `asked`, or with RPC_GROUP_BY_RULE that of its devices. INVALID
+ * The group of an encoded write: `asked`, or with GROUP_BY_RULE that of its devices. INVALID
  * when one of them is another group's.
  */
 gboolean groups_of_write(Groups *groups, guint32 asked, const guint8 *data, gsize size,

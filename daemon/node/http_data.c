@@ -97,7 +97,7 @@ gboolean http_tokens(HttpRequest *request, GArray **out_tokens, GError **error)
 gboolean http_group(HttpRequest *request, guint32 *out_group, GError **error)
 {
   const char *text = http_request_param(request, "group");
-  guint64 group = RPC_GROUP_BY_RULE;
+  guint64 group = GROUP_BY_RULE;
   if (text != NULL && !g_ascii_string_to_unsigned(text, 10, 0, LIMIT_GROUP_ID, &group, NULL))
     return fail(error, SYNCLOG_INVALID, "invalid group \"%.40s\"", text);
   *out_group = (guint32)group;

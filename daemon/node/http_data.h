@@ -34,7 +34,7 @@ GString *http_retry_header(int status);
 /* token= of the request, several separated by commas: Token array, NULL when there is none. */
 gboolean http_tokens(HttpRequest *request, GArray **out_tokens, GError **error);
 
-/* group= of the request; RPC_GROUP_BY_RULE when there is none. */
+/* group= of the request; GROUP_BY_RULE when there is none. */
 gboolean http_group(HttpRequest *request, guint32 *out_group, GError **error);
 
 /* A JSON document as the body of an answer. */

@@ -23,7 +23,7 @@ enum {
  */
 typedef struct WriteJob {
   Groups *groups;
-  guint32 group; /* that was asked for, or RPC_GROUP_BY_RULE */
+  guint32 group; /* that was asked for, or GROUP_BY_RULE */
   GroupRule *rule;
   HttpRequest *request;
   gboolean v2; /* how errors are told */
@@ -302,7 +302,7 @@ static void take_point(WriteJob *job, const LinePoint *point, const char *line, 
   }
   gsize device_size = strlen(point->device);
   guint32 ruled = group_rule_find(job->rule, point->device, device_size);
-  if (job->group != RPC_GROUP_BY_RULE && job->group != ruled) {
+  if (job->group != GROUP_BY_RULE && job->group != ruled) {
     g_autofree char *why = g_strdup_printf("the device belongs to group %u", ruled);
     note_wrong(job, "unable to write", line, size, why);
     job->dropped++;

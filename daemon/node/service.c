@@ -247,7 +247,7 @@ static void start_read(Service *service, const ReadOptions *options, ReplicaRead
                        const ReadJob *job)
 {
   g_autoptr(GError) error = NULL;
-  if (options->group != RPC_GROUP_BY_RULE) {
+  if (options->group != GROUP_BY_RULE) {
     start_routed(service, options, NULL, read, job);
     return;
   }
@@ -625,6 +625,24 @@ static void handle_pause(gpointer ctx, RpcCall *call, guint32 group, guint32 nod
   rpc_call_reply_pause(call, error);
 }
 
+static void handle_groups(gpointer ctx, RpcCall *call)
+{
+  Service *service = ctx;
+  g_autoptr(GPtrArray) groups = groups_list(service->groups);
+  rpc_call_reply_groups(call, groups);
+}
+
+static void on_deleted(gpointer data, const GError *error)
+{
+  rpc_call_reply_delete_group(data, error);
+}
+
+static void handle_delete_group(gpointer ctx, RpcCall *call, guint32 group)
+{
+  Service *service = ctx;
+  groups_delete(service->groups, group, on_deleted, call);
+}
+
 /* --- snapshots ----------------------------------------------------------------------------------
  */
 
@@ -702,6 +720,8 @@ const RpcHandlers *service_handlers(void)
                                        .snapshot_end = handle_snapshot_end,
                                        .reseed = handle_reseed,
                                        .pause = handle_pause,
+                                       .groups = handle_groups,
+                                       .delete_group = handle_delete_group,
                                        .batch_end = handle_batch_end};
   return &handlers;
 }

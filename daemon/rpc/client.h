@@ -61,6 +61,9 @@ ConflictPage *rpc_client_conflicts(RpcClient *client, guint32 group, const Confl
 /* Declares a member lost for good. */
 gboolean rpc_client_pause(RpcClient *client, guint32 group, guint32 node, gboolean paused,
                           GError **error);
+/* GroupInfo; transfer full. */
+GPtrArray *rpc_client_groups(RpcClient *client, GError **error);
+gboolean rpc_client_delete_group(RpcClient *client, guint32 group, GError **error);
 gboolean rpc_client_forget(RpcClient *client, guint32 group, guint32 node, GError **error);
 gboolean rpc_client_add_member(RpcClient *client, guint32 group, guint32 node, const char *address,
                                GError **error);

@@ -234,8 +234,8 @@ static gboolean set_group(gint32 group, guint32 *out_group, GError **error)
 /* Where a device says which group is meant, -1 leaves that to the rule. */
 static gboolean set_group_or_rule(gint32 group, guint32 *out_group, GError **error)
 {
-  *out_group = RPC_GROUP_BY_RULE;
-  return (guint32)group == RPC_GROUP_BY_RULE || set_group(group, out_group, error);
+  *out_group = GROUP_BY_RULE;
+  return (guint32)group == GROUP_BY_RULE || set_group(group, out_group, error);
 }
 
 /* What all reads have in common; the tokens and the timeout are optional fields. */
@@ -694,6 +694,8 @@ static const Method methods[] = {
     {"snapshotEnd", RPC_CLIENT_SERVICES, TRUE, dispatch_snapshot_end},
     {"reseed", RPC_CLIENT_SERVICES, TRUE, dispatch_reseed},
     {"pause", RPC_CLIENT_SERVICES, TRUE, dispatch_pause},
+    {"groups", RPC_CLIENT_SERVICES, TRUE, dispatch_groups},
+    {"deleteGroup", RPC_CLIENT_SERVICES, TRUE, dispatch_delete_group},
     {"handshake", RPC_PEER_SERVICE, FALSE, run_handshake},
     {"heartbeat", RPC_PEER_SERVICE, FALSE, run_heartbeat},
     {"snapshot", RPC_PEER_SERVICE, TRUE, dispatch_snapshot},
@@ -714,9 +716,9 @@ static const Method *find_method(RpcServices services, const FrameHeader *header
 /* What may be asked on the connections that are kept for operators. */
 static gboolean is_for_operators(const FrameHeader *header)
 {
-  static const char *const names[] = {"info",      "status",    "digest",       "digestParts",
-                                      "conflicts", "config",    "forget",       "skip",
-                                      "repair",    "addMember", "removeMember", "reseed"};
+  static const char *const names[] = {
+      "info", "status", "digest",    "digestParts",  "conflicts", "config", "forget",
+      "skip", "repair", "addMember", "removeMember", "reseed",    "groups"};
   for (guint i = 0; i < G_N_ELEMENTS(names); i++)
     if (frame_header_is(header, names[i]))
       return TRUE;

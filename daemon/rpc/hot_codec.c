@@ -89,7 +89,7 @@ HotVerdict hot_write_parse(const guint8 *bytes, gsize size, WriteRequest *out, G
   WriteFields write = {.ack = ACK_LOCAL};
   if (!read_args(bytes, size, read_write_request, &write, error))
     return HOT_BROKEN;
-  if (write.group < 0 && (guint32)write.group != RPC_GROUP_BY_RULE)
+  if (write.group < 0 && (guint32)write.group != GROUP_BY_RULE)
     return refused(error, "consensusGroupId");
   if (write.ack < ACK_LOCAL || write.ack > ACK_ALL)
     return refused(error, "ack");

@@ -28,12 +28,8 @@
 typedef struct RpcServer RpcServer;
 typedef struct RpcCall RpcCall;
 
-/* In place of a group: that to which the rule of the groups gives the device. Only in writes and in
- * reads of devices. */
-#define RPC_GROUP_BY_RULE G_MAXUINT32
-
 typedef struct WriteRequest {
-  guint32 group;      /* or RPC_GROUP_BY_RULE */
+  guint32 group;      /* or GROUP_BY_RULE */
   const guint8 *data; /* an encoded TWrite, not yet looked into; valid until the call is answered */
   gsize size;
   AckLevel ack;
@@ -52,7 +48,7 @@ typedef struct SyncLogRequest {
 
 /* What a read waits for. */
 typedef struct ReadOptions {
-  guint32 group;   /* or RPC_GROUP_BY_RULE, where a device is read */
+  guint32 group;   /* or GROUP_BY_RULE, where a device is read */
   GArray *tokens;  /* Token, may be NULL */
   gint timeout_ms; /* -1: not given */
 } ReadOptions;
@@ -99,6 +95,8 @@ typedef struct RpcHandlers {
   void (*snapshot_end)(gpointer ctx, RpcCall *call, guint32 group, guint64 id);             /* W */
   void (*reseed)(gpointer ctx, RpcCall *call, const ReseedRequest *request);                /* W */
   void (*pause)(gpointer ctx, RpcCall *call, guint32 group, guint32 node, gboolean paused); /* W */
+  void (*groups)(gpointer ctx, RpcCall *call);                                              /* W */
+  void (*delete_group)(gpointer ctx, RpcCall *call, guint32 group);                         /* W */
   /* N: the loop has handed over all requests that it had read; before it sleeps. May be NULL. */
   void (*batch_end)(gpointer ctx, RpcLoop *loop);
 } RpcHandlers;
@@ -200,5 +198,8 @@ void rpc_call_reply_snapshot(RpcCall *call, const GError *error, const Snapshot 
 void rpc_call_reply_fragment(RpcCall *call, const GError *error, const SnapshotFragment *fragment);
 void rpc_call_reply_snapshot_end(RpcCall *call, const GError *error);
 void rpc_call_reply_reseed(RpcCall *call, const GError *error);
+/* groups: GroupInfo. */
+void rpc_call_reply_groups(RpcCall *call, const GPtrArray *groups);
+void rpc_call_reply_delete_group(RpcCall *call, const GError *error);
 void rpc_call_reply_pause(RpcCall *call, const GError *error);
 void rpc_call_reply_config(RpcCall *call, const GPtrArray *entries);

@@ -95,6 +95,10 @@ void dispatch_finish(RpcCall *call, gpointer object);
 /* dispatch_peer.c */
 void dispatch_pause(RpcCall *call);
 
+/* dispatch_groups.c */
+void dispatch_groups(RpcCall *call);
+void dispatch_delete_group(RpcCall *call);
+
 /* dispatch_snapshot.c */
 void dispatch_snapshot(RpcCall *call);
 void dispatch_fragment(RpcCall *call);

@@ -388,6 +388,25 @@ static void on_pause(gpointer ctx, RpcCall *call, guint32 group, guint32 node, g
   rpc_call_reply_pause(call, NULL);
 }
 
+static void on_groups(gpointer ctx, RpcCall *call)
+{
+  (void)ctx;
+  g_autoptr(GPtrArray) groups = g_ptr_array_new_with_free_func((GDestroyNotify)group_info_free);
+  GroupInfo *group = g_new0(GroupInfo, 1);
+  group->id = 3;
+  group->state = g_strdup("serving");
+  group->devices = g_strdup("plant1.*");
+  g_ptr_array_add(groups, group);
+  rpc_call_reply_groups(call, groups);
+}
+
+static void on_delete_group(gpointer ctx, RpcCall *call, guint32 group)
+{
+  (void)ctx;
+  g_assert(group <= LIMIT_GROUP_ID);
+  rpc_call_reply_delete_group(call, NULL);
+}
+
 static void on_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 node)
 {
   (void)ctx;
@@ -479,6 +498,8 @@ static const RpcHandlers handlers = {
     .snapshot_end = on_snapshot_end,
     .reseed = on_reseed,
     .pause = on_pause,
+    .groups = on_groups,
+    .delete_group = on_delete_group,
 };
 
 /* --- the stream ---------------------------------------------------------------------------------
@@ -744,6 +765,10 @@ void fuzz_seeds(void)
   pause->nodeId = 3;
   pause->paused = TRUE;
   add_request(admin, "pause", 4, pause);
+  add_request(admin, "groups", 1, NULL);
+  SlTDeleteGroupReq *gone = g_object_new(SL_TYPE_T_DELETE_GROUP_REQ, NULL);
+  gone->consensusGroupId = 3;
+  add_request(admin, "deleteGroup", 3, gone);
   seed_end("admin", admin);
   GByteArray *peer = g_byte_array_new();
   seed_number(peer, 9, 1);

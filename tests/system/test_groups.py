@@ -1,8 +1,11 @@
 """Several groups in one daemon: each with its members, logs and store, devices given out by a rule."""
 
+import json
 import os
+import signal
 
 from case import expect, expect_equal, expect_error, test
+from test_operators import run_ctl
 from synclog_client import Invalid, NotReady, Session, UnknownGroup, UnknownLog, make_row, TWrite
 
 TWO = {"group.1.devices": "plant1.*", "group.2.devices": "plant2.*, special"}
@@ -11,6 +14,13 @@ TWO = {"group.1.devices": "plant1.*", "group.2.devices": "plant2.*, special"}
 def expect_refusal(error_class, text, function, *arguments, **options):
     error = expect_error(error_class, text, function, *arguments, **options)
     expect(text in error.message, "%r does not say %r", error.message, text)
+
+
+def expect_ctl(case, node, code, text, *arguments):
+    got, out, complaint = run_ctl(case, "-s", node.address, *arguments)
+    expect(got == code and text in out + complaint, "synclogctl %s: %d, %s%s", " ".join(arguments),
+           got, out, complaint)
+    return out
 
 
 def converge(case, cluster, group, timeout=30.0):
@@ -108,4 +118,153 @@ def tokens_count_in_their_group(case):
         expect_refusal(UnknownLog, "", client.last, "plant2.a", tokens=[token], timeout_ms=100)
 
 
-assert NotReady
+def reload(node, **changes):
+    """Takes {"group.1.devices": …} over by SIGHUP; None takes a key out."""
+    node.config.update(changes)
+    node.write_config()
+    node.signal(signal.SIGHUP)
+
+
+def groups_of(node):
+    """{id: state} as synclogctl shows them."""
+    out = expect_ctl(node.case, node, 0, "", "--json", "group", "list")
+    return {each["group"]: each["state"] for each in json.loads(out)}
+
+
+@test(timeout=120)
+def groups_come_and_go_while_the_node_runs(case):
+    cluster = case.cluster(3, config={"group.1.devices": "plant1.*"})
+    write(cluster[1], "plant2.a", 0, 5)
+    write(cluster[1], "plant1.a", 0, 5)
+    for node in cluster:
+        reload(node, **{"group.2.devices": "plant2.*"})
+    for node in cluster:
+        case.eventually("group 2 is open", lambda node=node: groups_of(node).get(2) == "serving")
+    write(cluster[2], "plant2.a", 100, 5)
+    expect_equal(converge(case, cluster, 2).cells, 5, "cells of the new group")
+    expect_equal(times(cluster[1], "plant2.a", group=0), list(range(5)), "what was there before")
+    case.eventually("the new group is read everywhere",
+                    lambda: times(cluster[3], "plant2.a") == list(range(100, 105)))
+    # It goes, and its files stay; what was written comes back with it.
+    for node in cluster:
+        reload(node, **{"group.2.devices": None})
+        case.eventually("group 2 is closed", lambda node=node: groups_of(node).get(2) == "files")
+    with cluster[1].client(group=2) as client:
+        expect_refusal(UnknownGroup, "group 2 does not exist here", client.series)
+    expect_equal(times(cluster[1], "plant2.a"), list(range(5)), "by the rule, in group 0")
+    for node in cluster:
+        reload(node, **{"group.2.devices": "plant2.*", "group.1.devices": "plant1.*, else"})
+        case.eventually("group 2 is back", lambda node=node: groups_of(node).get(2) == "serving")
+    expect_equal(times(cluster[3], "plant2.a"), list(range(100, 105)), "the data of the group")
+    write(cluster[3], "plant2.a", 200, 5)
+    write(cluster[3], "else", 0, 5)
+    expect_equal(converge(case, cluster, 2).cells, 10, "cells after it came back")
+    expect_equal(converge(case, cluster, 1).cells, 10, "cells of the group whose rule changed")
+    converge(case, cluster, 0)
+
+
+@test
+def the_files_of_a_group_are_deleted_by_an_operators_word(case):
+    node = case.node(config=TWO)
+    node.start()
+    write(node, "plant2.a", 0, 5)
+    expect_ctl(case, node, 1, "is in use", "group", "delete", "2", "--yes")
+    expect_ctl(case, node, 1, "always there", "group", "delete", "0", "--yes")
+    expect_ctl(case, node, 1, "no files of group 9", "group", "delete", "9", "--yes")
+    expect_ctl(case, node, 2, "say --yes", "group", "delete", "2")
+    reload(node, **{"group.2.devices": None})
+    case.eventually("group 2 is closed", lambda: groups_of(node).get(2) == "files")
+    expect_ctl(case, node, 0, "are deleted", "group", "delete", "2", "--yes")
+    expect_equal(groups_of(node), {0: "serving", 1: "serving"}, "groups")
+    expect(not [name for name in os.listdir(node.data_dir) if name.startswith("group-2")],
+           "files are left")
+    # One that was interrupted is finished at the next start.
+    node.stop()
+    os.makedirs(os.path.join(node.data_dir, "group-5.deleted", "wal", "1-1"))
+    node.start()
+    expect(not os.path.exists(os.path.join(node.data_dir, "group-5.deleted")), "it is still there")
+    reload(node, **{"group.2.devices": "plant2.*"})
+    case.eventually("group 2 is open", lambda: groups_of(node).get(2) == "serving")
+    expect_equal(times(node, "plant2.a"), [], "the data of a group that was deleted")
+
+
+@test(timeout=90)
+def a_node_that_is_no_member_keeps_nothing(case):
+    cluster = case.cluster(3, config=dict(TWO, **{"group.1.members": "1, 2"}))
+    write(cluster[1], "plant1.a", 0, 10)
+    case.eventually("the other member has it",
+                    lambda: times(cluster[2], "plant1.a") == list(range(10)))
+    with cluster[3].client() as client:
+        expect_refusal(UnknownGroup, "not on this node, but on nodes 1, 2",
+                       client.insert, "plant1.a", 1, {"v": 1})
+        expect_refusal(UnknownGroup, "not on this node", client.last, "plant1.a")
+        expect_equal(sorted(client.info().groups), [0, 2], "groups")
+    expect(not os.path.exists(os.path.join(cluster[3].data_dir, "group-1")), "it has files of it")
+    with cluster[1].client(group=1) as client:
+        expect_equal([each.nodeId for each in client.status().peers], [2], "peers")
+    expect_equal(groups_of(cluster[3]), {0: "serving", 1: "elsewhere", 2: "serving"}, "groups")
+
+
+@test(timeout=90)
+def a_peer_without_the_group_is_told_and_tried_again(case):
+    cluster = case.cluster(2, config={"group.1.devices": "plant1.*"}, start=False)
+    cluster[2].config["group.1.devices"] = None
+    cluster.start()
+    write(cluster[1], "plant1.a", 0, 5)
+
+    def message():
+        with cluster[1].client(group=1) as client:
+            return client.status().peers[0].message or ""
+    case.eventually("it says why", lambda: "group 1 does not exist here" in message())
+    reload(cluster[2], **{"group.1.devices": "plant1.*"})
+    case.eventually("it has got it", lambda: groups_of(cluster[2]).get(1) == "serving" and
+                    times(cluster[2], "plant1.a") == list(range(5)))
+
+
+@test
+def a_group_that_can_not_be_opened_harms_no_other(case):
+    node = case.node(config=TWO)
+    node.start()
+    write(node, "plant1.a", 0, 5)
+    node.stop()
+    folder = os.path.join(node.data_dir, "group-1")
+    kept = {}
+    for name in ("node.ini", "node.ini.copy"):
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            kept[name] = file.read()
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write("damaged")
+    node.start()
+    expect_equal(groups_of(node), {0: "serving", 1: "failed", 2: "serving"}, "groups")
+    write(node, "plant2.a", 0, 5)
+    with node.client() as client:
+        expect_refusal(NotReady, "group 1 can't be opened here",
+                       client.insert, "plant1.a", 1, {"v": 1})
+    for name, text in kept.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+    reload(node)
+    case.eventually("it is tried again", lambda: groups_of(node).get(1) == "serving")
+    expect_equal(times(node, "plant1.a"), list(range(5)), "its data")
+
+
+@test
+def synclogctl_finds_the_group(case):
+    node = case.node(config=TWO)
+    node.start()
+    for device in ("plant1.a", "plant2.a", "other"):
+        expect_ctl(case, node, 0, "", "insert", device, "v=1")
+        expect_ctl(case, node, 0, "1", "last", device)
+    rows = os.path.join(case.dir, "rows.csv")
+    with open(rows, "w", encoding="utf-8") as file:
+        file.write("time,device,w\n" + "".join(
+            "%d,%s,%d\n" % (i, ("plant1.b", "plant2.b", "another")[i % 3], i) for i in range(300)))
+    expect_ctl(case, node, 0, "", "import", "--device-column", "device", rows)
+    for group, device in ((1, "plant1.b"), (2, "plant2.b"), (0, "another")):
+        expect_equal(len(times(node, device, group=group)), 100, device)
+    shown = expect_ctl(case, node, 0, "", "--csv", "devices")
+    for device in ("plant1.a", "plant2.b", "another"):
+        expect(device in shown, "%s is not among\n%s", device, shown)
+    expect_ctl(case, node, 1, "belongs to group 1", "--group", "2", "insert", "plant1.a", "v=1")
+    shown = expect_ctl(case, node, 0, "", "--csv", "export", "--prefix", "")
+    expect_equal(shown.count("\n"), 1 + 3 + 300, "lines of the export")

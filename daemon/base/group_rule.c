@@ -1,4 +1,4 @@
-#include "node/group_rule.h"
+#include "base/group_rule.h"
 
 #include "base/limits.h"
 

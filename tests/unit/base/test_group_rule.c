@@ -1,5 +1,5 @@
+#include "base/group_rule.h"
 #include "base/limits.h"
-#include "node/group_rule.h"
 #include "rpc/write_builder.h"
 #include "rpc/write_devices.h"
 #include "support/suite.h"
