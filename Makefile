@@ -12,7 +12,7 @@
 #   make install      DESTDIR= PREFIX=/usr/local; make deb for Debian packages
 #
 #   V=1                        show the commands
-#   SAN=address,undefined      build with these sanitizers, in a build folder of its own
+#   SAN=address,undefined      build with these sanitizers, in a build folder of its own; needs clang 14
 #   SAN=thread
 #   NEXT=1                     as a next version, with fields that this one does not know, in a build folder of its own
 #   FAILPOINTS=1               with the failpoints of the crash tests, in a build folder of its own
@@ -25,8 +25,11 @@ VERSION := $(shell cat VERSION)
 
 comma := ,
 FLAVOUR := $(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
+# The flavour that this one differs from in some objects only: the others are compiled there.
+BASE := build/$(FLAVOUR)
 ifneq ($(FAILPOINTS),)
 FLAVOUR := $(if $(SAN),failpoints-$(FLAVOUR),failpoints)
+OWN_SOURCES := $(shell grep -rl --include=*.c -i failpoint daemon)
 endif
 B := build/$(FLAVOUR)
 G := build/gen
@@ -36,11 +39,15 @@ IDL_FOLDER := thrift
 # What nodes of this version meet during an upgrade: a higher version, and fields that they do not know.
 ifneq ($(NEXT),)
 FLAVOUR := next
+BASE := build/plain
+OWN_SOURCES := $(wildcard daemon/rpc/*.c) $(shell grep -rl --include=*.c SYNCLOG_VERSION daemon)
+BASE_VERSION := $(VERSION)
 VERSION := $(VERSION)+next
 B := build/next
 G := build/gen-next
 IDL_FOLDER := build/thrift-next
 endif
+BASE_VERSION ?= $(VERSION)
 
 ifeq ($(V),1)
 Q :=
@@ -52,14 +59,24 @@ endif
 
 PACKAGES := glib-2.0 gobject-2.0 thrift_c_glib libevent libevent_pthreads rocksdb libxxhash jansson zlib \
             libsystemd
+# Clang, of which the fuzzers are made: with its address sanitizer tests and fuzzers share their objects.
+ifneq ($(findstring address,$(SAN)),)
+override CC := $(if $(findstring ccache,$(CC)),ccache )clang-14
+COVERAGE := -fsanitize=fuzzer-no-link
+WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wno-unused-variable
+CFLAGS ?= -O1 -gline-tables-only
+else
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral
-CFLAGS ?= -O2 -g
-override CPPFLAGS += -Idaemon -I$(G) -D_GNU_SOURCE -DSYNCLOG_VERSION='"$(VERSION)"' \
-                     -DG_LOG_USE_STRUCTURED
+CFLAGS ?= $(if $(SAN),-O1 -g1,-O2 -g)
+endif
+# What makes the difference to the base, and the same for the objects that stay there.
+OWN_CPPFLAGS := -I$(G) -DSYNCLOG_VERSION='"$(VERSION)"' $(if $(FAILPOINTS),-DSYNCLOG_FAILPOINTS)
+BASE_CPPFLAGS := -Ibuild/gen -DSYNCLOG_VERSION='"$(BASE_VERSION)"'
+override CPPFLAGS += -Idaemon -D_GNU_SOURCE -DG_LOG_USE_STRUCTURED
 PKG_CFLAGS := $(shell pkg-config --cflags $(filter-out rocksdb,$(PACKAGES)))
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES))
-ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) $(PKG_CFLAGS) $(CPPFLAGS) -MMD -MP
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) $(PKG_CFLAGS) $(CPPFLAGS) $(OWN_CPPFLAGS) -MMD -MP
 LIBS := $(PKG_LIBS) -lm -pthread
 # The daemon's threads free what others allocated; glibc is slow at that. Sanitizers bring their own.
 MALLOC_LIBS := $(if $(SAN),,-Wl,--push-state,--no-as-needed -lmimalloc -Wl,--pop-state)
@@ -69,11 +86,12 @@ CTL_LIBS := $(shell pkg-config --libs ncursesw)
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
 
-ifneq ($(FAILPOINTS),)
-override CPPFLAGS += -DSYNCLOG_FAILPOINTS
-endif
+# The tests' own code is compiled quickly and its programs are linked quickly.
+TEST_CFLAGS := $(if $(SAN),-O0,-O1)
+TEST_LDFLAGS := -fuse-ld=gold
+
 ifneq ($(SAN),)
-override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+override CFLAGS += $(COVERAGE) -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 override LDFLAGS += -fsanitize=$(SAN)
 ifeq ($(SAN),thread)
 # GLib's locks are futexes in a library that is not instrumented: tell the sanitizer about them.
@@ -85,13 +103,16 @@ endif
 
 GEN_SOURCES := $(addprefix $(G)/sl_,types_types.c client_types.c peer_types.c admin_types.c \
                t_client_service.c t_peer_service.c t_admin_service.c)
-GEN_OBJECTS := $(GEN_SOURCES:$(G)/%.c=$(B)/gen/%.o)
+# Only another version has other generated code.
+GEN_OBJECTS := $(GEN_SOURCES:$(G)/%.c=$(if $(NEXT),$(B),$(BASE))/gen/%.o)
 
 # --- libraries, one a folder; later ones may use earlier ones -------------------------------------
 
 MODULES := base core engine wal store rpc http node
 sources = $(sort $(wildcard daemon/$(1)/*.c))
-objects = $(patsubst daemon/%.c,$(B)/%.o,$(call sources,$(1)))
+objects = $(if $(filter $(B),$(BASE)),$(patsubst daemon/%.c,$(B)/%.o,$(call sources,$(1))), \
+            $(patsubst daemon/%.c,$(B)/%.o,$(filter $(OWN_SOURCES),$(call sources,$(1)))) \
+            $(patsubst daemon/%.c,$(BASE)/%.o,$(filter-out $(OWN_SOURCES),$(call sources,$(1)))))
 ARCHIVES := $(foreach m,$(MODULES),$(if $(call sources,$(m)),$(B)/lib$(m).a))
 LINK_ARCHIVES := -Wl,--start-group $(ARCHIVES) $(B)/libgen.a -Wl,--end-group
 
@@ -118,22 +139,31 @@ $(G)/.stamp: $(IDL) scripts/fixgen
 $(GEN_SOURCES): $(G)/.stamp ;
 
 # Generated code is not held to our warnings.
-$(B)/gen/%.o: $(G)/%.c
+$(GEN_OBJECTS): $(if $(NEXT),$(B),$(BASE))/gen/%.o: $(G)/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 $(CFLAGS) -w $(PKG_CFLAGS) $(CPPFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) -w $(PKG_CFLAGS) $(CPPFLAGS) $(OWN_CPPFLAGS) -MMD -MP -c $< -o $@
 
 $(B)/libgen.a: $(GEN_OBJECTS)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/node/page.o: daemon/node/page.html
+$(B)/node/page.o $(BASE)/node/page.o: daemon/node/page.html
 
 # Any module's objects may wait for the generated headers; only rpc includes them.
 $(B)/%.o: daemon/%.c | $(G)/.stamp
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+ifneq ($(B),$(BASE))
+$(BASE)/%.o: OWN_CPPFLAGS := $(BASE_CPPFLAGS)
+
+$(BASE)/%.o: daemon/%.c | $(G)/.stamp
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+endif
 
 define archive_rule
 $(B)/lib$(1).a: $(call objects,$(1))
@@ -157,9 +187,11 @@ $(B)/tests/%.o: tests/%.c | $(G)/.stamp
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CHECK_CFLAGS) -Itests -c $< -o $@
 
+$(UNIT_TESTS:%=%.o): override CFLAGS += $(TEST_CFLAGS)
+
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(ARCHIVES) $(B)/libgen.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LINK_ARCHIVES) $(CHECK_LIBS) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $< $(LINK_ARCHIVES) $(CHECK_LIBS) $(LIBS)
 
 # One binary by name: make build/plain/tests/unit/wal/test_wal && build/plain/tests/unit/wal/test_wal
 unit: $(UNIT_TESTS)
@@ -216,4 +248,4 @@ deb:
 clean:
 	rm -rf build
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(sort $(B) $(BASE)) -name '*.d' 2>/dev/null)

@@ -8,7 +8,10 @@ BENCH_OBJECTS := $(patsubst tests/%.c,$(B)/tests/%.o,$(sort $(wildcard tests/ben
 
 .PHONY: bench bench-peers install-bench
 
+# Flavours that differ in some objects only are for tests, which do without.
+ifeq ($(B),$(BASE))
 all: $(BENCH)
+endif
 
 $(BENCH_OBJECTS): override CPPFLAGS += -Itests/bench
 
