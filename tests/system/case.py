@@ -24,6 +24,7 @@ class Flavour:
 
     def __init__(self, build):
         self.name = os.path.basename(os.path.abspath(build))
+        self.failpoints = self.name.startswith("failpoints")
         self.sanitized = self.name not in ("plain", "failpoints")
         if "thread" in self.name:
             self.load, self.patience = 0.15, 6.0
@@ -33,12 +34,14 @@ class Flavour:
             self.load, self.patience = 1.0, 1.0
 
 
-def test(function=None, timeout=60, alone=False):
-    """Marks a test. `timeout` in seconds for the plain build; `alone`: nothing runs beside it."""
+def test(function=None, timeout=60, alone=False, failpoints=False):
+    """Marks a test. `timeout` in seconds for the plain build; `alone`: nothing runs beside it;
+    `failpoints`: it needs a build with them, and is skipped with another."""
     def mark(marked):
         marked.is_test = True
         marked.timeout = timeout
         marked.alone = alone
+        marked.failpoints = failpoints
         return marked
     return mark(function) if function is not None else mark
 

@@ -224,6 +224,13 @@ class Node:
             self.process.kill()
             self.process.wait()
 
+    def arm(self, points):
+        """Says what happens at failpoints from now on, "" for nothing: daemon/base/failpoint.h. The first time
+        before the start, in a build that has them."""
+        path = self.environment.setdefault("SYNCLOG_FAILPOINTS_FILE", os.path.join(self.dir, "points"))
+        with open(path, "w", encoding="ascii") as file:
+            file.write(points)
+
     def pause(self):
         """SIGSTOP, and waits until every thread has taken it."""
         self.signal(signal.SIGSTOP)
