@@ -24,7 +24,7 @@ def write_some(nodes, name, ledger=None, count=60, size=2000):
 
 
 @test(timeout=90)
-def a_backup_under_load_holds_what_its_manifest_says(case):
+def s35_a_backup_under_load_holds_what_its_manifest_says(case):
     """Scenario 35: restored with the same id it begins a new incarnation and gets the rest."""
     cluster = case.cluster(3, SMALL)
     ctl = Ctl(case, cluster[2])

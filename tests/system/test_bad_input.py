@@ -201,7 +201,7 @@ def a_frame_in_small_pieces(case):
 
 
 @test(timeout=90)
-def mutated_frames(case):
+def s26_mutated_frames(case):
     """Bytes of right requests changed at random. Whatever comes of it, the node lives, and what it
     answers is well-formed."""
     node = case.cluster(1)[1]

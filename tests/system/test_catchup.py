@@ -43,7 +43,7 @@ def after_a_kill_with_a_tiny_tail(case):
 
 
 @test(timeout=60)
-def tail_overrun_on_an_open_channel(case):
+def d05_tail_overrun_on_an_open_channel(case):
     """The channel stays open while the peer takes nothing, and the tail moves on without it."""
     cluster = case.cluster(2, {"replication.max_pending_requests": 10,
                                "replication.max_size_per_batch": "16KiB",
@@ -62,7 +62,7 @@ def tail_overrun_on_an_open_channel(case):
 
 
 @test(timeout=60)
-def nothing_is_sent_again_after_a_restart(case):
+def d02_nothing_is_sent_again_after_a_restart(case):
     """Progress is kept by the store: a restarted follower is sent what it lacks and no more."""
     cluster = case.cluster(2)
     ledger = join_writers(start_writers([cluster[1]], "before", count=case.scaled(100)))

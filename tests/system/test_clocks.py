@@ -30,7 +30,7 @@ def change_clock(node, offset):
 
 
 @test(timeout=60)
-def years_ahead_while_running(case):
+def s24_years_ahead_while_running(case):
     """It takes no writes until its clock is right; the others go on, and nothing wins for ever."""
     cluster = case.cluster(config=QUICK, start=False)
     set_clock(case, cluster[1], "+0")

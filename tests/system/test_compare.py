@@ -18,7 +18,7 @@ def store_size(node):
 
 
 @test(timeout=60)
-def while_writes_go_on(case):
+def d09_while_writes_go_on(case):
     """The servers are never at the same point for long, and are compared all the same."""
     cluster = case.cluster(config=QUICK)
     ctl = Ctl(case, *cluster)

@@ -41,7 +41,7 @@ def remove(node, device, start, end):
 
 
 @test(timeout=40)
-def the_same_point_on_two_leaders(case):
+def d07_the_same_point_on_two_leaders(case):
     cluster = case.cluster(proxied=True)
     one, two = cluster[1], cluster[2]
     put(one, "d", {at: "common" for at in range(10)})
@@ -82,7 +82,7 @@ def the_same_point_while_a_node_is_frozen(case):
 
 
 @test(timeout=60)
-def many_points_on_three_leaders(case):
+def s17_many_points_on_three_leaders(case):
     """All three write the same points at once, cut off from each other or not. Nobody says what
     must win, but it must be the same everywhere, and something that was written."""
     cluster = case.cluster(proxied=True)
@@ -107,7 +107,7 @@ def many_points_on_three_leaders(case):
 
 
 @test(timeout=40)
-def an_insert_races_a_delete(case):
+def s36_an_insert_races_a_delete(case):
     cluster = case.cluster(proxied=True)
     one, two = cluster[1], cluster[2]
     put(one, "d", {at: "old" for at in range(20)})

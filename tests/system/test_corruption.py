@@ -68,7 +68,7 @@ def goes_on(case, cluster, ledger):
 
 
 @test(timeout=60)
-def a_flipped_byte_in_a_mirror(case):
+def d03_a_flipped_byte_in_a_mirror(case):
     cluster, ledger = filled(case)
     cluster[2].kill()
     path = flip_in_the_middle(cluster[2], 1)
@@ -114,7 +114,7 @@ def a_flipped_byte_with_all_nodes_down(case):
 
 
 @test(timeout=60)
-def a_damaged_header(case):
+def s10_a_damaged_header(case):
     """The first bytes of the mirror's segment, and a segment that became empty."""
     cluster, ledger = filled(case)
     for damage in (lambda path: flip(path, 9), lambda path: os.truncate(path, 0), os.unlink):
@@ -232,7 +232,7 @@ def a_store_that_is_gone(case):
 
 
 @test(timeout=40)
-def a_damaged_identity(case):
+def s09_a_damaged_identity(case):
     """node.ini stands twice. One good copy mends the other; without any nobody knows which log the
     node wrote: no guess, a clear error."""
     node = case.cluster(1)[1]

@@ -48,7 +48,7 @@ SMALL = {"wal.wal_segment_size": "1MiB", "store.memtable_size": "1MiB",
 
 
 @test(timeout=90)
-def a_full_disk_of_the_leader(case):
+def s11_a_full_disk_of_the_leader(case):
     folder = small_disk(case, 48)
     cluster = case.cluster(2, SMALL, start=False)
     node = cluster[1]
@@ -258,7 +258,7 @@ def _end(process):
 
 
 @test(timeout=60)
-def a_sync_that_fails(case):
+def s12_a_sync_that_fails(case):
     """EIO of one fdatasync of the own log: it takes no more writes until a restart, says so, and
     nothing that was acknowledged is lost. It is not tried again as if nothing had happened."""
     cluster = case.cluster(2, start=False)
@@ -333,7 +333,7 @@ def a_mirror_sync_that_fails(case):
 
 
 @test(timeout=60)
-def a_slow_disk(case):
+def s14_a_slow_disk(case):
     """Syncs of 100 ms: writes that come meanwhile share the next one, and reads do not wait."""
     cluster = case.cluster(1, start=False)
     start_traceable(cluster)

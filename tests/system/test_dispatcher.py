@@ -105,7 +105,7 @@ def replies_mixed(case):
 
 
 @test
-def a_refused_batch_is_sent_again_in_order(case):
+def d06_a_refused_batch_is_sent_again_in_order(case):
     """Only an explicit success moves the index: each entry is refused once, by another status."""
     node, server = node_and_server(case)
     refused = set()

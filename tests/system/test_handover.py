@@ -46,7 +46,7 @@ def around_a_dead_link(case):
 
 
 @test(timeout=60)
-def what_one_survivor_has(case):
+def s22_what_one_survivor_has(case):
     """The last writes of a lost node reached one survivor only. They spread, and an operator's word
     ends all waiting for it."""
     cluster = case.cluster(config=QUICK, proxied=True)
@@ -92,7 +92,7 @@ def what_one_survivor_has(case):
 
 
 @test(timeout=60)
-def a_restored_copy(case):
+def s23_a_restored_copy(case):
     """A data directory is put back to an old copy: the node notices, goes on in a new log, and gets
     back what it had written since."""
     cluster = case.cluster(config=QUICK)

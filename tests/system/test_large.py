@@ -9,7 +9,7 @@ from synclog.client.ttypes import TQueryReq
 
 
 @test(timeout=90)
-def large_tablets_and_little_memory(case):
+def s28_large_tablets_and_little_memory(case):
     cluster = case.cluster(2, {"limits.max_memory_in_flight": "16MiB",
                                "replication.max_pending_bytes": "4MiB",
                                "replication.max_size_per_batch": "2MiB",

@@ -27,7 +27,7 @@ def cut_off_and_back_under_load(case):
 
 
 @test(timeout=60)
-def one_direction_only(case):
+def s18_one_direction_only(case):
     """Half-open: what node 1 says arrives, what it is told does not, and the other way round."""
     cluster = case.cluster(2, QUICK, proxied=True)
     writers = start_writers(cluster, "load")
@@ -45,7 +45,7 @@ def one_direction_only(case):
 
 
 @test(timeout=60)
-def a_link_that_flaps(case):
+def s19_a_link_that_flaps(case):
     cluster = case.cluster(2, QUICK, proxied=True)
     writers = start_writers(cluster, "load", payload="x" * 200)
     before = [node.open_files() for node in cluster]

@@ -22,6 +22,53 @@ FROM_WAL = {"wal.wal_segment_size": "64KiB", "replication.max_pending_requests":
             "replication.max_pending_bytes": "64KiB"}
 
 
+# --- 1, 2: killed around a sync ---
+
+def killed_at(case, point):
+    """Node 1 is killed there while a client writes, and comes back. Returns the cluster, and the
+    timestamp of the write that was on its way."""
+    cluster = case.cluster(3, QUICK, start=False)
+    node = cluster[1]
+    node.arm("")
+    cluster.start()
+    ledger = join_writers(start_writers(cluster, "before", count=20))
+    cluster.converge()
+    writer = Writer(node.address, "during")
+    writer.start()
+    case.eventually("it writes", lambda: writer.ledger.writes > 10)
+    node.expect_death()
+    node.arm(point + "=kill")
+    case.eventually("it dies", lambda: not node.running)
+    expect("failpoint %s kill" % point in node.log_text(), "it died elsewhere")
+    case.eventually("the client has seen it", lambda: writer.ledger.unknown["during"])
+    on_its_way = min(writer.ledger.unknown["during"])
+    node.arm("")
+    node.start()
+    node.expect_life()
+    acknowledged = writer.ledger.writes
+    case.eventually("it writes again", lambda: writer.ledger.writes > acknowledged + 10)
+    ledger.merge(stop_writers([writer]))
+    check_everywhere(cluster, ledger)
+    return cluster, on_its_way
+
+
+@test(failpoints=True)
+def s01_killed_before_a_sync(case):
+    """Nobody was told of the write. It may be there or not, but at all nodes alike, and what comes after it
+    takes no index a second time."""
+    killed_at(case, "wal_before_sync")
+
+
+@test(failpoints=True)
+def s02_killed_after_a_sync(case):
+    """The write is durable, though its client never heard so and no peer has it: it is there, everywhere."""
+    cluster, on_its_way = killed_at(case, "wal_after_sync")
+    for node in cluster:
+        with node.client() as client:
+            timestamps, _ = client.query_columns("during", ["v"])
+        expect(on_its_way in timestamps, "%s lacks the write that was synced", node)
+
+
 # --- 27: connections ---
 
 def connect_many(case, address, count):

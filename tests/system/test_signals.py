@@ -10,7 +10,7 @@ from load import check_everywhere, check_ledger, start_writers, stop_writers
 
 
 @test(timeout=60)
-def a_stop_under_load(case):
+def s31_a_stop_under_load(case):
     """Everything that was acknowledged is there afterwards, and the next start is a clean one."""
     cluster = case.cluster()
     writers = start_writers(cluster, "load", per_node=3, payload="x" * 500)

@@ -66,7 +66,7 @@ def a_wiped_node_gets_a_snapshot(case):
 
 
 @test(timeout=90)
-def beyond_the_limit_a_member_is_given_up_and_seeded(case):
+def s16_beyond_the_limit_a_member_is_given_up_and_seeded(case):
     """Writes are never refused, the logs stay small, the member is marked, and comes back."""
     cluster = case.cluster(3, LIMIT)
     ledger = write_some(cluster, "load", count=20)
@@ -174,20 +174,12 @@ SOURCE_POINTS = ("checkpoint_before", "checkpoint_made", "snapshot_before_descri
                  "snapshot_read")
 
 
-def arm(node, text):
-    with open(node.environment["SYNCLOG_FAILPOINTS_FILE"], "w", encoding="ascii") as file:
-        file.write(text)
-
-
 def wiped_with(case, points, on_source):
     """Node 3 is wiped once for each point, and something dies there; each time it comes back to
     the same data."""
-    if not case.flavour.name.startswith("failpoints"):
-        case.skip("needs make FAILPOINTS=1 and --build build/failpoints")
     cluster = case.cluster(3, SMALL, start=False)
     for node in cluster:
-        node.environment["SYNCLOG_FAILPOINTS_FILE"] = os.path.join(node.dir, "points")
-        arm(node, "")
+        node.arm("")
     cluster.start()
     ledger = write_some(cluster, "load")
     write_until_trimmed(case, cluster, ledger)
@@ -199,12 +191,12 @@ def wiped_with(case, points, on_source):
         armed = sources if on_source else [target]
         for node in armed:
             node.expect_death()
-            arm(node, point + "=kill")
+            node.arm(point + "=kill")
         target.launch()
         case.eventually("one dies at %s" % point,
                         lambda: any(not node.running for node in armed), timeout=20)
         for node in armed:
-            arm(node, "")
+            node.arm("")
             if not node.running:
                 expect("failpoint %s kill" % point in node.log_text(), "%s died elsewhere", node)
                 node.start()
@@ -218,22 +210,19 @@ def wiped_with(case, points, on_source):
                      ["snapshots", "store", "wal"], "what is beside the store after " + point)
 
 
-@test(timeout=90)
+@test(timeout=90, failpoints=True)
 def the_target_is_stopped_while_it_compares(case):
     """It does not wait for the end of it, keeps what it fetched, and goes on with that."""
-    if not case.flavour.name.startswith("failpoints"):
-        case.skip("needs make FAILPOINTS=1 and --build build/failpoints")
     cluster = case.cluster(3, SMALL, start=False)
     target = cluster[3]
-    target.environment["SYNCLOG_FAILPOINTS_FILE"] = os.path.join(target.dir, "points")
-    arm(target, "")
+    target.arm("")
     cluster.start()
     ledger = write_some(cluster, "load")
     write_until_trimmed(case, cluster, ledger)
     cluster.converge()
     target.kill()
     shutil.rmtree(target.data_dir)
-    arm(target, "seed_comparing=delay:4000+")  # for each bucket: minutes in all
+    target.arm("seed_comparing=delay:4000+")  # for each bucket: minutes in all
     target.launch()
     case.eventually("it compares", lambda: "failpoint seed_comparing" in target.log_text(),
                     timeout=40, pause=0.1)
@@ -241,18 +230,18 @@ def the_target_is_stopped_while_it_compares(case):
     target.stop()
     case.note("stopped in %.1f s" % (time.monotonic() - begin))
     expect(not is_seeded(target), "it had compared everything")
-    arm(target, "")
+    target.arm("")
     target.launch()
     wait_seeded(case, target)
     expect(re.search(r"fetching the snapshot of node \d goes on", target.log_text()), "begun anew")
     check_everywhere(cluster, ledger)
 
 
-@test(timeout=400)
-def the_target_is_killed_at_each_step(case):
+@test(timeout=400, failpoints=True)
+def s34_the_target_is_killed_at_each_step(case):
     wiped_with(case, TARGET_POINTS, on_source=False)
 
 
-@test(timeout=200)
+@test(timeout=200, failpoints=True)
 def the_source_is_killed_at_each_step(case):
     wiped_with(case, SOURCE_POINTS, on_source=True)

@@ -26,7 +26,7 @@ def refuses_to_start(case, node, *words, code=None):
 
 
 @test
-def a_second_daemon_on_the_same_data(case):
+def s30_a_second_daemon_on_the_same_data(case):
     node = case.cluster(1)[1]
     with node.client() as client:
         client.insert("d", 1, {"v": 1})
@@ -55,7 +55,7 @@ def data_of_another_node(case):
 
 
 @test
-def errors_in_the_configuration(case):
+def s29_errors_in_the_configuration(case):
     """Exit code 78, and one line with file, section and key."""
     for key, value, word in (
             ("client.listn", "127.0.0.1:1", "listn"), ("nod.id", "1", "nod"),

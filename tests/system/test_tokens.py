@@ -7,7 +7,7 @@ from synclog_client import Invalid, Session, Timeout, Token, UnknownGroup, Unkno
 
 
 @test(timeout=40)
-def own_writes_on_another_node(case):
+def d10_own_writes_on_another_node(case):
     cluster = case.cluster(proxied=True)
     for link in cluster.links.values():
         link.delay(0.03)

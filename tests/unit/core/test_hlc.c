@@ -39,7 +39,7 @@ START_TEST(inv1_wall_clock_goes_back)
 }
 END_TEST
 
-START_TEST(inv1_full_counter_carries)
+START_TEST(s25_inv1_full_counter_carries)
 {
   guint64 full = hlc_from_ms(5000) + 65535;
   guint64 next = hlc_tick(full, 5000);
@@ -97,7 +97,7 @@ int main(void)
   const TTest *const tests[] = {
       packs_milliseconds_above_counter, wall_beyond_48_bits_counts_as_last,
       follows_the_wall_clock,           inv1_wall_clock_goes_back,
-      inv1_full_counter_carries,        inv1_grows_whatever_the_wall_does,
+      s25_inv1_full_counter_carries,    inv1_grows_whatever_the_wall_does,
       observe_takes_the_greater,        ahead_counts_whole_milliseconds};
   return RUN_SUITE("hlc", tests);
 }

@@ -73,7 +73,7 @@ START_TEST(restart_goes_on_where_it_was)
 }
 END_TEST
 
-START_TEST(acknowledged_writes_survive_power_losses)
+START_TEST(d01_acknowledged_writes_survive_power_losses)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(3, 2);
   for (guint i = 0; i < 60; i++) {
@@ -312,7 +312,7 @@ END_TEST
 /* --- lost parts of logs -------------------------------------------------------------------------
  */
 
-START_TEST(lost_tail_of_the_own_log_comes_back_under_a_new_one)
+START_TEST(s04_lost_tail_of_the_own_log_comes_back_under_a_new_one)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(3, 12);
   LogId former = fake_own_log(cluster, 1);
@@ -348,7 +348,7 @@ START_TEST(lost_tail_spreads_from_its_origin)
 END_TEST
 
 /* P4: it must not give the lost indices to other entries. It finds out when a peer speaks. */
-START_TEST(lost_tail_that_was_not_noticed_begins_a_new_incarnation)
+START_TEST(s05_lost_tail_that_was_not_noticed_begins_a_new_incarnation)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(2, 14);
   LogId former = fake_own_log(cluster, 1);
@@ -531,7 +531,7 @@ END_TEST
 int main(void)
 {
   const TTest *const tests[] = {restart_goes_on_where_it_was,
-                                acknowledged_writes_survive_power_losses,
+                                d01_acknowledged_writes_survive_power_losses,
                                 store_becomes_durable_after_its_logs,
                                 full_disk_refuses_and_goes_on_later,
                                 broken_disk_makes_the_own_log_read_only,
@@ -541,9 +541,9 @@ int main(void)
                                 what_one_lacks_is_kept,
                                 nothing_is_deleted_for_a_member_never_seen,
                                 cursor_does_not_look_for_what_was_deleted,
-                                lost_tail_of_the_own_log_comes_back_under_a_new_one,
+                                s04_lost_tail_of_the_own_log_comes_back_under_a_new_one,
                                 lost_tail_spreads_from_its_origin,
-                                lost_tail_that_was_not_noticed_begins_a_new_incarnation,
+                                s05_lost_tail_that_was_not_noticed_begins_a_new_incarnation,
                                 writes_that_wait_go_into_the_new_incarnation,
                                 lost_mirror_is_fetched_again,
                                 lost_mirror_goes_on_behind_the_store_when_the_sender_deleted_it,

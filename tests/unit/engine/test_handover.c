@@ -71,7 +71,7 @@ START_TEST(what_comes_later_takes_the_bypass_at_once)
 }
 END_TEST
 
-START_TEST(one_survivor_has_what_a_lost_leader_wrote)
+START_TEST(d08_one_survivor_has_what_a_lost_leader_wrote)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(4, 3);
   cut_both_ways(cluster, 1, 3);
@@ -200,7 +200,7 @@ int main(void)
 {
   const TTest *const tests[] = {a_dead_link_is_bypassed,
                                 what_comes_later_takes_the_bypass_at_once,
-                                one_survivor_has_what_a_lost_leader_wrote,
+                                d08_one_survivor_has_what_a_lost_leader_wrote,
                                 entries_pass_along_a_line,
                                 nothing_is_handed_on_while_all_links_work,
                                 one_supplier_serves,

@@ -163,7 +163,7 @@ static guint run_history(guint32 seed)
   return h.corrupt;
 }
 
-START_TEST(test_histories)
+START_TEST(s03_histories)
 {
   const char *text = g_getenv("SYNCLOG_TEST_SEEDS");
   guint seeds = text == NULL ? 1000 : (guint)g_ascii_strtoull(text, NULL, 10);
@@ -181,7 +181,7 @@ END_TEST
 int main(void)
 {
   Suite *suite = suite_create("wal power loss");
-  const TTest *tests[] = {test_histories};
+  const TTest *tests[] = {s03_histories};
   test_add(suite, "histories", tests, G_N_ELEMENTS(tests));
   return test_main(suite);
 }

@@ -217,7 +217,7 @@ START_TEST(test_header_only_first)
 END_TEST
 
 /* The last record cut at every byte, the rest zeros or missing. */
-START_TEST(test_cut_at_every_byte)
+START_TEST(s06_cut_at_every_byte)
 {
   const gsize max_size = 150;
   g_autofree char *path = test_segment(1);
@@ -316,7 +316,7 @@ START_TEST(test_a_tail_is_kept_until_it_is_cut)
 END_TEST
 
 /* Each byte of a record that others follow, changed: damage, not a torn tail. */
-START_TEST(test_flip_before_valid_record)
+START_TEST(s08_flip_before_valid_record)
 {
   const gsize max_size = 150;
   g_autofree char *path = test_segment(1);
@@ -488,7 +488,7 @@ START_TEST(test_renamed_segment)
 END_TEST
 
 /* A closed segment is not scanned when the log is opened; reading finds what is bad in it. */
-START_TEST(test_damage_in_closed_segment)
+START_TEST(s07_damage_in_closed_segment)
 {
   const gsize max_size = 1000;
   static const gsize offsets[] = {0, 1, 3, 10, 14, 22, 25, 28, 29, 40};
@@ -632,10 +632,10 @@ int main(void)
       test_foreign_files,
       test_header_only,
       test_header_only_first,
-      test_cut_at_every_byte,
+      s06_cut_at_every_byte,
       test_flip_in_last_record,
       test_a_tail_is_kept_until_it_is_cut,
-      test_flip_before_valid_record,
+      s08_flip_before_valid_record,
       test_zeros_before_valid_record,
       test_large_records_behind_damage,
       test_stale_bytes,
@@ -646,7 +646,7 @@ int main(void)
       test_other_version,
       test_other_log,
       test_renamed_segment,
-      test_damage_in_closed_segment,
+      s07_damage_in_closed_segment,
       test_fewer_records_than_the_next_header_says,
       test_short_closed_segment,
       test_cut_below_damage,

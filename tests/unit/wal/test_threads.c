@@ -105,7 +105,7 @@ static void run_threads(gboolean trims)
   ck_assert_uint_eq(mem_disk_open_files(disk), 1);
 }
 
-START_TEST(test_readers_during_append)
+START_TEST(d04_readers_during_append)
 {
   run_threads(FALSE);
 }
@@ -158,7 +158,7 @@ int main(void)
   g_error_free(g_error_new(SYNCLOG_ERROR, SYNCLOG_INVALID, "the first error"));
   Suite *suite = suite_create("wal threads");
   const TTest *tests[] = {
-      test_readers_during_append,
+      d04_readers_during_append,
       test_readers_during_trim,
       test_readers_during_cut_and_reset,
   };
