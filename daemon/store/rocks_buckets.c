@@ -27,6 +27,7 @@ void buckets_open(RocksStore *store, const rocksdb_snapshot_t *snapshot, guint32
                   gboolean fill_cache, Buckets *buckets)
 {
   buckets->store = store;
+  buckets->snapshot = snapshot;
   buckets->options[0] = make_options(buckets, 0, KEY_BLOCK, snapshot, device, fill_cache);
   buckets->options[1] = make_options(buckets, 1, KEY_CHUNK, snapshot, device, fill_cache);
   buckets->blocks = rocksdb_create_iterator(store->db, buckets->options[0]);
@@ -82,20 +83,79 @@ static gboolean place_of(rocksdb_iterator_t *iterator, guint8 kind, guint32 *out
   return TRUE;
 }
 
-void buckets_seek_back(Buckets *buckets, guint32 device, gint64 partition)
+/* Looks for a block of the device's partitions [first, end) alone, or up to its last one; the first
+ * or, back, the last. */
+static gboolean find_between(const Buckets *buckets, guint32 device, gint64 first, gint64 end,
+                             gboolean has_end, gboolean back, gint64 *out, GError **error)
 {
-  guint8 key[BLOCK_KEY_SIZE];
-  memset(key, 0xFF, sizeof key);
-  put_prefix(key, KEY_BLOCK, device, partition);
-  rocksdb_iter_seek_for_prev(buckets->blocks, (const char *)key, sizeof key);
-  key[0] = KEY_CHUNK;
-  rocksdb_iter_seek_for_prev(buckets->chunks, (const char *)key, sizeof key);
+  guint8 lower[BLOCK_PREFIX_SIZE], upper[BLOCK_PREFIX_SIZE];
   guint32 unused;
-  gint64 block_at, chunk_at;
-  gboolean blocks = place_of(buckets->blocks, KEY_BLOCK, &unused, &block_at);
-  gboolean chunks = place_of(buckets->chunks, KEY_CHUNK, &unused, &chunk_at);
-  if (blocks || chunks)
-    buckets_seek(buckets, device, !chunks || (blocks && block_at > chunk_at) ? block_at : chunk_at);
+  key_block_prefix(lower, device, first);
+  key_block_prefix(upper, has_end ? device : device + 1, has_end ? end : G_MININT64);
+  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+  if (buckets->snapshot != NULL)
+    rocksdb_readoptions_set_snapshot(options, buckets->snapshot);
+  rocksdb_readoptions_set_iterate_lower_bound(options, (const char *)lower, sizeof lower);
+  rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)upper, sizeof upper);
+  rocksdb_iterator_t *iterator = rocksdb_create_iterator(buckets->store->db, options);
+  if (back)
+    rocksdb_iter_seek_to_last(iterator);
+  else
+    rocksdb_iter_seek_to_first(iterator);
+  gboolean found = place_of(iterator, KEY_BLOCK, &unused, out);
+  found = rocks_iterator_ok(iterator, error) && found;
+  rocksdb_iter_destroy(iterator);
+  rocksdb_readoptions_destroy(options);
+  return found;
+}
+
+gboolean buckets_find(Buckets *buckets, guint32 device, gint64 from, gboolean back,
+                      gint64 *out_partition, GError **error)
+{
+  guint32 unused;
+  gint64 at = 0;
+  if (back) {
+    guint8 key[CHUNK_KEY_SIZE];
+    memset(key, 0xFF, sizeof key);
+    put_prefix(key, KEY_CHUNK, device, from);
+    rocksdb_iter_seek_for_prev(buckets->chunks, (const char *)key, sizeof key);
+  } else {
+    seek(buckets->chunks, KEY_CHUNK, device, from);
+  }
+  gboolean chunks = place_of(buckets->chunks, KEY_CHUNK, &unused, &at);
+  if (!rocks_iterator_ok(buckets->chunks, error))
+    return FALSE;
+  *out_partition = at;
+  if (chunks && at == from)
+    return TRUE;
+  GError *local = NULL;
+  gint64 block_at;
+  gboolean blocks = back
+                        ? find_between(buckets, device, chunks ? at + 1 : G_MININT64,
+                                       from < G_MAXINT64 ? from + 1 : 0, from < G_MAXINT64, TRUE,
+                                       &block_at, &local)
+                        : find_between(buckets, device, from, at, chunks, FALSE, &block_at, &local);
+  if (blocks)
+    *out_partition = block_at;
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return local == NULL && (blocks || chunks);
+}
+
+static guint64 horizon_here(const Buckets *buckets, guint32 device, gint64 partition);
+
+void buckets_seek_blocks(Buckets *buckets, guint32 device, gint64 partition)
+{
+  guint8 key[CHUNK_KEY_SIZE];
+  memset(key, 0xFF, sizeof key);
+  put_prefix(key, KEY_CHUNK, device, partition);
+  rocksdb_iter_seek_for_prev(buckets->chunks, (const char *)key, sizeof key);
+  /* All blocks up to a chunk's horizon are in chunks. */
+  guint64 horizon = horizon_here(buckets, device, partition);
+  put_prefix(key, KEY_BLOCK, device, partition);
+  store_be64(key + BLOCK_PREFIX_SIZE, horizon < G_MAXUINT64 ? horizon + 1 : horizon);
+  rocksdb_iter_seek(buckets->blocks, (const char *)key,
+                    horizon > 0 ? BLOCK_PREFIX_SIZE + 8 : BLOCK_PREFIX_SIZE);
 }
 
 gboolean buckets_here(const Buckets *buckets, guint32 *out_device, gint64 *out_partition)
@@ -195,6 +255,15 @@ static const guint8 *key_here(rocksdb_iterator_t *iterator, guint32 device, gint
   size_t size;
   const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
   return size == CHUNK_KEY_SIZE && memcmp(key, prefix, sizeof prefix) == 0 ? key : NULL;
+}
+
+/* Of the chunk under the iterator, if it is one of the bucket; 0: there is none that can be read.
+ */
+static guint64 horizon_here(const Buckets *buckets, guint32 device, gint64 partition)
+{
+  Chunk chunk;
+  const guint8 *key = key_here(buckets->chunks, device, partition);
+  return key != NULL && open_chunk(buckets->chunks, key, &chunk, NULL) ? chunk.horizon : 0;
 }
 
 gboolean buckets_add_chunk(const Chunk *chunk, guint32 measurement, const BucketScope *scope,

@@ -9,6 +9,7 @@
 
 typedef struct Buckets {
   RocksStore *store;
+  const rocksdb_snapshot_t *snapshot; /* NULL: what is there now */
   rocksdb_readoptions_t *options[2];
   rocksdb_iterator_t *blocks, *chunks;
   guint8 bounds[2][2][1 + 4]; /* which the options refer to */
@@ -23,9 +24,18 @@ void buckets_close(Buckets *buckets);
 /* FALSE with an error when reading failed. */
 gboolean buckets_ok(const Buckets *buckets, GError **error);
 
-/* To the first bucket at or behind this one; or, of one device, to the last at or before it. */
+/* To the first bucket at or behind this one. */
 void buckets_seek(Buckets *buckets, guint32 device, gint64 partition);
-void buckets_seek_back(Buckets *buckets, guint32 device, gint64 partition);
+
+/*
+ * The device's first bucket at or behind `from` (back: its last one at or before). Neither this nor
+ * the next call goes over the blocks that became chunks, which the database keeps as deleted ones
+ * for a while. FALSE: there is none, or (with an error) reading failed.
+ */
+gboolean buckets_find(Buckets *buckets, guint32 device, gint64 from, gboolean back,
+                      gint64 *out_partition, GError **error);
+/* Puts `blocks` at the bucket's first block; `chunks` is anywhere then. */
+void buckets_seek_blocks(Buckets *buckets, guint32 device, gint64 partition);
 
 /* The bucket under it. FALSE: none is left, or reading failed. */
 gboolean buckets_here(const Buckets *buckets, guint32 *out_device, gint64 *out_partition);

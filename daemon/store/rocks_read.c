@@ -70,21 +70,19 @@ gboolean rocks_iterator_ok(rocksdb_iterator_t *iterator, GError **error)
 }
 
 /* To the next partition that has anything. */
-static gboolean seek_next(Walk *walk)
+static gboolean seek_next(Walk *walk, GError **error)
 {
   if (walk->begun &&
       walk->partition_index == (walk->descending ? walk->first_partition : walk->last_partition))
     return FALSE;
-  guint32 device;
   gint64 from = walk->descending ? walk->last_partition : walk->first_partition;
   if (walk->begun)
     from = walk->descending ? walk->partition_index - 1 : walk->partition_index + 1;
-  if (walk->descending)
-    buckets_seek_back(&walk->buckets, walk->device, from);
-  else
-    buckets_seek(&walk->buckets, walk->device, from);
-  return buckets_here(&walk->buckets, &device, &walk->partition_index) &&
-         walk->partition_index >= walk->first_partition &&
+  if (!buckets_find(&walk->buckets, walk->device, from, walk->descending, &walk->partition_index,
+                    error))
+    return FALSE;
+  buckets_seek_blocks(&walk->buckets, walk->device, walk->partition_index);
+  return walk->partition_index >= walk->first_partition &&
          walk->partition_index <= walk->last_partition;
 }
 
@@ -93,9 +91,8 @@ static gboolean walk_move(Walk *walk, GError **error)
 {
   if (walk->ended || walk->start_time > walk->end_time)
     return FALSE;
-  if (!seek_next(walk)) {
+  if (!seek_next(walk, error)) {
     walk->ended = TRUE;
-    buckets_ok(&walk->buckets, error);
     return FALSE;
   }
   walk->begun = TRUE;
@@ -120,7 +117,7 @@ static gboolean walk_load(Walk *walk, GError **error)
   walk->loaded = TRUE;
   walk->from_time = walk->start_time;
   walk->to_time = walk->end_time;
-  buckets_seek(&walk->buckets, walk->device, walk->partition_index);
+  buckets_seek_blocks(&walk->buckets, walk->device, walk->partition_index);
   return buckets_load(&walk->buckets, &scope, walk->partition, error);
 }
 

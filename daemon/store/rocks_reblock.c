@@ -54,6 +54,7 @@ guint64 rocks_reblock_waiting(Reblock *reblock)
 void rocks_reblock_note(Reblock *reblock, guint32 device, gint64 partition, guint rows, guint64 hlc)
 {
   reblock_queue_add(reblock->queue, device, partition, &(Backlog){1, rows, hlc});
+  count_blocks(reblock);
 }
 
 void rocks_reblock_mended(Reblock *reblock, guint32 device, gint64 partition)
@@ -96,8 +97,8 @@ static GArray *list_raw(Buckets *buckets, guint32 device, gint64 partition, GErr
   guint8 prefix[BLOCK_PREFIX_SIZE];
   key_block_prefix(prefix, device, partition);
   rocksdb_iterator_t *iterator = buckets->blocks;
-  for (rocksdb_iter_seek(iterator, (const char *)prefix, sizeof prefix);
-       rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+  for (buckets_seek_blocks(buckets, device, partition); rocksdb_iter_valid(iterator);
+       rocksdb_iter_next(iterator)) {
     size_t size;
     const guint8 *key = (const guint8 *)rocksdb_iter_key(iterator, &size);
     if (size != BLOCK_KEY_SIZE || memcmp(key, prefix, sizeof prefix) != 0)
