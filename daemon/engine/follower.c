@@ -286,12 +286,16 @@ void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_ru
 {
   Log *log = group_find_log(group, work->log);
   g_assert(log != NULL && !log->own);
+  /* What was written and can't be synced may be gone after a power loss: the store is not to have
+   * it before the next start has read it. */
+  gboolean lost = error != NULL && !g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE);
   for (guint i = 0; i < written_runs; i++) {
     EntryRun *run = work->runs->pdata[i];
     if (log->written == 0 || work->reset)
       log->first_available = MAX(log->first_available, entry_run_first_index(run));
     log->written = entry_run_last_index(run);
-    group_apply(group, log, entry_run_ref(run));
+    if (!lost)
+      group_apply(group, log, entry_run_ref(run));
   }
   if (work->sync && error == NULL) {
     log->durable = log->written;
@@ -320,15 +324,35 @@ void group_sync_mirrors(Group *group)
   group->ports.work(group->ports.ctx);
 }
 
+/* Whether the store has, or is given, what the log may lose. It may be ahead of a log whose file
+ * was lost. */
+static gboolean is_ahead(const Log *log, guint64 index)
+{
+  return log->durable < MIN(index, log->written);
+}
+
 gboolean group_mirrors_synced(const Group *group)
 {
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
-    /* The store may be ahead of a log whose file was lost. */
-    if (log->durable < MIN(log->applied, log->written) && log->state != LOG_READ_ONLY)
+    if (is_ahead(log, log->applied))
       return FALSE;
   }
   return TRUE;
+}
+
+char *group_why_unsyncable(const Group *group)
+{
+  for (guint i = 0; i < group->logs->len; i++) {
+    const Log *log = group->logs->pdata[i];
+    if (log->state != LOG_READ_ONLY || !is_ahead(log, log->given))
+      continue;
+    char text[LOG_ID_TEXT_SIZE];
+    return g_strdup_printf("log %s is durable up to %" G_GUINT64_FORMAT
+                           " and applied up to %" G_GUINT64_FORMAT ": %s",
+                           log_id_format(log->id, text), log->durable, log->given, log->message);
+  }
+  return NULL;
 }
 
 /* Whether a peer can hand on what comes next of a log. */

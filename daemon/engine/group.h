@@ -240,7 +240,7 @@ void group_stop_log(Group *group, LogId log, const char *why);
 /*
  * The mirror work was done: its first written_runs runs are in the WAL; without an error these are
  * all, and synced if that was asked. NO_SPACE: the rest was not written and comes again. Any other
- * error makes the log read-only here.
+ * error makes the log read-only here, and nothing of this work goes to the store.
  */
 void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_runs,
                           const GError *error, gint64 now_us);
@@ -273,6 +273,9 @@ void group_release(Group *group, guint64 id);
 void group_sync_mirrors(Group *group);
 /* Whether every log is durable up to what was applied of it. */
 gboolean group_mirrors_synced(const Group *group);
+/* Why that will not come true before a restart: of a log whose write or sync failed more is applied
+ * than is durable. NULL: nothing stands against it. Transfer full. */
+char *group_why_unsyncable(const Group *group);
 
 /* --- snapshots ----------------------------------------------------------------------------------
  */

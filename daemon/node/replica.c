@@ -223,7 +223,8 @@ static void make_durable(Replica *replica)
   g_autoptr(Progress) progress = replica_progress(replica);
   for (guint i = 0; i < progress->logs->len; i++) {
     Wal *wal = log_set_find(replica->logs, g_array_index(progress->logs, LogProgress, i).log);
-    if (wal != NULL && !wal_is_broken(wal) && !wal_sync(wal, &error)) {
+    /* Behind a log that can't be synced the store is left as it is: the logs have the rest. */
+    if (wal != NULL && !wal_sync(wal, &error)) {
       g_warning("stopping: %s", error->message);
       return;
     }

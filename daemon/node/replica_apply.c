@@ -184,6 +184,64 @@ static gboolean persist_now(Replica *replica, GError **error)
   return persisted;
 }
 
+/* Why the logs can't be synced before a restart; NULL: they can. Caller holds `mutex`. */
+static char *why_unsyncable(Replica *replica)
+{
+  if (replica->own_broken != NULL)
+    return g_strdup(replica->own_broken);
+  return group_why_unsyncable(replica->group);
+}
+
+/*
+ * Before the store writes to disk, all logs are synced: a log is never shorter than the store, or
+ * the store would have what nobody can get from this node, and others may not have (P3, P6).
+ */
+gboolean replica_sync_logs(Replica *replica)
+{
+  gint64 until_us = g_get_monotonic_time() + PERSIST_WAIT_US;
+  replica_lock(replica);
+  FAILPOINT("persist_before_sync");
+  group_sync_mirrors(replica->group);
+  /* With another wal_sync than group the own log is synced later than it is applied. */
+  Wal *own = replica->options.wal_sync != WAL_SYNC_GROUP ? replica->own_wal : NULL;
+  guint64 own_last = own != NULL ? wal_last_index(own) : 0;
+  replica->own_sync_wanted |= own != NULL;
+  gboolean synced;
+  for (;;) {
+    g_autofree char *why = why_unsyncable(replica);
+    synced = group_mirrors_synced(replica->group) &&
+             (own != replica->own_wal || wal_durable_index(own) >= own_last) && why == NULL;
+    if (synced || why != NULL || replica->log_stop || !replica_wait_progress(replica, until_us))
+      break;
+  }
+  replica_unlock(replica);
+  return synced;
+}
+
+/*
+ * The logs were not synced, so the store was not made durable: at the next batch, perhaps. If it
+ * can't be before a restart, applying goes on as long as memory allows. Then the process ends:
+ * nothing else frees the memory, and the next start takes from the logs what the disk really has.
+ */
+static gboolean go_on_unpersisted(Replica *replica, GError **error)
+{
+  replica_lock(replica);
+  g_autofree char *why = why_unsyncable(replica);
+  replica_unlock(replica);
+  if (why == NULL)
+    return TRUE;
+  if (!replica->persist_stopped)
+    g_critical("the store is made durable no more until a restart: %s", why);
+  replica->persist_stopped = TRUE;
+  StoreStats stats = {0};
+  if (replica->store != NULL)
+    store_stats(replica->store, &stats);
+  return stats.unpersisted_bytes < replica->options.memtable_size * MAX_MEMTABLES ||
+         fail(error, SYNCLOG_READ_ONLY,
+              "%" G_GUINT64_FORMAT " bytes of the store can't be made durable: %s",
+              stats.unpersisted_bytes, why);
+}
+
 /*
  * Waits until the disk has room and persists. FALSE: another error, or the node stops. Should the
  * database refuse all since it met the full disk itself, it is opened again.
@@ -201,6 +259,11 @@ static gboolean persist_when_there_is_space(Replica *replica, GError **error)
       store_stats(replica->store, &stats);
     if (!replica_has_room(replica, stats.unpersisted_bytes, NULL))
       continue;
+    if (!replica_sync_logs(replica)) {
+      if (!go_on_unpersisted(replica, error))
+        return FALSE;
+      continue;
+    }
     if (replica->store != NULL && persist_now(replica, NULL))
       break;
     g_autoptr(GError) local = NULL;
@@ -264,22 +327,6 @@ static void publish_applied(Replica *replica, GPtrArray *runs)
   replica_unlock(replica);
 }
 
-/* Before the store writes to disk, all logs are synced: a log is never shorter than the store (P4).
- */
-gboolean replica_sync_logs(Replica *replica)
-{
-  gint64 until_us = g_get_monotonic_time() + PERSIST_WAIT_US;
-  replica_lock(replica);
-  FAILPOINT("persist_before_sync");
-  group_sync_mirrors(replica->group);
-  gboolean synced;
-  while (!(synced = group_mirrors_synced(replica->group)) && !replica->log_stop)
-    if (!replica_wait_progress(replica, until_us))
-      break;
-  replica_unlock(replica);
-  return synced;
-}
-
 static gboolean persist_all(Replica *replica, GError **error)
 {
   StoreStats stats;
@@ -291,7 +338,7 @@ static gboolean persist_all(Replica *replica, GError **error)
            wait_for_space(replica, error);
   }
   if (!replica_sync_logs(replica))
-    return TRUE; /* at the next batch */
+    return go_on_unpersisted(replica, error);
   g_autoptr(GError) local = NULL;
   if (persist_now(replica, &local)) {
     set_store_full(replica, FALSE);

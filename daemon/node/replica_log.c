@@ -95,13 +95,14 @@ static void sync_own(Replica *replica)
 {
   g_autoptr(GError) error = NULL;
   replica->own_synced_us = clock_mono_us(replica->clock);
-  if (wal_durable_index(replica->own_wal) == wal_last_index(replica->own_wal) ||
-      wal_sync(replica->own_wal, &error))
-    return;
+  gboolean synced = wal_durable_index(replica->own_wal) == wal_last_index(replica->own_wal) ||
+                    wal_sync(replica->own_wal, &error);
   replica_lock(replica);
-  if (replica->own_broken == NULL)
+  if (!synced && replica->own_broken == NULL)
     replica->own_broken = g_strdup(error->message);
-  replica_update_refusal(replica);
+  if (!synced)
+    replica_update_refusal(replica);
+  replica_tell_progress(replica);
   replica_unlock(replica);
 }
 

@@ -111,11 +111,12 @@ struct Replica {
   guint progress_waiters;
   gboolean draining;
   gboolean stopped;
-  char *fatal;         /* why the process must end, or NULL */
-  char *own_broken;    /* why the own log can't be synced any more, or NULL */
-  gboolean store_full; /* the store's disk has no room to persist */
-  char *throttled;     /* why writes are refused: the logs are too large; or NULL */
-  char *disk_low;      /* … the disk has too little room; or NULL */
+  char *fatal;              /* why the process must end, or NULL */
+  char *own_broken;         /* why the own log can't be synced any more, or NULL */
+  gboolean store_full;      /* the store's disk has no room to persist */
+  gboolean persist_stopped; /* the apply thread's: a log can't be synced, and it was told */
+  char *throttled;          /* why writes are refused: the logs are too large; or NULL */
+  char *disk_low;           /* … the disk has too little room; or NULL */
   Throttle wal_throttle, disk_throttle;
   guint slowed; /* permille */
   ReplicaSeed seed;

@@ -20,7 +20,7 @@ static gboolean can_be_had(const SimNode *node, LogId log)
 
 gboolean check_is_out_of_reach(const SimNode *node, LogId log)
 {
-  return (node->damaged || node->sim->store_ahead) && !can_be_had(node, log);
+  return node->damaged && !can_be_had(node, log);
 }
 
 gboolean check_is_level(const SimNode *node, LogId log, guint64 most)
@@ -30,8 +30,7 @@ gboolean check_is_level(const SimNode *node, LogId log, guint64 most)
     return TRUE;
   /* A disk that was damaged may have kept more in its store than it can hand on, and may lack what
    * all others have deleted since it had told that it has it. */
-  return ((node->damaged || node->store_ahead) && applied > most) ||
-         check_is_out_of_reach(node, log);
+  return (node->damaged && applied > most) || check_is_out_of_reach(node, log);
 }
 
 typedef struct Applied {
@@ -101,7 +100,7 @@ void check_converged(Sim *sim)
       first = digest;
       first_entries = entries;
     }
-    if ((sim->media_damage || sim->store_ahead) && entries != first_entries)
+    if (sim->media_damage && entries != first_entries)
       continue; /* something is out of reach, see sim.c */
     if (memcmp(&digest, &first, sizeof digest) != 0)
       sim_fail(sim, "P3", "node %u has other data than the nodes before it", i);

@@ -74,10 +74,6 @@ void check_persisted(SimNode *node, const StoredLog *stored)
   Wal *wal = log_set_find(node->logs, stored->log);
   if (applied == stored->durable || (wal != NULL && wal_durable_index(wal) >= applied))
     return;
-  if (wal != NULL && wal_is_broken(wal)) {
-    node->store_ahead = node->sim->store_ahead = TRUE;
-    return;
-  }
   sim_fail(node->sim, "P1", "the store of node %u persists %s up to %lu, its log is durable to %lu",
            node->id, sim_log_name(stored->log), (gulong)applied,
            wal != NULL ? (gulong)wal_durable_index(wal) : 0);

@@ -18,6 +18,7 @@ enum {
   APPLY_ENTRIES = 64, /* per store batch */
   HOUSEKEEPING_US = 200 * 1000,
   PERSIST_WAIT_US = 5 * G_USEC_PER_SEC,
+  MAX_MEMTABLES = 8, /* that are filled while a log can't be synced */
   READ_ALL_BYTES = 1024 * 1024,
 };
 
@@ -86,6 +87,23 @@ static void try_persist(SimNode *node)
   plan_apply(node);
 }
 
+/* A log can't be synced any more: when too much has gathered in memory the process ends. */
+static void on_full_memory(Sim *sim, Event *event)
+{
+  node_crash(&sim->nodes[event->node], DIE_KILLED, sim->config.down_us);
+}
+
+static gboolean can_persist(SimNode *node, guint64 unpersisted)
+{
+  g_autofree char *why = group_why_unsyncable(node->group);
+  if (why != NULL && unpersisted >= node->sim->config.memtable_size * MAX_MEMTABLES) {
+    sim_trace(node->sim, "n%u ends: %s", node->id, why);
+    sim_add_event(node->sim, 0,
+                  (Event){.run = on_full_memory, .node = node->id, .life = node->life});
+  }
+  return why == NULL;
+}
+
 /* The disk is too slow: at the next batch. */
 static void on_persist_timeout(Sim *sim, Event *event)
 {
@@ -99,7 +117,8 @@ static void begin_persist(SimNode *node)
   StoreStats stats;
   store_stats(node->store, &stats);
   if (node->sim->config.memtable_size == 0 ||
-      stats.unpersisted_bytes < node->sim->config.memtable_size || node->persisting)
+      stats.unpersisted_bytes < node->sim->config.memtable_size || node->persisting ||
+      !can_persist(node, stats.unpersisted_bytes))
     return;
   node->persisting = TRUE;
   sim_add_event(node->sim, PERSIST_WAIT_US,

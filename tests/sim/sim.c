@@ -261,7 +261,7 @@ static gboolean log_is_equal(Sim *sim, LogId log)
     if (node_is_up(&sim->nodes[i])) {
       Wal *wal = log_set_find(sim->nodes[i].logs, log);
       /* Else its store may have what it can't hand on. */
-      if (!sim->nodes[i].damaged && !sim->nodes[i].store_ahead)
+      if (!sim->nodes[i].damaged)
         most = MAX(most, node_applied(&sim->nodes[i], log));
       most = wal != NULL ? MAX(most, readable(&sim->nodes[i], wal)) : most;
     }

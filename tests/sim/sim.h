@@ -149,10 +149,9 @@ struct SimNode {
   gint64 wall_offset_ms;
   gint64 disk_us, apply_us;
   guint64 life;
-  gboolean gone;        /* for good */
-  gboolean damaged;     /* its disk was damaged once, or replaced */
-  gboolean store_ahead; /* its store persisted what a log that failed to sync may lack */
-  gboolean dying;       /* nothing gets out of the process any more */
+  gboolean gone;    /* for good */
+  gboolean damaged; /* its disk was damaged once, or replaced */
+  gboolean dying;   /* nothing gets out of the process any more */
   gboolean restart_planned;
   guint64 horizon;                /* as told last in this life */
   guint64 told_horizon, promised; /* the greatest that it told in any life */
@@ -196,7 +195,6 @@ struct Sim {
   gboolean lossy;
   gboolean calm;         /* no more faults, no more writes */
   gboolean media_damage; /* a disk was damaged or replaced in this run */
-  gboolean store_ahead;  /* of some node, see SimNode */
   gboolean clock_lost;   /* a node lost all that it had promised by, with its disk */
   FILE *trace;           /* NULL: none */
   guint64 faults[FAULT_KINDS];

@@ -85,6 +85,7 @@ struct FakeNode {
   gint64 wall_offset_ms;
   gboolean disk_full;   /* appends fail with NO_SPACE */
   gboolean disk_broken; /* appends and syncs fail for good */
+  gboolean sync_broken; /* … syncs only */
   gboolean reads_fail;
   gboolean reads_find_nothing;
   gboolean reads_run_ahead; /* the WAL has a record more than the group was told of */

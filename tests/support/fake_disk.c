@@ -197,6 +197,8 @@ static void do_mirror(FakeNode *node, const MirrorWork *work)
     append(log, work->runs->pdata[i]);
     written = i + 1;
   }
+  if (error == NULL && work->sync && (node->disk_broken || node->sync_broken))
+    fail(&error, SYNCLOG_READ_ONLY, "the disk says no");
   if (error == NULL && work->sync) {
     log->durable = last_of(log);
     node->mirror_syncs++;

@@ -333,6 +333,32 @@ def a_mirror_sync_that_fails(case):
 
 
 @test(timeout=60)
+def a_store_behind_a_mirror_that_can_not_be_synced(case):
+    """What was applied of a log and may be lost from it is not made durable by the store. Other logs go on until too
+    much waits in memory; then the process ends, and the next start has everything."""
+    cluster = case.cluster(3, start=False, config={"store.memtable_size": "64KiB",
+                                                   "replication.mirror_sync_interval": "1s"})
+    start_traceable(cluster)
+    ledger = join_writers(start_writers(cluster, "before", count=5))
+    cluster.converge()
+    node = cluster[3]
+    tracer = inject(case, node, "-P", node.segments(1)[-1], "-e", "trace=fdatasync,fsync",
+                    "-e", "inject=fdatasync,fsync:error=EIO:when=1")
+    ledger.merge(join_writers(start_writers([cluster[1]], "one", count=5)))
+    case.eventually("it is applied, and the sync failed",
+                    lambda: node.log_status(1).state == "read-only")
+    log = node.log_status(1)
+    expect(log.progress.durable < log.progress.applied, "nothing was applied before its sync")
+    ledger.merge(join_writers(start_writers([cluster[2]], "two", count=100, payload="x" * 20000)))
+    expect_equal(node.wait_exit(), 1, "exit code")
+    for text in ("made durable no more until a restart", "can't be made durable"):
+        expect(text in node.log_text(), "the daemon's log lacks «%s»", text)
+    _end(tracer)
+    node.start()
+    check_everywhere(cluster, ledger)
+
+
+@test(timeout=60)
 def s14_a_slow_disk(case):
     """Syncs of 100 ms: writes that come meanwhile share the next one, and reads do not wait."""
     cluster = case.cluster(1, start=False)

@@ -216,6 +216,67 @@ END_TEST
  */
 
 /* The fake checks at each trim that all disks and this node's store have it durably (P5). */
+/* What a power loss may take from the log, and from its origin too, is not for the store to keep.
+ */
+START_TEST(p3_the_store_waits_behind_a_mirror_that_can_not_be_synced)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(3, 17);
+  cluster->options.mirror_sync_interval_ms = 60000;
+  fake_start_all(cluster);
+  fake_run_for(cluster, 500000);
+  write_many(cluster, 1, 50);
+  fake_run_for(cluster, 50000);
+  LogId log = fake_own_log(cluster, 1);
+  FakeNode *node = fake_node(cluster, 2);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 50);
+  ck_assert_ptr_null(group_why_unsyncable(node->group));
+  node->disk_broken = TRUE;
+  fake_persist(cluster, 2);
+  fake_run_for(cluster, 10000);
+  node->disk_broken = FALSE;
+  g_autofree char *why = group_why_unsyncable(node->group);
+  ck_assert_ptr_nonnull(why);
+  ck_assert(strstr(why, "durable up to 0 and applied up to 50") != NULL);
+  ck_assert(!group_mirrors_synced(node->group));
+  write_many(cluster, 3, 5); /* other logs go on */
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, fake_own_log(cluster, 3)), 5);
+  ck_assert_uint_eq(fake_find_applied(cluster, 2, log)->durable, 0);
+  fake_power_off(cluster, 2);
+  fake_start(cluster, 2, FALSE);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  fake_persist(cluster, 2);
+  fake_run_until_equal(cluster, 100 * G_USEC_PER_SEC); /* the others sync once a minute */
+  ck_assert_uint_eq(fake_find_applied(cluster, 2, log)->durable, 50);
+}
+END_TEST
+
+/* Entries that are synced as they come are not applied when that fails: the store has no reason to
+ * wait. */
+START_TEST(p3_what_could_not_be_synced_is_not_applied)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 18);
+  write_through(cluster, 1, 5);
+  FakeNode *node = fake_node(cluster, 2);
+  fake_persist(cluster, 2);
+  fake_run_for(cluster, 10000);
+  LogId log = fake_own_log(cluster, 1);
+  node->sync_broken = TRUE;
+  FakeWrite *write = fake_write(cluster, 1, ACK_ALL, 500000);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert_int_eq(write->status, SYNCLOG_PENDING);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 5);
+  ck_assert_ptr_null(group_why_unsyncable(node->group));
+  ck_assert(group_mirrors_synced(node->group));
+  g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+  ck_assert_str_eq(fake_log_status(status, log)->state, "read-only");
+  node->sync_broken = FALSE;
+  fake_kill(cluster, 2);
+  fake_start(cluster, 2, FALSE);
+  fake_run_until_equal(cluster, 10 * G_USEC_PER_SEC);
+}
+END_TEST
+
 START_TEST(what_all_have_is_deleted)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(3, 8);
@@ -537,6 +598,8 @@ int main(void)
                                 broken_disk_makes_the_own_log_read_only,
                                 full_disk_of_a_follower_holds_only_it,
                                 broken_mirror_is_read_only_and_told,
+                                p3_the_store_waits_behind_a_mirror_that_can_not_be_synced,
+                                p3_what_could_not_be_synced_is_not_applied,
                                 what_all_have_is_deleted,
                                 what_one_lacks_is_kept,
                                 nothing_is_deleted_for_a_member_never_seen,
