@@ -266,6 +266,19 @@ static GroupInfo *describe(const GroupEntry *entry, const ConfigGroup *group)
   return info;
 }
 
+GPtrArray *groups_closed(Groups *groups)
+{
+  GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)group_info_free);
+  g_rw_lock_reader_lock(&groups->lock);
+  for (guint i = 0; i < groups->entries->len; i++) {
+    const GroupEntry *entry = groups->entries->pdata[i];
+    if (entry->replica == NULL && entry->here)
+      g_ptr_array_add(list, describe(entry, config_find_group(groups->config, entry->id)));
+  }
+  g_rw_lock_reader_unlock(&groups->lock);
+  return list;
+}
+
 static void fill_in(GPtrArray *list, Replica *replica)
 {
   g_autoptr(NodeStatus) status = replica_status(replica);

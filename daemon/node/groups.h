@@ -73,6 +73,9 @@ gboolean groups_of_write(Groups *groups, guint32 asked, const guint8 *data, gsiz
 /* What is known of each group, and of files that are left of others: GroupInfo, by id. */
 GPtrArray *groups_list(Groups *groups);
 
+/* Those that are to be here and are not open: GroupInfo, by id, without sizes. */
+GPtrArray *groups_closed(Groups *groups);
+
 /*
  * Deletes the files of a group that is not in the configuration any more, and then calls
  * deleted(data, error), on any thread: NULL, INVALID when the group is in use, UNKNOWN_GROUP when

@@ -21,6 +21,22 @@ static void single(GString *out, const char *name, const char *type, const char 
   g_string_append_printf(out, "synclogd_%s %s\n", name, g_ascii_dtostr(text, sizeof text, value));
 }
 
+/* "{group="N"" where there are several groups, else "{": a label or put_value() must follow. */
+static void begin_labels(const MonitorView *view, const NodeStatus *status, const char *name,
+                         GString *out)
+{
+  g_string_append_printf(out, "synclogd_%s{", name);
+  if (view->labelled)
+    g_string_append_printf(out, "group=\"%u\"", status->group);
+}
+
+/* Between two labels, of which the first may be missing. */
+static void next_label(GString *out)
+{
+  if (out->str[out->len - 1] != '{')
+    g_string_append_c(out, ',');
+}
+
 /* A label's value: backslash, quote and line end are escaped. */
 static void put_label(GString *out, const char *name, const char *value)
 {
@@ -34,6 +50,12 @@ static void put_label(GString *out, const char *name, const char *value)
       g_string_append_c(out, *c);
   }
   g_string_append_c(out, '"');
+}
+
+static void put_value(GString *out, double value)
+{
+  char text[G_ASCII_DTOSTR_BUF_SIZE];
+  g_string_append_printf(out, "} %s\n", g_ascii_dtostr(text, sizeof text, value));
 }
 
 typedef struct LogMetric {
@@ -213,44 +235,77 @@ static const PeerMetric peer_metrics[] = {
      peer_differs},
 };
 
-static void put_value(GString *out, double value)
+static const NodeStatus *status_at(const MonitorView *view, guint i)
 {
-  char text[G_ASCII_DTOSTR_BUF_SIZE];
-  g_string_append_printf(out, "} %s\n", g_ascii_dtostr(text, sizeof text, value));
+  return view->statuses->pdata[i];
 }
 
-static void put_log_metrics(const NodeStatus *status, GString *out)
+static void put_log_samples(const MonitorView *view, const NodeStatus *status,
+                            const LogMetric *metric, GString *out)
+{
+  for (guint i = 0; i < status->logs->len; i++) {
+    const LogStatus *log = &g_array_index(status->logs, LogStatus, i);
+    begin_labels(view, status, metric->name, out);
+    next_label(out);
+    g_string_append_printf(out, "origin=\"%u\",incarnation=\"%" G_GUINT64_FORMAT "\"",
+                           log->progress.log.origin, log->progress.log.incarnation);
+    put_value(out, metric->value(log));
+  }
+}
+
+static void put_log_metrics(const MonitorView *view, GString *out)
 {
   for (guint m = 0; m < G_N_ELEMENTS(log_metrics); m++) {
     const LogMetric *metric = &log_metrics[m];
     family(out, metric->name, metric->type, metric->help);
-    for (guint i = 0; i < status->logs->len; i++) {
-      const LogStatus *log = &g_array_index(status->logs, LogStatus, i);
-      g_string_append_printf(out, "synclogd_%s{origin=\"%u\",incarnation=\"%" G_GUINT64_FORMAT "\"",
-                             metric->name, log->progress.log.origin, log->progress.log.incarnation);
-      put_value(out, metric->value(log));
-    }
+    for (guint i = 0; i < view->statuses->len; i++)
+      put_log_samples(view, status_at(view, i), metric, out);
   }
 }
 
-static void put_peer_metrics(const NodeStatus *status, GString *out)
+static void put_peer_samples(const MonitorView *view, const NodeStatus *status,
+                             const PeerMetric *metric, GString *out)
+{
+  for (guint i = 0; i < status->peers->len; i++) {
+    const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, i);
+    double value;
+    if (!metric->value(peer, &value))
+      continue;
+    begin_labels(view, status, metric->name, out);
+    next_label(out);
+    g_string_append_printf(out, "peer=\"%u\"", peer->node_id);
+    put_value(out, value);
+  }
+}
+
+static void put_peer_metrics(const MonitorView *view, GString *out)
 {
   for (guint m = 0; m < G_N_ELEMENTS(peer_metrics); m++) {
     const PeerMetric *metric = &peer_metrics[m];
     family(out, metric->name, metric->type, metric->help);
-    for (guint i = 0; i < status->peers->len; i++) {
-      const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, i);
-      double value;
-      if (!metric->value(peer, &value))
-        continue;
-      g_string_append_printf(out, "synclogd_%s{peer=\"%u\"", metric->name, peer->node_id);
-      put_value(out, value);
+    for (guint i = 0; i < view->statuses->len; i++)
+      put_peer_samples(view, status_at(view, i), metric, out);
+  }
+}
+
+static void put_progress_samples(const MonitorView *view, const NodeStatus *status,
+                                 const char *name, gsize offset, GString *out)
+{
+  for (guint i = 0; i < status->peers->len; i++) {
+    const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, i);
+    for (guint k = 0; peer->progress != NULL && k < peer->progress->logs->len; k++) {
+      const LogProgress *log = &g_array_index(peer->progress->logs, LogProgress, k);
+      begin_labels(view, status, name, out);
+      next_label(out);
+      g_string_append_printf(out, "peer=\"%u\",origin=\"%u\",incarnation=\"%" G_GUINT64_FORMAT "\"",
+                             peer->node_id, log->log.origin, log->log.incarnation);
+      put_value(out, (double)G_STRUCT_MEMBER(guint64, log, offset));
     }
   }
 }
 
 /* What each peer said of each log last. */
-static void put_progress_metrics(const NodeStatus *status, GString *out)
+static void put_progress_metrics(const MonitorView *view, GString *out)
 {
   static const struct {
     const char *name, *help;
@@ -263,47 +318,64 @@ static void put_progress_metrics(const NodeStatus *status, GString *out)
                   G_STRUCT_OFFSET(LogProgress, applied)}};
   for (guint m = 0; m < G_N_ELEMENTS(metrics); m++) {
     family(out, metrics[m].name, "gauge", metrics[m].help);
-    for (guint i = 0; i < status->peers->len; i++) {
-      const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, i);
-      for (guint k = 0; peer->progress != NULL && k < peer->progress->logs->len; k++) {
-        const LogProgress *log = &g_array_index(peer->progress->logs, LogProgress, k);
-        g_string_append_printf(
-            out, "synclogd_%s{peer=\"%u\",origin=\"%u\",incarnation=\"%" G_GUINT64_FORMAT "\"",
-            metrics[m].name, peer->node_id, log->log.origin, log->log.incarnation);
-        put_value(out, (double)G_STRUCT_MEMBER(guint64, log, metrics[m].offset));
-      }
-    }
+    for (guint i = 0; i < view->statuses->len; i++)
+      put_progress_samples(view, status_at(view, i), metrics[m].name, metrics[m].offset, out);
   }
 }
 
 /* Octaves below 8 µs and above a minute say nothing to anybody. */
 enum { FIRST_OCTAVE = 3, LAST_OCTAVE = 26 };
 
-static void put_steps(const NodeStatus *status, GString *out)
+static void put_step(const MonitorView *view, const NodeStatus *status, const StepStatus *step,
+                     GString *out)
+{
+  char text[G_ASCII_DTOSTR_BUF_SIZE];
+  g_autofree char *label =
+      view->labelled ? g_strdup_printf("group=\"%u\",", status->group) : g_strdup("");
+  guint64 below = 0;
+  for (guint k = 0; k < LATENCY_OCTAVES; k++) {
+    below += step->times.octaves[k];
+    if (k >= FIRST_OCTAVE && k <= LAST_OCTAVE)
+      g_string_append_printf(
+          out,
+          "synclogd_step_duration_seconds_bucket{%sstep=\"%s\",le=\"%s\"} %" G_GUINT64_FORMAT "\n",
+          label, step->name, g_ascii_formatd(text, sizeof text, "%.9g", (double)(1ULL << k) / 1e6),
+          below);
+  }
+  g_string_append_printf(out,
+                         "synclogd_step_duration_seconds_bucket{%sstep=\"%s\",le=\"+Inf\"} "
+                         "%" G_GUINT64_FORMAT "\n"
+                         "synclogd_step_duration_seconds_sum{%sstep=\"%s\"} %s\n"
+                         "synclogd_step_duration_seconds_count{%sstep=\"%s\"} %" G_GUINT64_FORMAT
+                         "\n",
+                         label, step->name, below, label, step->name,
+                         g_ascii_dtostr(text, sizeof text, (double)step->times.sum_us / 1e6), label,
+                         step->name, below);
+}
+
+static void put_steps(const MonitorView *view, GString *out)
 {
   family(out, "step_duration_seconds", "histogram",
          "Time that a step of a write's or batch's way takes.");
-  for (guint i = 0; i < status->steps->len; i++) {
-    const StepStatus *step = &g_array_index(status->steps, StepStatus, i);
-    char text[G_ASCII_DTOSTR_BUF_SIZE];
-    guint64 below = 0;
-    for (guint k = 0; k < LATENCY_OCTAVES; k++) {
-      below += step->times.octaves[k];
-      if (k >= FIRST_OCTAVE && k <= LAST_OCTAVE)
-        g_string_append_printf(
-            out,
-            "synclogd_step_duration_seconds_bucket{step=\"%s\",le=\"%s\"} %" G_GUINT64_FORMAT "\n",
-            step->name, g_ascii_formatd(text, sizeof text, "%.9g", (double)(1ULL << k) / 1e6),
-            below);
+  for (guint i = 0; i < view->statuses->len; i++) {
+    const NodeStatus *status = status_at(view, i);
+    for (guint k = 0; k < status->steps->len; k++)
+      put_step(view, status, &g_array_index(status->steps, StepStatus, k), out);
+  }
+}
+
+static void put_memory(const MonitorView *view, GString *out)
+{
+  family(out, "memory_bytes", "gauge", "Memory by what holds it.");
+  for (guint i = 0; i < view->statuses->len; i++) {
+    const NodeStatus *status = status_at(view, i);
+    for (guint k = 0; k < status->memory->len; k++) {
+      const NamedCount *one = &g_array_index(status->memory, NamedCount, k);
+      begin_labels(view, status, "memory_bytes", out);
+      next_label(out);
+      put_label(out, "owner", one->name);
+      put_value(out, (double)one->count);
     }
-    g_string_append_printf(
-        out,
-        "synclogd_step_duration_seconds_bucket{step=\"%s\",le=\"+Inf\"} "
-        "%" G_GUINT64_FORMAT "\n"
-        "synclogd_step_duration_seconds_sum{step=\"%s\"} %s\n"
-        "synclogd_step_duration_seconds_count{step=\"%s\"} %" G_GUINT64_FORMAT "\n",
-        step->name, below, step->name,
-        g_ascii_dtostr(text, sizeof text, (double)step->times.sum_us / 1e6), step->name, below);
   }
 }
 
@@ -368,69 +440,141 @@ static void put_process(const NodeStatus *status, GString *out)
 /* --- all ----------------------------------------------------------------------------------------
  */
 
-static void put_node_metrics(const NodeStatus *status, GString *out)
+typedef enum { WHOLE, YES_OR_NO, MILLISECONDS, PERMILLE } Unit;
+
+/* What each group has one of. */
+static const struct {
+  const char *name, *type, *help;
+  Unit unit;
+  gsize offset; /* in NodeStatus */
+} group_metrics[] = {
+#define AT(field) G_STRUCT_OFFSET(NodeStatus, field)
+    {"writes_total", "counter", "Writes that were taken.", WHOLE, AT(writes)},
+    {"writes_refused_total", "counter", "Writes that were refused.", WHOLE, AT(writes_refused)},
+    {"throttled", "gauge", "1 while writes are refused until the WAL is smaller.", YES_OR_NO,
+     AT(throttled)},
+    {"throttled_seconds_total", "counter", "Time for which writes were throttled.", MILLISECONDS,
+     AT(throttled_ms)},
+    {"slowed_ratio", "gauge",
+     "How much writes are slowed as the WAL or the disk fills up: from 0 to 1, the limit.",
+     PERMILLE, AT(slowed_permille)},
+    {"buckets_mended_total", "counter", "Buckets made like a peer's by repair.", WHOLE,
+     AT(buckets_mended)},
+    {"entries_applied_total", "counter", "Entries applied to the store.", WHOLE,
+     AT(entries_applied)},
+    {"entries_duplicate_total", "counter", "Entries that came again and changed nothing.", WHOLE,
+     AT(entries_duplicate)},
+    {"store_bytes", "gauge", "Bytes of the store's files.", WHOLE, AT(store_bytes)},
+    {"store_raw_blocks", "gauge",
+     "Parts of writes that wait for being joined to compressed columns.", WHOLE, AT(raw_blocks)},
+    {"store_damaged_buckets", "gauge",
+     "Buckets with a part that can't be read, as far as maintenance has met them.", WHOLE,
+     AT(damaged_buckets)},
+    {"store_chunks", "gauge", "Compressed pieces of columns.", WHOLE, AT(chunks)},
+    {"store_chunk_cells", "gauge", "Values in them.", WHOLE, AT(chunk_cells)},
+    {"store_chunk_bytes", "gauge", "Their bytes.", WHOLE, AT(chunk_bytes)},
+    {"store_tombstones", "gauge", "Deletes that are not carried out for good yet.", WHOLE,
+     AT(tombstones)},
+#undef AT
+};
+
+static double group_value(const NodeStatus *status, Unit unit, gsize offset)
 {
-  single(out, "uptime_seconds", "gauge", "Time since the start.", (double)status->uptime_ms / 1000);
-  single(out, "writes_total", "counter", "Writes that were taken.", (double)status->writes);
-  single(out, "writes_refused_total", "counter", "Writes that were refused.",
-         (double)status->writes_refused);
-  single(out, "throttled", "gauge", "1 while writes are refused until the WAL is smaller.",
-         status->throttled);
-  single(out, "throttled_seconds_total", "counter", "Time for which writes were throttled.",
-         (double)status->throttled_ms / 1000);
-  single(out, "slowed_ratio", "gauge",
-         "How much writes are slowed as the WAL or the disk fills up: from 0 to 1, the limit.",
-         (double)status->slowed_permille / 1000);
-  single(out, "connections", "gauge", "Open connections of clients, peers and HTTP.",
-         (double)status->connections);
-  single(out, "http_connections_refused_total", "counter",
-         "Connections of HTTP that were turned away or cut off at a limit.",
-         (double)status->http_refused);
-  single(out, "buckets_mended_total", "counter", "Buckets made like a peer's by repair.",
-         (double)status->buckets_mended);
-  single(out, "entries_applied_total", "counter", "Entries applied to the store.",
-         (double)status->entries_applied);
-  single(out, "entries_duplicate_total", "counter", "Entries that came again and changed nothing.",
-         (double)status->entries_duplicate);
-  single(out, "store_bytes", "gauge", "Bytes of the store's files.", (double)status->store_bytes);
-  single(out, "store_raw_blocks", "gauge",
-         "Parts of writes that wait for being joined to compressed columns.",
-         (double)status->raw_blocks);
-  single(out, "store_damaged_buckets", "gauge",
-         "Buckets with a part that can't be read, as far as maintenance has met them.",
-         (double)status->damaged_buckets);
-  single(out, "store_chunks", "gauge", "Compressed pieces of columns.", (double)status->chunks);
-  single(out, "store_chunk_cells", "gauge", "Values in them.", (double)status->chunk_cells);
-  single(out, "store_chunk_bytes", "gauge", "Their bytes.", (double)status->chunk_bytes);
-  single(out, "store_tombstones", "gauge", "Deletes that are not carried out for good yet.",
-         (double)status->tombstones);
-  family(out, "conflicts_total", "counter", "Conflicts between leaders, by kind.");
-  for (int kind = 1; kind <= CONFLICT_KINDS; kind++) {
-    g_string_append_printf(out, "synclogd_conflicts_total{kind=\"%s\"", conflict_kind_name(kind));
-    put_value(out, (double)status->conflicts.by_kind[kind]);
+  switch (unit) {
+  case WHOLE:
+    return (double)G_STRUCT_MEMBER(guint64, status, offset);
+  case YES_OR_NO:
+    return G_STRUCT_MEMBER(gboolean, status, offset);
+  case MILLISECONDS:
+    return (double)G_STRUCT_MEMBER(gint64, status, offset) / 1000;
+  case PERMILLE:
+    return (double)G_STRUCT_MEMBER(guint, status, offset) / 1000;
   }
-  single(out, "conflicts_unchecked_total", "counter",
-         "Parts of writes never looked at for conflicts.", (double)status->conflicts.overflowed);
+  g_assert_not_reached();
 }
 
-void monitor_put_metrics(const NodeStatus *status, gboolean alive, GString *out)
+/* A sample without further labels. */
+static void put_sample(const MonitorView *view, const NodeStatus *status, const char *name,
+                       double value, GString *out)
 {
+  char text[G_ASCII_DTOSTR_BUF_SIZE];
+  g_ascii_dtostr(text, sizeof text, value);
+  if (view->labelled)
+    g_string_append_printf(out, "synclogd_%s{group=\"%u\"} %s\n", name, status->group, text);
+  else
+    g_string_append_printf(out, "synclogd_%s %s\n", name, text);
+}
+
+static void put_group_metrics(const MonitorView *view, GString *out)
+{
+  for (guint m = 0; m < G_N_ELEMENTS(group_metrics); m++) {
+    family(out, group_metrics[m].name, group_metrics[m].type, group_metrics[m].help);
+    for (guint i = 0; i < view->statuses->len; i++)
+      put_sample(view, status_at(view, i), group_metrics[m].name,
+                 group_value(status_at(view, i), group_metrics[m].unit, group_metrics[m].offset),
+                 out);
+  }
+  family(out, "ready", "gauge", "1 while the node takes writes.");
+  for (guint i = 0; i < view->statuses->len; i++)
+    put_sample(view, status_at(view, i), "ready", strcmp(status_at(view, i)->state, "serving") == 0,
+               out);
+}
+
+static void put_conflicts(const MonitorView *view, GString *out)
+{
+  family(out, "conflicts_total", "counter", "Conflicts between leaders, by kind.");
+  for (guint i = 0; i < view->statuses->len; i++)
+    for (int kind = 1; kind <= CONFLICT_KINDS; kind++) {
+      begin_labels(view, status_at(view, i), "conflicts_total", out);
+      next_label(out);
+      put_label(out, "kind", conflict_kind_name(kind));
+      put_value(out, (double)status_at(view, i)->conflicts.by_kind[kind]);
+    }
+  family(out, "conflicts_unchecked_total", "counter",
+         "Parts of writes never looked at for conflicts.");
+  for (guint i = 0; i < view->statuses->len; i++)
+    put_sample(view, status_at(view, i), "conflicts_unchecked_total",
+               (double)status_at(view, i)->conflicts.overflowed, out);
+}
+
+/* Of the groups of the configuration that are to be here. */
+static void put_open_groups(const MonitorView *view, GString *out)
+{
+  if (!view->labelled)
+    return;
+  family(out, "group_open", "gauge", "0 while the group can't be opened or is about to be.");
+  for (guint i = 0; i < view->statuses->len; i++)
+    put_sample(view, status_at(view, i), "group_open", 1, out);
+  for (guint i = 0; i < view->closed->len; i++)
+    put_sample(view, &(NodeStatus){.group = ((GroupInfo *)view->closed->pdata[i])->id},
+               "group_open", 0, out);
+}
+
+void monitor_put_metrics(const MonitorView *view, gboolean alive, GString *out)
+{
+  const NodeStatus *first = status_at(view, 0);
   family(out, "build_info", "gauge", "1; the labels tell what runs.");
   g_string_append(out, "synclogd_build_info{");
-  put_label(out, "version", status->version);
-  g_string_append_printf(out, ",node=\"%u\",", status->node_id);
-  put_label(out, "cluster", status->cluster_id);
+  put_label(out, "version", first->version);
+  g_string_append_printf(out, ",node=\"%u\",", first->node_id);
+  put_label(out, "cluster", first->cluster_id);
   put_value(out, 1);
   single(out, "alive", "gauge", "1 while the daemon's threads turn.", alive);
-  single(out, "ready", "gauge", "1 while the node takes writes.",
-         strcmp(status->state, "serving") == 0);
-  put_node_metrics(status, out);
-  put_counts(status->errors, "answers_refused_total", "counter", "code",
+  single(out, "uptime_seconds", "gauge", "Time since the start.", (double)first->uptime_ms / 1000);
+  single(out, "connections", "gauge", "Open connections of clients, peers and HTTP.",
+         (double)first->connections);
+  single(out, "http_connections_refused_total", "counter",
+         "Connections of HTTP that were turned away or cut off at a limit.",
+         (double)first->http_refused);
+  put_open_groups(view, out);
+  put_group_metrics(view, out);
+  put_conflicts(view, out);
+  put_counts(first->errors, "answers_refused_total", "counter", "code",
              "Requests of clients that were answered with an error, by its code.", out);
-  put_counts(status->memory, "memory_bytes", "gauge", "owner", "Memory by what holds it.", out);
-  put_steps(status, out);
-  put_log_metrics(status, out);
-  put_peer_metrics(status, out);
-  put_progress_metrics(status, out);
-  put_process(status, out);
+  put_memory(view, out);
+  put_steps(view, out);
+  put_log_metrics(view, out);
+  put_peer_metrics(view, out);
+  put_progress_metrics(view, out);
+  put_process(first, out);
 }

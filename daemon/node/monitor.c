@@ -1,5 +1,6 @@
 #include "node/monitor.h"
 
+#include "node/http_data.h"
 #include "node/page.h"
 
 #include <jansson.h>
@@ -101,7 +102,7 @@ static json_t *counts_json(const GArray *counts)
   return object;
 }
 
-void monitor_put_json(const NodeStatus *status, GString *out)
+static json_t *status_json(const NodeStatus *status)
 {
   json_t *root = json_object();
   json_t *logs = json_array(), *peers = json_array(), *conflicts = json_object();
@@ -145,6 +146,32 @@ void monitor_put_json(const NodeStatus *status, GString *out)
   json_object_set_new(root, "steps", steps);
   json_object_set_new(root, "errors", counts_json(status->errors));
   json_object_set_new(root, "memory", counts_json(status->memory));
+  return root;
+}
+
+static json_t *closed_json(const GroupInfo *group)
+{
+  json_t *object = json_object();
+  set_number(object, "group", group->id);
+  set_text(object, "state", group->state);
+  set_text(object, "message", group->message);
+  return object;
+}
+
+void monitor_put_json(const MonitorView *view, GString *out)
+{
+  json_t *root = status_json(view->statuses->pdata[0]), *groups = json_array();
+  for (guint i = 1; i < view->statuses->len; i++) {
+    const NodeStatus *status = view->statuses->pdata[i];
+    json_t *one = status_json(status);
+    set_number(one, "group", status->group);
+    json_array_append_new(groups, one);
+  }
+  for (guint i = 0; i < view->closed->len; i++)
+    json_array_append_new(groups, closed_json(view->closed->pdata[i]));
+  if (view->labelled)
+    json_object_set(root, "groups", groups);
+  json_decref(groups);
   char *text = json_dumps(root, JSON_INDENT(1));
   g_string_append(out, text);
   g_string_append_c(out, '\n');
@@ -152,14 +179,27 @@ void monitor_put_json(const NodeStatus *status, GString *out)
   json_decref(root);
 }
 
+static void view_clear(MonitorView *view)
+{
+  g_ptr_array_unref(view->statuses);
+  g_ptr_array_unref(view->closed);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MonitorView, view_clear)
+
+static MonitorView look(Service *service)
+{
+  Groups *groups = service_groups(service);
+  return (MonitorView){service_statuses(service), groups_closed(groups), !groups_are_one(groups)};
+}
+
 /* --- paths --------------------------------------------------------------------------------------
  */
 
 static void answer_metrics(gpointer ctx, HttpRequest *request)
 {
-  g_autoptr(NodeStatus) status = service_status(ctx, 0, NULL);
+  g_auto(MonitorView) view = look(ctx);
   GString *text = g_string_new(NULL);
-  monitor_put_metrics(status, service_is_alive(ctx), text);
+  monitor_put_metrics(&view, service_is_alive(ctx), text);
   http_reply(request, &(HttpAnswer){200, "text/plain; version=0.0.4; charset=utf-8", .body = text});
 }
 
@@ -170,19 +210,58 @@ static void answer_health(gpointer ctx, HttpRequest *request)
                   alive ? "alive" : "a thread of the daemon stands still");
 }
 
+static void add_line(GString *text, guint32 group, const char *state, const char *message)
+{
+  g_string_append_printf(text, "%sgroup %u: %s%s%s", text->len > 0 ? "\n" : "", group, state,
+                         message != NULL ? ": " : "", message != NULL ? message : "");
+}
+
+/* Ready while one of them takes writes: a group that is stuck is no reason to leave the others
+ * without clients. */
+static void answer_groups_ready(HttpRequest *request, const MonitorView *view)
+{
+  gboolean some = FALSE;
+  g_autoptr(GString) text = g_string_new(NULL);
+  for (guint i = 0; i < view->statuses->len; i++) {
+    const NodeStatus *status = view->statuses->pdata[i];
+    some |= is_serving(status);
+    add_line(text, status->group, status->state, status->message);
+  }
+  for (guint i = 0; i < view->closed->len; i++) {
+    const GroupInfo *group = view->closed->pdata[i];
+    add_line(text, group->id, group->state, group->message);
+  }
+  http_reply_text(request, some ? 200 : 503, "%s", text->str);
+}
+
+/* group=N: whether that one is. */
 static void answer_ready(gpointer ctx, HttpRequest *request)
 {
-  g_autoptr(NodeStatus) status = service_status(ctx, 0, NULL);
-  http_reply_text(request, is_serving(status) ? 200 : 503, "%s%s%s", status->state,
-                  status->message != NULL ? ": " : "",
-                  status->message != NULL ? status->message : "");
+  guint32 group;
+  g_autoptr(GError) error = NULL;
+  if (!http_group(request, &group, &error)) {
+    http_reply_text(request, 400, "%s", error->message);
+    return;
+  }
+  if (group == GROUP_BY_RULE && !groups_are_one(service_groups(ctx))) {
+    g_auto(MonitorView) view = look(ctx);
+    answer_groups_ready(request, &view);
+    return;
+  }
+  g_autoptr(NodeStatus) status = service_status(ctx, group == GROUP_BY_RULE ? 0 : group, &error);
+  if (status == NULL)
+    http_reply_text(request, 503, "%s", error->message);
+  else
+    http_reply_text(request, is_serving(status) ? 200 : 503, "%s%s%s", status->state,
+                    status->message != NULL ? ": " : "",
+                    status->message != NULL ? status->message : "");
 }
 
 static void answer_status(gpointer ctx, HttpRequest *request)
 {
-  g_autoptr(NodeStatus) status = service_status(ctx, 0, NULL);
+  g_auto(MonitorView) view = look(ctx);
   GString *text = g_string_new(NULL);
-  monitor_put_json(status, text);
+  monitor_put_json(&view, text);
   http_reply(request, &(HttpAnswer){200, "application/json", .body = text});
 }
 

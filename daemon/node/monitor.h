@@ -10,9 +10,16 @@
 /* For http_server_new, with the service as ctx. */
 const HttpRoute *monitor_routes(void);
 
+/* What there is to show. */
+typedef struct MonitorView {
+  GPtrArray *statuses; /* NodeStatus of the groups that are open, group 0 first */
+  GPtrArray *closed;   /* GroupInfo of those that should be */
+  gboolean labelled;   /* there are further groups: what is a group's is told with its id */
+} MonitorView;
+
 /* The text of /metrics, in the format of Prometheus, version 0.0.4. */
-void monitor_put_metrics(const NodeStatus *status, gboolean alive, GString *out);
+void monitor_put_metrics(const MonitorView *view, gboolean alive, GString *out);
 
 /* The document of /status.json: the fields of TNodeStatus (thrift/admin.thrift) by their names;
- * errors and memory are objects, name to count. */
-void monitor_put_json(const NodeStatus *status, GString *out);
+ * errors and memory are objects, name to count. `groups` has the same of each further group. */
+void monitor_put_json(const MonitorView *view, GString *out);

@@ -477,9 +477,9 @@ void service_set_http(Service *service, HttpServer *http)
   g_mutex_unlock(&service->mutex);
 }
 
-static NodeStatus *status_of(Service *service, Replica *replica)
+/* What is the node's, not a group's. */
+static void add_node_status(Service *service, NodeStatus *status)
 {
-  NodeStatus *status = replica_status(replica);
   g_mutex_lock(&service->mutex);
   RpcServer *clients = service->clients, *peers = service->peers;
   HttpServer *http = service->http;
@@ -495,7 +495,6 @@ static NodeStatus *status_of(Service *service, Replica *replica)
     status->http_refused = http_server_refused(http);
   }
   g_mutex_unlock(&service->mutex);
-  return status;
 }
 
 NodeStatus *service_status(Service *service, guint32 group, GError **error)
@@ -503,7 +502,8 @@ NodeStatus *service_status(Service *service, guint32 group, GError **error)
   Replica *replica = groups_hold(service->groups, group, error);
   if (replica == NULL)
     return NULL;
-  NodeStatus *status = status_of(service, replica);
+  NodeStatus *status = replica_status(replica);
+  add_node_status(service, status);
   replica_release(replica);
   return status;
 }
@@ -513,7 +513,8 @@ GPtrArray *service_statuses(Service *service)
   GPtrArray *statuses = g_ptr_array_new_with_free_func((GDestroyNotify)node_status_free);
   g_autoptr(GPtrArray) open = groups_hold_all(service->groups);
   for (guint i = 0; i < open->len; i++)
-    g_ptr_array_add(statuses, status_of(service, open->pdata[i]));
+    g_ptr_array_add(statuses, replica_status(open->pdata[i]));
+  add_node_status(service, statuses->pdata[0]);
   return statuses;
 }
 

@@ -27,7 +27,7 @@ void service_set_http(Service *service, HttpServer *http);
 /* What handle_status answers for a group, also for HTTP; NULL when it is not open here. Transfer
  * full. */
 NodeStatus *service_status(Service *service, guint32 group, GError **error);
-/* That of all groups: NodeStatus, group 0 first. */
+/* That of all groups: NodeStatus, group 0 first, which alone has what is the node's. */
 GPtrArray *service_statuses(Service *service);
 
 /* What requests that come another way than by RPC need to know; reads of the configuration are

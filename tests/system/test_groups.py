@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import urllib.error
+import urllib.request
 
 from case import expect, expect_equal, expect_error, test
+from cluster import free_port
 from test_operators import run_ctl
 from synclog_client import Invalid, NotReady, Session, UnknownGroup, UnknownLog, make_row, TWrite
 
@@ -268,3 +271,73 @@ def synclogctl_finds_the_group(case):
     expect_ctl(case, node, 1, "belongs to group 1", "--group", "2", "insert", "plant1.a", "v=1")
     shown = expect_ctl(case, node, 0, "", "--csv", "export", "--prefix", "")
     expect_equal(shown.count("\n"), 1 + 3 + 300, "lines of the export")
+
+
+# --- what is shown, and HTTP ----------------------------------------------------------------------
+
+def with_http(case, count, config=None):
+    cluster = case.cluster(count, start=False, config=dict(TWO, **(config or {})))
+    for node in cluster:
+        node.http = free_port(case)
+        node.config.update({"http.listen": "127.0.0.1:%d" % node.http, "http.data": "yes"})
+    cluster.start()
+    return cluster
+
+
+def ask(node, path, body=None):
+    """(status, text, headers) of a request."""
+    request = urllib.request.Request("http://127.0.0.1:%d%s" % (node.http, path), data=body)
+    try:
+        with urllib.request.urlopen(request, timeout=node.case.patience(10)) as reply:
+            return reply.status, reply.read().decode(), dict(reply.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(), dict(error.headers)
+
+
+@test(timeout=90)
+def line_protocol_export_and_queries_find_the_group(case):
+    cluster = with_http(case, 2)
+    lines = "".join("%s v=%d %d\n" % (device, i, i) for i in range(50)
+                    for device in ("plant1.a", "plant2.a", "other"))
+    status, text, headers = ask(cluster[1], "/write?precision=ms&consistency=all", lines.encode())
+    expect_equal((status, text), (204, ""), "the answer of a write")
+    tokens = headers["X-Synclog-Token"]
+    expect_equal(len(tokens.split(",")), 3, "tokens in %s" % tokens)
+    for group, device in ((1, "plant1.a"), (2, "plant2.a"), (0, "other")):
+        expect_equal(len(times(cluster[1], device, group=group)), 50, device)
+    status, text, _ = ask(cluster[2], "/export?prefix=&token=" + tokens)
+    expect_equal((status, text.count("\n")), (200, 151), "lines of the export")
+    status, text, _ = ask(cluster[2], "/export?device=plant2.a&format=jsonl&token=" + tokens)
+    expect_equal((status, text.count("\n")), (200, 50), "lines of one device")
+    status, text, _ = ask(cluster[2], "/export?device=plant2.a&group=0")
+    expect_equal(status, 400, "the device in another group: " + text)
+    status, text, _ = ask(cluster[2], "/api/v1/series?match[]=v")
+    names = {each.get("device") for each in json.loads(text)["data"]}
+    expect({"plant1.a", "plant2.a", "other"} <= names, "the series are %s", text)
+    # A group that can't take them refuses its own lines only.
+    status, text, _ = ask(cluster[1], "/write?precision=ms&group=1", b"plant1.a v=1 99\nother v=1 99\n")
+    expect(status == 400 and "belongs to group 0" in text, "%d %s", status, text)
+    expect_equal(len(times(cluster[1], "plant1.a")), 51, "the line of the group")
+    expect_equal(ask(cluster[1], "/write?group=x", b"a v=1")[0], 400, "a bad group")
+
+
+@test(timeout=90)
+def each_group_is_shown(case):
+    cluster = with_http(case, 2)
+    write(cluster[1], "plant1.a", 0, 7)
+    status, text, _ = ask(cluster[1], "/metrics")
+    for line in ('synclogd_writes_total{group="0"} 0', 'synclogd_writes_total{group="1"} 7',
+                 'synclogd_ready{group="2"} 1', 'synclogd_group_open{group="1"} 1'):
+        expect(line in text.split("\n"), "%s is not in\n%s", line, text)
+    expect('synclogd_peer_connected{group="2",peer="2"} 1' in text, "no peer of group 2")
+    names = [line.split(" ")[2] for line in text.split("\n") if line.startswith("# TYPE")]
+    expect_equal(len(names), len(set(names)), "families of metrics")
+    samples = [line.split(" ")[0] for line in text.split("\n") if line and line[0] != "#"]
+    expect_equal(len(samples), len(set(samples)), "samples")
+    shown = json.loads(ask(cluster[1], "/status.json")[1])
+    expect_equal([(each["group"], each["state"], each["writes"]) for each in shown["groups"]],
+                 [(1, "serving", 7), (2, "serving", 0)], "groups in status.json")
+    expect_equal(ask(cluster[1], "/readyz")[:2],
+                 (200, "group 0: serving\ngroup 1: serving\ngroup 2: serving\n"), "readyz")
+    expect_equal(ask(cluster[1], "/readyz?group=1")[:2], (200, "serving\n"), "readyz of one")
+    expect_equal(ask(cluster[1], "/readyz?group=9")[0], 503, "readyz of one that is not there")
