@@ -154,12 +154,19 @@ static void write_line(const char *line)
   g_mutex_unlock(&lock);
 }
 
-static GLogWriterOutput write_message(GLogLevelFlags flags, const GLogField *fields,
-                                      gsize field_count, gpointer data)
+#define GROUP_FIELD "SYNCLOG_GROUP"
+static _Thread_local char group_text[12]; /* empty: none */
+
+void log_set_group(guint32 group)
 {
-  (void)data;
-  if ((gint)level_of(flags) > g_atomic_int_get(&chosen_level))
-    return G_LOG_WRITER_HANDLED;
+  group_text[0] = '\0';
+  if (group != 0)
+    g_snprintf(group_text, sizeof group_text, "%u", group);
+}
+
+static GLogWriterOutput write_fields(GLogLevelFlags flags, const GLogField *fields,
+                                     gsize field_count)
+{
   if (chosen_format == LOG_FORMAT_JOURNAL &&
       g_log_writer_journald(flags, fields, field_count, NULL) == G_LOG_WRITER_HANDLED)
     return G_LOG_WRITER_HANDLED;
@@ -167,6 +174,23 @@ static GLogWriterOutput write_message(GLogLevelFlags flags, const GLogField *fie
       log_format_line(chosen_format, flags, fields, field_count, g_get_real_time());
   write_line(line);
   return G_LOG_WRITER_HANDLED;
+}
+
+static GLogWriterOutput write_message(GLogLevelFlags flags, const GLogField *fields,
+                                      gsize field_count, gpointer data)
+{
+  (void)data;
+  if ((gint)level_of(flags) > g_atomic_int_get(&chosen_level))
+    return G_LOG_WRITER_HANDLED;
+  gboolean named = group_text[0] == '\0';
+  for (gsize i = 0; i < field_count && !named; i++)
+    named = strcmp(fields[i].key, GROUP_FIELD) == 0;
+  if (named)
+    return write_fields(flags, fields, field_count);
+  g_autofree GLogField *more = g_new(GLogField, field_count + 1);
+  memcpy(more, fields, field_count * sizeof *fields);
+  more[field_count] = (GLogField){GROUP_FIELD, group_text, -1};
+  return write_fields(flags, more, field_count + 1);
 }
 
 void log_start(LogFormat format, LogLevel level)

@@ -29,6 +29,10 @@ void log_start(LogFormat format, LogLevel level);
 /* Any time, before log_start too. */
 void log_set_level(LogLevel level);
 
+/* What the calling thread says from now on is about this group, a field SYNCLOG_GROUP in messages
+ * that have none; 0: about none. */
+void log_set_group(guint32 group);
+
 /* The line for one message, with its line end. wall_us since 1970. */
 char *log_format_line(LogFormat format, GLogLevelFlags flags, const GLogField *fields,
                       gsize field_count, gint64 wall_us);

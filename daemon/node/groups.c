@@ -1,6 +1,7 @@
 #include "node/groups_private.h"
 
 #include "base/limits.h"
+#include "base/logging.h"
 #include "rpc/write_devices.h"
 
 #include <string.h>
@@ -203,9 +204,11 @@ void groups_housekeeping(Groups *groups)
 {
   g_autoptr(GPtrArray) all = groups_hold_all(groups);
   for (guint i = 0; i < all->len; i++) {
+    log_set_group(replica_group(all->pdata[i]));
     replica_housekeeping(all->pdata[i]);
     look_after(groups, all->pdata[i]);
   }
+  log_set_group(0);
   retry_failed(groups);
 }
 

@@ -1,5 +1,6 @@
 /* Opening, closing and deleting groups, and the thread that does so while the node runs. */
 #include "base/limits.h"
+#include "base/logging.h"
 #include "node/config_table.h"
 #include "node/groups_private.h"
 #include "wal/file.h"
@@ -158,7 +159,7 @@ static void note_failure(Groups *groups, GroupEntry *entry, const char *why)
     g_critical("group %u can't be opened, and is tried again: %s", entry->id, why);
 }
 
-gboolean groups_open_entry(Groups *groups, GroupEntry *entry, GError **error)
+static gboolean open_entry(Groups *groups, GroupEntry *entry, GError **error)
 {
   g_autoptr(Config) config = hold_config(groups);
   g_autoptr(GError) local = NULL;
@@ -189,6 +190,14 @@ gboolean groups_open_entry(Groups *groups, GroupEntry *entry, GError **error)
   return TRUE;
 }
 
+gboolean groups_open_entry(Groups *groups, GroupEntry *entry, GError **error)
+{
+  log_set_group(entry->id);
+  gboolean open = open_entry(groups, entry, error);
+  log_set_group(0);
+  return open;
+}
+
 /* --- closing ------------------------------------------------------------------------------------
  */
 
@@ -198,11 +207,13 @@ static void close_entry(Groups *groups, GroupEntry *entry)
   g_rw_lock_writer_lock(&groups->lock);
   Replica *replica = g_steal_pointer(&entry->replica);
   g_rw_lock_writer_unlock(&groups->lock);
+  log_set_group(entry->id);
   if (replica != NULL) {
     replica_drain(replica, DRAIN_MS);
     replica_stop(replica);
     replica_close(replica);
   }
+  log_set_group(0);
   g_clear_pointer(&entry->identity, identity_free);
 }
 

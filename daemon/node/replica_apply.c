@@ -639,6 +639,7 @@ static void run_apply(Replica *replica, GError **error)
 gpointer replica_apply_thread(gpointer data)
 {
   Replica *replica = data;
+  log_set_group(replica->options.group.group);
   g_autoptr(GError) error = NULL;
   run_apply(replica, &error);
   end_mend(replica, TRUE);

@@ -144,6 +144,7 @@ static gint64 deadline_us(Replica *replica)
 gpointer replica_log_thread(gpointer data)
 {
   Replica *replica = data;
+  log_set_group(replica->options.group.group);
   replica_lock(replica);
   while (!replica->log_stop) {
     gint64 now_us = clock_mono_us(replica->clock);

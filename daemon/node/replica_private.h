@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/logging.h"
 #include "core/lag.h"
 #include "core/throttle.h"
 #include "node/identity.h"
@@ -152,10 +153,11 @@ struct Replica {
 
   GThread *log_thread;
   GThread *apply_thread;
-  gint64 own_synced_us; /* log thread only */
-  gint jobs;            /* atomic: on their way to or at a worker */
-  gint holders;         /* atomic: see replica_hold; 1 is that of replica_open */
-  GMutex hold_mutex;    /* guards unheld; a leaf */
+  gint64 own_synced_us;      /* log thread only */
+  _Atomic guint64 in_flight; /* bytes of requests that replica_admit let in */
+  gint jobs;                 /* atomic: on their way to or at a worker */
+  gint holders;              /* atomic: see replica_hold; 1 is that of replica_open */
+  GMutex hold_mutex;         /* guards unheld; a leaf */
   GCond hold_cond;
   gboolean unheld; /* the last holder has gone */
 };

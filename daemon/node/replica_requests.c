@@ -121,6 +121,15 @@ static LoopWrites *writes_of(Replica *replica, RpcLoop *loop)
   g_assert_not_reached();
 }
 
+gboolean replica_admit(Replica *replica, RpcCall *call, gsize size, guint64 share)
+{
+  guint64 held = replica->in_flight;
+  if (held > 0 && held + size > share)
+    return FALSE;
+  rpc_call_charge(call, &replica->in_flight, size);
+  return TRUE;
+}
+
 void replica_write(Replica *replica, RpcCall *call, const WriteRequest *request, gint64 timeout_ms)
 {
   if (request->size > INLINE_DECODE_SIZE) {

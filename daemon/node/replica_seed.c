@@ -260,6 +260,7 @@ static gpointer seed_thread(gpointer data)
   Seeding *seeding = data;
   Replica *replica = seeding->replica;
   g_autoptr(GError) error = NULL;
+  log_set_group(replica->options.group.group);
   gboolean done = fetch(seeding, &error);
   replica_lock(replica);
   gboolean stopping = replica->seed.stop;

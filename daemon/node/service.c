@@ -10,6 +10,7 @@ enum {
   WINDOW_LIMIT = 100000,
   CONFLICTS_LIMIT = 5000,
   TAIL_LIMIT = 10000,
+  LEAST_SHARE = 16 * 1024 * 1024, /* of the memory for requests that a group may hold */
   TAIL_BYTES = 4 * 1024 * 1024, /* of the entries of one reply, unless the first alone is larger */
 };
 
@@ -33,6 +34,7 @@ struct Service {
 typedef struct Bounds {
   gint64 write_timeout_ms, read_timeout_ms;
   guint page_rows, max_page_rows;
+  guint64 share; /* bytes of unanswered requests of one group */
 } Bounds;
 
 static void loop_replicas_clear(gpointer data)
@@ -85,7 +87,9 @@ static Bounds bounds_of(Service *service)
 {
   g_mutex_lock(&service->mutex);
   Bounds bounds = {service->config->write_timeout_ms, service->config->read_timeout_ms,
-                   service->config->page_rows, service->config->max_page_rows};
+                   service->config->page_rows, service->config->max_page_rows,
+                   MAX(service->config->max_memory_in_flight / (service->config->groups->len + 1),
+                       (guint64)LEAST_SHARE)};
   g_mutex_unlock(&service->mutex);
   return bounds;
 }
@@ -134,6 +138,15 @@ static LoopReplicas *replicas_of(Service *service, RpcLoop *loop)
   g_assert_not_reached();
 }
 
+/* A group that leaves its requests unanswered for long must not use up the memory of all. */
+static gboolean admit(Service *service, Replica *replica, RpcCall *call, gsize size, guint64 share,
+                      GError **error)
+{
+  return groups_are_one(service->groups) || replica_admit(replica, call, size, share) ||
+         fail(error, SYNCLOG_OVERLOADED, "group %u holds as many unanswered requests as it may",
+              replica_group(replica));
+}
+
 /* A group's replica, held by the call's loop; NULL with an error. */
 static Replica *replica_on_loop(Service *service, RpcCall *call, guint32 group, GError **error)
 {
@@ -157,7 +170,7 @@ static void handle_write(gpointer ctx, RpcCall *call, const WriteRequest *reques
   if (groups_of_write(service->groups, request->group, request->data, request->size, &routed.group,
                       &error))
     replica = replica_on_loop(service, call, routed.group, &error);
-  if (replica == NULL)
+  if (replica == NULL || !admit(service, replica, call, request->size, bounds.share, &error))
     rpc_call_reply_write(call, (SynclogStatus)error->code, error->message, NULL);
   else
     replica_write(replica, call, &routed,
@@ -175,8 +188,11 @@ static void handle_batch_end(gpointer ctx, RpcLoop *loop)
 static void handle_sync_log(gpointer ctx, RpcCall *call, const SyncLogRequest *request)
 {
   g_autoptr(GError) error = NULL;
-  Replica *replica = replica_on_loop(ctx, call, request->group, &error);
-  if (replica != NULL) {
+  Service *service = ctx;
+  Replica *replica = replica_on_loop(service, call, request->group, &error);
+  if (replica != NULL &&
+      (groups_are_one(service->groups) ||
+       admit(service, replica, call, request->size, bounds_of(service).share, &error))) {
     replica_sync_log(replica, call, request);
     return;
   }

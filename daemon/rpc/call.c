@@ -95,10 +95,24 @@ void rpc_frame_unref(gpointer frame)
   frame_chunk_unref(frame);
 }
 
+void rpc_call_charge(RpcCall *call, _Atomic guint64 *counter, gsize size)
+{
+  atomic_fetch_add_explicit(counter, size, memory_order_relaxed);
+  call->charged = counter;
+  call->charge = size;
+}
+
+static void discharge(RpcCall *call)
+{
+  if (call->charged != NULL)
+    atomic_fetch_sub_explicit(call->charged, call->charge, memory_order_relaxed);
+}
+
 void rpc_call_reply_write(RpcCall *call, SynclogStatus status, const char *message,
                           const Token *token)
 {
   call_count_status(call, status);
+  discharge(call);
   if (status != SYNCLOG_OK || token == NULL) {
     call_finish(call, hot_write_reply(call->seqid, status, message, token));
     return;
@@ -110,5 +124,6 @@ void rpc_call_reply_write(RpcCall *call, SynclogStatus status, const char *messa
 
 void rpc_call_reply_sync(RpcCall *call, const SyncReply *reply)
 {
+  discharge(call);
   call_finish(call, hot_sync_reply(call->seqid, reply));
 }

@@ -154,6 +154,9 @@ const char *rpc_call_peer_address(RpcCall *call);
 void rpc_call_set_peer(RpcCall *call, guint32 node_id, guint32 group);
 guint32 rpc_call_peer(RpcCall *call, guint32 group);
 
+/* Of a write or syncLog: its bytes count in *counter until it is answered. */
+void rpc_call_charge(RpcCall *call, _Atomic guint64 *counter, gsize size);
+
 /* RPC_CALL_ROOM bytes of zeros for whoever answers the call, valid until then. */
 enum { RPC_CALL_ROOM = 112 };
 gpointer rpc_call_room(RpcCall *call);

@@ -61,7 +61,9 @@ struct RpcCall {
   guint32 group;               /* of a handshake or heartbeat, for the reply */
   gpointer args;               /* what the decoded arguments own */
   GDestroyNotify free_args;
-  RpcReply *reply;   /* on its way to the loop */
+  RpcReply *reply;          /* on its way to the loop */
+  _Atomic guint64 *charged; /* see rpc_call_charge; NULL: nothing is */
+  gsize charge;
   gboolean accepted; /* a write was, with `token`: the loop makes the reply */
   Token token;
   guint64 room[RPC_CALL_ROOM / sizeof(guint64)]; /* see rpc_call_room */

@@ -3,13 +3,16 @@
 import json
 import os
 import signal
+import threading
+import time
 import urllib.error
 import urllib.request
 
 from case import expect, expect_equal, expect_error, test
 from cluster import free_port
 from test_operators import run_ctl
-from synclog_client import Invalid, NotReady, Session, UnknownGroup, UnknownLog, make_row, TWrite
+from synclog_client import (Invalid, NotReady, Overloaded, Session, SynclogError, TWrite,
+                            UnknownGroup, UnknownLog, make_row)
 
 TWO = {"group.1.devices": "plant1.*", "group.2.devices": "plant2.*, special"}
 
@@ -341,3 +344,101 @@ def each_group_is_shown(case):
                  (200, "group 0: serving\ngroup 1: serving\ngroup 2: serving\n"), "readyz")
     expect_equal(ask(cluster[1], "/readyz?group=1")[:2], (200, "serving\n"), "readyz of one")
     expect_equal(ask(cluster[1], "/readyz?group=9")[0], 503, "readyz of one that is not there")
+
+
+# --- one stuck group harms no other ----------------------------------------------------------------
+
+def still_works(case, cluster, nodes, device, group, first):
+    """Group `group` takes writes, confirms them on all of these nodes, and is read."""
+    for node in nodes:
+        with node.client(timeout=case.patience(10)) as client:
+            for i in range(first, first + 20):
+                result = client.insert(device, node.id * 1000000 + i, {"v": i}, ack="all")
+                expect(not result.pending, "a write of group %d waits", group)
+    for node in nodes:
+        case.eventually("%s reads group %d" % (node, group), lambda node=node: all(
+            other.id * 1000000 + first + 19 in times(node, device) for other in nodes))
+
+
+@test(timeout=120)
+def a_throttled_group_harms_no_other(case):
+    cluster = case.cluster(3, config=dict(TWO, **{
+        "group.1.members": "1, 3", "group.2.members": "1, 2", "group.1.throttle_threshold": "1MiB",
+        "wal.wal_segment_size": "64KiB", "group.1.memtable_size": "64KiB"}))
+    cluster[3].kill()
+    text = "x" * 20000
+    with cluster[1].client() as client:
+        def full():
+            for i in range(10):
+                client.insert("plant1.a", full.next, {"t": text})
+                full.next += 1
+        full.next = 0
+
+        def refused():
+            try:
+                full()
+            except Overloaded as error:
+                return "throttle_threshold" in error.message
+            return False
+        case.eventually("group 1 is throttled", refused, 40)
+        still_works(case, cluster, [cluster[1], cluster[2]], "plant2.a", 2, 0)
+        expect_refusal(Overloaded, "throttle_threshold", client.insert, "plant1.a", 1, {"t": text})
+    with cluster[1].client(group=2) as client:
+        expect(not client.status().throttled, "group 2 is throttled")
+    cluster[3].start()
+    case.eventually("group 1 takes writes again", lambda: takes(cluster[1], "plant1.a"), 60)
+
+
+def takes(node, device):
+    try:
+        write(node, device, 10 ** 9, 1)
+    except SynclogError as error:
+        if not error.retryable:
+            raise
+        return False
+    return True
+
+
+@test(timeout=90)
+def a_paused_peer_of_one_group_harms_no_other(case):
+    cluster = case.cluster(2, config=TWO)
+    expect_ctl(case, cluster[1], 0, "", "--group", "1", "peer", "pause", "2")
+    write(cluster[1], "plant1.a", 0, 10)
+    still_works(case, cluster, list(cluster), "plant2.a", 2, 0)
+    still_works(case, cluster, list(cluster), "other", 0, 0)
+    expect_equal(times(cluster[2], "plant1.a"), [], "what is paused")
+    expect_ctl(case, cluster[1], 0, "", "--group", "1", "peer", "resume", "2")
+    expect_equal(converge(case, cluster, 1).cells, 10, "cells of group 1")
+
+
+@test(timeout=120)
+def writes_that_wait_leave_room_for_other_groups(case):
+    cluster = case.cluster(3, config=dict(TWO, **{
+        "group.1.members": "1, 3", "group.2.members": "1, 2", "limits.max_memory_in_flight": "64MiB",
+        "client.write_timeout": "30s"}))
+    cluster[3].kill()
+    outcomes = []
+
+    def wait(number):
+        # 4 MiB that wait for a member that is away.
+        row = {"t%d" % i: "x" * 1000000 for i in range(4)}
+        with cluster[1].client(timeout=case.patience(60)) as client:
+            try:
+                outcomes.append(client.insert("plant1.a", number, row, ack="all",
+                                              timeout_ms=20000).pending)
+            except Overloaded as error:
+                outcomes.append(error.message)
+    threads = [threading.Thread(target=wait, args=(number,)) for number in range(24)]
+    for thread in threads:
+        thread.start()
+    case.eventually("group 1 refuses some", lambda: any(
+        isinstance(each, str) and "unanswered" in each for each in list(outcomes)))
+    begin = time.monotonic()
+    still_works(case, cluster, [cluster[1], cluster[2]], "plant2.a", 2, 0)
+    case.note("40 writes of the other group: %.1f s" % (time.monotonic() - begin))
+    expect(any(thread.is_alive() for thread in threads), "no write waits any more")
+    for thread in threads:
+        thread.join()
+    expect(True in outcomes, "no write of group 1 was taken: %r", outcomes)
+    with cluster[1].client(group=1) as client:
+        client.insert("plant1.a", 1000, {"v": 1})
