@@ -159,12 +159,23 @@ static gboolean take_logs(const Snapshot *snapshot, const RestoreOptions *option
 /* --- the directory ------------------------------------------------------------------------------
  */
 
-static gboolean check_empty(const char *data_dir, const char *unfinished, GError **error)
+/* A backup is one group: others may be there already, and what is the node's beside group N. */
+static gboolean may_be_there(const char *name, const char *group, const char *unfinished)
+{
+  if (strcmp(name, unfinished) == 0 || strcmp(name, "lost+found") == 0)
+    return TRUE;
+  if (g_str_has_prefix(name, "group-"))
+    return strcmp(name, group) != 0;
+  return strcmp(group, "group-0") != 0;
+}
+
+static gboolean check_empty(const char *data_dir, const char *group, const char *unfinished,
+                            GError **error)
 {
   g_autoptr(GDir) dir = g_dir_open(data_dir, 0, NULL);
   const char *name;
   while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
-    if (strcmp(name, unfinished) != 0 && strcmp(name, "lost+found") != 0)
+    if (!may_be_there(name, group, unfinished))
       return fail(error, SYNCLOG_INVALID,
                   "%s is not empty (%s): a backup is restored into an empty directory only",
                   data_dir, name);
@@ -190,7 +201,7 @@ gboolean backup_restore(Ctl *ctl, const char *directory, const RestoreOptions *o
   g_autofree char *group = g_build_filename(options->data_dir, name, NULL);
   g_autofree char *copy = g_build_filename(building, SEED_COPY, NULL);
   g_autofree char *manifest = g_build_filename(building, SEED_MANIFEST, NULL);
-  if (snapshot == NULL || !check_empty(options->data_dir, unfinished, error))
+  if (snapshot == NULL || !check_empty(options->data_dir, name, unfinished, error))
     return FALSE;
   if (g_mkdir_with_parents(building, 0750) != 0)
     return ctl_fail_file(building, error);

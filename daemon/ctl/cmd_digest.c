@@ -220,19 +220,10 @@ static gboolean compare_at_horizon(Ctl *ctl, const GArray *answers, GError **err
   return common_horizon(ctl, answers, &cut, error) && compare_parts(ctl, answers, cut, error);
 }
 
-static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
+/* Of the group that `ctl` says. */
+static gboolean digest_group(Ctl *ctl, gboolean compare, GError **error)
 {
-  gboolean compare = FALSE;
-  const GOptionEntry entries[] = {
-      {"compare", 0, 0, G_OPTION_ARG_NONE, &compare,
-       "Wait until all servers have applied the same and compare", NULL},
-      G_OPTION_ENTRY_NULL,
-  };
-  if (!ctl_options(ctl, entries, 0, 0, &argc, &argv, error))
-    return FALSE;
   guint count = g_strv_length(ctl->servers);
-  if (compare && count < 2)
-    return ctl_usage(error, "--compare needs several servers: --server A,B,C");
   g_autoptr(GArray) answers = g_array_new(FALSE, TRUE, sizeof(Answer));
   g_array_set_clear_func(answers, answer_clear);
   g_array_set_size(answers, count);
@@ -258,12 +249,46 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   return FALSE;
 }
 
+/* One after the other. Programs name the group that they want: theirs is one document. */
+static gboolean digest_groups(Ctl *ctl, gboolean compare, GError **error)
+{
+  if (ctl->format != FORMAT_TEXT)
+    return ctl_usage(error, "the node has %u groups: say --group N", ctl->info.groups->len);
+  g_autoptr(GArray) groups = g_array_ref(ctl->info.groups);
+  gboolean good = TRUE;
+  for (guint i = 0; good && i < groups->len; i++) {
+    ctl->group = g_array_index(groups, guint32, i);
+    ctl_say(ctl, "%sgroup %u\n", i > 0 ? "\n" : "", ctl->group);
+    good = digest_group(ctl, compare, error) || fail_prefix(error, "group %u: ", ctl->group);
+  }
+  return good;
+}
+
+static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
+{
+  gboolean compare = FALSE;
+  const GOptionEntry entries[] = {
+      {"compare", 0, 0, G_OPTION_ARG_NONE, &compare,
+       "Wait until all servers have applied the same and compare", NULL},
+      G_OPTION_ENTRY_NULL,
+  };
+  if (!ctl_options(ctl, entries, 0, 0, &argc, &argv, error))
+    return FALSE;
+  if (compare && g_strv_length(ctl->servers) < 2)
+    return ctl_usage(error, "--compare needs several servers: --server A,B,C");
+  /* That none answers is told by the question itself. */
+  if (ctl_connect(ctl, NULL) && ctl_has_groups(ctl))
+    return digest_groups(ctl, compare, error);
+  return digest_group(ctl, compare, error);
+}
+
 const CtlCommand ctl_digest = {
     .name = "digest",
     .arguments = "",
     .summary = "Print, and compare, the digests of the servers' data",
     .details =
-        "Every server of --server is asked. With --compare it waits, up to --timeout, until all "
+        "Every server of --server is asked, for each group unless --group says which. With "
+        "--compare it waits, up to --timeout, until all "
         "have applied\nthe same entries, or, when writes go on, compares them at a clock that all "
         "have passed. Where they\ndiffer, the devices and the buckets of time are listed. Exit "
         "code "

@@ -7,6 +7,7 @@
 typedef struct View {
   const char *server; /* borrowed */
   NodeStatus *status;
+  GPtrArray *groups; /* GroupInfo; NULL: it does not know of groups */
   GError *error;
 } View;
 
@@ -14,6 +15,7 @@ static void view_clear(gpointer data)
 {
   View *view = data;
   g_clear_pointer(&view->status, node_status_free);
+  g_clear_pointer(&view->groups, g_ptr_array_unref);
   g_clear_error(&view->error);
 }
 
@@ -31,6 +33,7 @@ static GArray *ask_all(Ctl *ctl)
     g_autoptr(RpcClient) client = rpc_client_new(ctl->servers[i], ctl->timeout_ms);
     View view = {.server = ctl->servers[i]};
     view.status = rpc_client_status(client, ctl->group, &view.error);
+    view.groups = view.status != NULL ? rpc_client_groups(client, NULL) : NULL;
     g_array_append_val(views, view);
   }
   return views;
@@ -293,13 +296,43 @@ static void print_conflicts(Grid *grid, const GArray *views)
   grid_flush(grid);
 }
 
+static void print_groups(Grid *grid, const GArray *views)
+{
+  grid_column(grid, "NODE", "node", TRUE);
+  grid_column(grid, "GROUP", "group", TRUE);
+  grid_column(grid, "STATE", "state", FALSE);
+  grid_column(grid, "DEVICES", "devices", FALSE);
+  grid_column(grid, "", "message", FALSE);
+  for (guint i = 0; i < views->len; i++) {
+    const View *view = view_at(views, i);
+    for (guint k = 0; view->groups != NULL && k < view->groups->len; k++) {
+      const GroupInfo *group = view->groups->pdata[k];
+      grid_uint(grid, view->status->node_id);
+      grid_uint(grid, group->id);
+      grid_text(grid, group->state);
+      grid_text(grid, group->devices != NULL ? group->devices : "");
+      grid_text(grid, group->message != NULL ? group->message : "");
+    }
+  }
+  grid_flush(grid);
+}
+
+static gboolean has_groups(const GArray *views)
+{
+  for (guint i = 0; i < views->len; i++)
+    if (view_at(views, i)->groups != NULL && view_at(views, i)->groups->len > 1)
+      return TRUE;
+  return FALSE;
+}
+
 static const struct {
   const char *name;
   void (*print)(Grid *grid, const GArray *views);
 } tables[] = {{"nodes", print_nodes},
               {"logs", print_logs},
               {"channels", print_peers},
-              {"conflicts", print_conflicts}};
+              {"conflicts", print_conflicts},
+              {"groups", print_groups}};
 
 static gboolean wants(const char *only, guint i)
 {
@@ -309,6 +342,8 @@ static gboolean wants(const char *only, guint i)
 /* Whether there is anything to show: a head without rows only puzzles. */
 static gboolean has_rows(const char *table, const GArray *views)
 {
+  if (strcmp(table, "groups") == 0)
+    return has_groups(views);
   gboolean nodes = strcmp(table, "nodes") == 0, logs = strcmp(table, "logs") == 0;
   gboolean conflicts = strcmp(table, "conflicts") == 0;
   for (guint i = 0; i < views->len && !nodes; i++) {
@@ -330,7 +365,8 @@ static void print(Ctl *ctl, const char *only, const GArray *views)
     g_autoptr(JsonWriter) json = json_writer_new(stdout);
     json_begin_object(json, NULL, FALSE);
     for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
-      if (wants(only, i)) {
+      if (wants(only, i) &&
+          (only != NULL || tables[i].print != print_groups || has_groups(views))) {
         g_autoptr(Grid) grid = grid_new_json(json, tables[i].name);
         tables[i].print(grid, views);
       }
@@ -392,13 +428,35 @@ static gboolean check_health(const GArray *views, GError **error)
   return TRUE;
 }
 
+/* Every further group that one of the nodes is to carry. */
+static gboolean check_groups(Ctl *ctl, const GArray *views, GError **error)
+{
+  for (guint i = 0; i < views->len; i++) {
+    const View *view = view_at(views, i);
+    g_autoptr(RpcClient) client = rpc_client_new(view->server, ctl->timeout_ms);
+    for (guint k = 0; view->groups != NULL && k < view->groups->len; k++) {
+      const GroupInfo *group = view->groups->pdata[k];
+      if (group->id == 0 || strcmp(group->state, "elsewhere") == 0 ||
+          strcmp(group->state, "files") == 0)
+        continue;
+      g_autoptr(GArray) one = g_array_new(FALSE, TRUE, sizeof(View));
+      g_array_set_clear_func(one, view_clear);
+      View its = {.server = view->server, .status = rpc_client_status(client, group->id, error)};
+      g_array_append_val(one, its);
+      if (its.status == NULL || !check_health(one, error))
+        return fail_prefix(error, "group %u: ", group->id);
+    }
+  }
+  return TRUE;
+}
+
 static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
 {
   g_autofree char *only = NULL;
   gboolean check = FALSE;
   const GOptionEntry entries[] = {
-      {"only", 0, 0, G_OPTION_ARG_STRING, &only, "One table: nodes, logs, channels or conflicts",
-       "TABLE"},
+      {"only", 0, 0, G_OPTION_ARG_STRING, &only,
+       "One table: nodes, logs, channels, conflicts or groups", "TABLE"},
       {"check", 0, 0, G_OPTION_ARG_NONE, &check,
        "Fail unless every node serves, every log is ok and every channel connected", NULL},
       G_OPTION_ENTRY_NULL,
@@ -409,10 +467,13 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
     known = known || wants(only, i);
   if (!known)
-    return ctl_usage(error, "--only: \"%s\" is none of nodes, logs, channels, conflicts", only);
+    return ctl_usage(error, "--only: \"%s\" is none of nodes, logs, channels, conflicts, groups",
+                     only);
   g_autoptr(GArray) views = ask_all(ctl);
   print(ctl, only, views);
-  return check_answers(views, error) && (!check || check_health(views, error));
+  return check_answers(views, error) &&
+         (!check || (check_health(views, error) &&
+                     (ctl->given.group >= 0 || check_groups(ctl, views, error))));
 }
 
 const CtlCommand ctl_status = {

@@ -15,6 +15,7 @@ static const struct {
     {"status.txt", {"status"}},
     {"config.txt", {"config"}},
     {"members.txt", {"node", "list"}},
+    {"groups.txt", {"group", "list"}},
 };
 
 /* --- tar (POSIX ustar) --------------------------------------------------------------------------
@@ -133,7 +134,8 @@ const CtlCommand ctl_support_bundle = {
     .arguments = "FILE",
     .summary = "Put what others need to help into a tar file",
     .details =
-        "Status and configuration of the servers, the members, the end of the unit's journal "
+        "Status and configuration of the servers, the members, the groups, the end of the unit's "
+        "journal "
         "where there is one; with\n--data-dir the state of the logs on disk. Nothing is read "
         "from the store. FILE must not exist.",
     .run = run,

@@ -173,6 +173,11 @@ gboolean ctl_connect(Ctl *ctl, GError **error)
   return connect_any(ctl, error);
 }
 
+gboolean ctl_has_groups(const Ctl *ctl)
+{
+  return ctl->routed == GROUP_BY_RULE;
+}
+
 gboolean ctl_connect_next(Ctl *ctl, GError **error)
 {
   ctl->server = (ctl->server + 1) % g_strv_length(ctl->servers);

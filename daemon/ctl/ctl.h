@@ -69,6 +69,9 @@ gboolean ctl_apply_options(Ctl *ctl, GError **error);
 /* Connects to the first server that answers, in the order given, and asks it what it is. */
 gboolean ctl_connect(Ctl *ctl, GError **error);
 
+/* Whether the server has further groups and none was given. After ctl_connect. */
+gboolean ctl_has_groups(const Ctl *ctl);
+
 /* The same from the next server of the list on, back to the first behind the last. */
 gboolean ctl_connect_next(Ctl *ctl, GError **error);
 

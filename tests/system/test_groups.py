@@ -272,6 +272,10 @@ def synclogctl_finds_the_group(case):
     for device in ("plant1.a", "plant2.b", "another"):
         expect(device in shown, "%s is not among\n%s", device, shown)
     expect_ctl(case, node, 1, "belongs to group 1", "--group", "2", "insert", "plant1.a", "v=1")
+    expect_ctl(case, node, 0, "plant2.*, special", "status", "--only", "groups")
+    expect_ctl(case, node, 0, "", "status", "--check")
+    expect_ctl(case, node, 0, "group 2\n", "digest")
+    expect_ctl(case, node, 2, "say --group N", "backup", "create", os.path.join(case.dir, "copy"))
     shown = expect_ctl(case, node, 0, "", "--csv", "export", "--prefix", "")
     expect_equal(shown.count("\n"), 1 + 3 + 300, "lines of the export")
 
@@ -442,3 +446,66 @@ def writes_that_wait_leave_room_for_other_groups(case):
     expect(True in outcomes, "no write of group 1 was taken: %r", outcomes)
     with cluster[1].client(group=1) as client:
         client.insert("plant1.a", 1000, {"v": 1})
+
+
+@test(timeout=90)
+def a_group_is_backed_up_and_restored(case):
+    cluster = case.cluster(2, config=TWO)
+    write(cluster[1], "plant1.a", 0, 30)
+    write(cluster[1], "other", 0, 10)
+    copies = {}
+    for group in (0, 1):
+        copies[group] = os.path.join(case.dir, "copy%d" % group)
+        expect_ctl(case, cluster[1], 0, "", "--group", str(group), "backup", "create",
+                   copies[group])
+    cluster.stop()
+    # A new node takes the place of both.
+    node = case.node(node_id=7, config=TWO, name="restored")
+    for group in (0, 1):
+        expect_ctl(case, node, 0, "", "--group", str(group), "backup", "restore", copies[group],
+                   "--data-dir", node.data_dir)
+    node.start()
+    expect_equal(times(node, "plant1.a"), list(range(30)), "group 1")
+    expect_equal(times(node, "other"), list(range(10)), "group 0")
+    write(node, "plant1.a", 100, 1)
+    write(node, "plant2.a", 100, 1)
+
+
+@test(timeout=120)
+def a_node_joins_each_group(case):
+    cluster = case.cluster(2, config=TWO)
+    for device in ("plant1.a", "plant2.a", "other"):
+        write(cluster[1], device, 0, 20)
+    joining = case.node(node_id=3, peers={node.id: node.peer_address for node in cluster},
+                        config=dict(TWO, **{"cluster.join": "yes"}))
+    joining.start()
+    for group in ("0", "1", "2"):
+        expect_ctl(case, cluster[1], 0, "", "--timeout", "60s", "--group", group, "node", "add",
+                   "3", joining.peer_address)
+    for device in ("plant1.a", "plant2.a", "other"):
+        case.eventually("%s is on the new node" % device,
+                        lambda device=device: times(joining, device) == list(range(20)), 40)
+        case.eventually("it takes writes of %s" % device,
+                        lambda device=device: takes(joining, device), 40)
+    cluster.nodes.append(joining)
+    for group in (0, 1, 2):
+        converge(case, cluster, group)
+
+
+@test(timeout=120)
+def a_group_gets_a_snapshot_by_itself(case):
+    """The group alone is opened anew; the others go on."""
+    cluster = case.cluster(2, config=TWO)
+    write(cluster[1], "plant1.a", 0, 30)
+    write(cluster[1], "plant2.a", 0, 30)
+    converge(case, cluster, 1)
+    expect_ctl(case, cluster[2], 0, "", "--group", "1", "peer", "reseed", "2")
+    case.eventually("the snapshot is installed",
+                    lambda: "the store is that of node 1 now" in cluster[2].log_text(), 40)
+    case.eventually("group 1 is back", lambda: groups_of(cluster[2]).get(1) == "serving")
+    log = cluster[2].log_text()
+    expect("group 1 is closed and opened again: a snapshot" in log, "the group was not reopened")
+    expect("opening the node again" not in log, "the whole node was closed")
+    write(cluster[2], "plant1.a", 100, 5)
+    expect_equal(converge(case, cluster, 1).cells, 35, "cells")
+    expect_equal(converge(case, cluster, 2).cells, 30, "cells of the other group")
