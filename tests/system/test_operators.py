@@ -250,7 +250,7 @@ def a_support_bundle_tells_all_but_data(case):
         with tarfile.open(path) as bundle:
             files = {os.path.basename(member.name): bundle.extractfile(member).read().decode()
                      for member in bundle}
-        expect_equal(sorted(files), ["config.txt", "journal.txt", "members.txt", "status.json",
+        expect_equal(sorted(files), ["config.txt", "groups.txt", "journal.txt", "members.txt", "status.json",
                                      "status.txt", "wal.txt"], "files")
         expect('"serving"' in files["status.json"] and "unreachable" in files["status.txt"],
                "%s", files)
