@@ -308,12 +308,22 @@ static guint64 newest_hlc(const Cleaning *cleaning)
   return hlc;
 }
 
-void rocks_put_maintained(rocksdb_writebatch_t *writes, guint64 hlc)
+static void put_clock(rocksdb_writebatch_t *writes, char kind, guint64 hlc)
 {
-  static const char key[] = {KEY_META, KEY_META_MAINTAINED};
+  const char key[] = {KEY_META, kind};
   guint8 value[8];
   store_be64(value, hlc);
   rocksdb_writebatch_put(writes, key, sizeof key, (const char *)value, sizeof value);
+}
+
+void rocks_put_maintained(rocksdb_writebatch_t *writes, guint64 hlc)
+{
+  put_clock(writes, KEY_META_MAINTAINED, hlc);
+}
+
+void rocks_put_reblocked(rocksdb_writebatch_t *writes, guint64 hlc)
+{
+  put_clock(writes, KEY_META_REBLOCKED, hlc);
 }
 
 void rocks_put_chunk_counts(rocksdb_writebatch_t *writes, const ChunkCounts *counts)

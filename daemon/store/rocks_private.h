@@ -37,10 +37,12 @@ typedef struct RocksStore {
   Fresh *fresh;
   GArray *written_progress; /* `progress` as it was when the records were written; persist's */
   Tombstones *tombstones;
-  GArray *progress;       /* StoreProgress, sorted */
-  WriteKeys *keys;        /* of applied writes */
-  GArray *loaded_keys;    /* WriteKey, while the store is opened */
-  guint64 maintained_hlc; /* the greatest horizon that was worked with */
+  GArray *progress;         /* StoreProgress, sorted */
+  WriteKeys *keys;          /* of applied writes */
+  GArray *loaded_keys;      /* WriteKey, while the store is opened */
+  guint64 maintained_hlc;   /* the greatest horizon that was worked with */
+  guint64 reblocked_hlc;    /* no chunk has a greater horizon … */
+  gboolean reblocked_known; /* … but in a store that had chunks before this was kept */
   ConflictCounts conflicts;
   ChunkCounts chunks;
 
@@ -116,8 +118,10 @@ gboolean rocks_carry_out(Store *store, guint64 horizon, gsize budget, gboolean *
 void rocks_cleaning_free(Cleaning *cleaning);
 /* Whether a delete waits for a damaged bucket that it touches. */
 gboolean rocks_is_stuck(const RocksStore *store, guint32 device, const Tombstone *tombstone);
-/* Put into a batch: states before the clock can't be told any more; what there is of chunks. */
+/* Put into a batch: states before the clock can't be told any more; the greatest horizon of a
+ * chunk; what there is of chunks. */
 void rocks_put_maintained(rocksdb_writebatch_t *writes, guint64 hlc);
+void rocks_put_reblocked(rocksdb_writebatch_t *writes, guint64 hlc);
 void rocks_put_chunk_counts(rocksdb_writebatch_t *writes, const ChunkCounts *counts);
 
 /* rocks_damage.c */

@@ -409,12 +409,16 @@ static gboolean publish(Job *job, GError **error)
   char *message = NULL;
   if (maintained > store->maintained_hlc)
     rocks_put_maintained(job->writes, maintained);
+  guint64 reblocked = MAX(store->reblocked_hlc, job->horizon);
+  if (store->reblocked_known && reblocked > store->reblocked_hlc)
+    rocks_put_reblocked(job->writes, reblocked);
   rocks_put_chunk_counts(job->writes, &job->counts);
   FAILPOINT("store_before_reblock");
   g_rw_lock_writer_lock(&store->publish_lock);
   rocksdb_write(store->db, store->write_options, job->writes, &message);
   if (message == NULL) {
     store->maintained_hlc = maintained;
+    store->reblocked_hlc = reblocked;
     store->chunks = job->counts;
   }
   g_rw_lock_writer_unlock(&store->publish_lock);

@@ -250,30 +250,49 @@ static gboolean delete_blocks(Mend *mend, guint32 device, GError **error)
   return ok;
 }
 
-/* All chunks of the bucket are of what is up to the cut, or nothing can be said of it. */
+static void delete_chunk(Mend *mend, const guint8 *key, gsize size, guint64 cells)
+{
+  rocksdb_writebatch_delete(mend->writes, (const char *)key, CHUNK_KEY_SIZE);
+  mend->bytes += CHUNK_KEY_SIZE;
+  mend->chunks.chunks -= MIN(mend->chunks.chunks, 1);
+  mend->chunks.cells -= MIN(mend->chunks.cells, cells);
+  mend->chunks.bytes -= MIN(mend->chunks.bytes, size);
+}
+
+/* Whether a chunk that can't be read is of what is up to the cut all the same. */
+static gboolean is_old_damage(const Mend *mend, const guint8 *key, const GError *error)
+{
+  const RocksStore *store = mend->store;
+  return key != NULL && rocks_is_damage(store, error) && store->reblocked_known &&
+         store->reblocked_hlc <= mend->asked->cut;
+}
+
+/* All chunks of the bucket are of what is up to the cut, or nothing can be said of it. Of one that
+ * can't be read it is known by the greatest horizon of any. */
 static gboolean delete_chunks(Mend *mend, guint32 device, GError **error)
 {
   Buckets buckets;
-  Chunk chunk;
-  const guint8 *key;
-  gsize size;
   GError *local = NULL;
   buckets_open(mend->store, NULL, device, FALSE, &buckets);
-  buckets_seek(&buckets, device, mend->partition);
-  while (buckets_any_chunk_here(&buckets, device, mend->partition, &chunk, &key, &size, &local)) {
-    if (chunk.horizon > mend->asked->cut) {
+  for (buckets_seek(&buckets, device, mend->partition);; rocksdb_iter_next(buckets.chunks)) {
+    Chunk chunk = {0};
+    const guint8 *key = NULL;
+    gsize size = 0;
+    gboolean any =
+        buckets_any_chunk_here(&buckets, device, mend->partition, &chunk, &key, &size, &local);
+    if (!any && local != NULL && is_old_damage(mend, key, local)) {
+      g_clear_error(&local);
+      chunk.rows = 0; /* how many they are can't be told */
+    } else if (!any) {
+      break;
+    } else if (chunk.horizon > mend->asked->cut) {
       fail(&local, SYNCLOG_INVALID,
            "what was written up to the clock %" G_GUINT64_FORMAT
            " was joined, and can't be told apart any more",
            chunk.horizon);
       break;
     }
-    rocksdb_writebatch_delete(mend->writes, (const char *)key, CHUNK_KEY_SIZE);
-    mend->bytes += CHUNK_KEY_SIZE;
-    mend->chunks.chunks--;
-    mend->chunks.cells -= chunk.rows;
-    mend->chunks.bytes -= size;
-    rocksdb_iter_next(buckets.chunks);
+    delete_chunk(mend, key, size, chunk.rows);
   }
   buckets_close(&buckets);
   if (local != NULL)

@@ -428,6 +428,13 @@ START_TEST(p8_deletes_wait_for_a_damaged_block)
 }
 END_TEST
 
+START_TEST(p8_deletes_wait_for_a_damaged_chunk)
+{
+  g_log_set_always_fatal(G_LOG_FATAL_MASK); /* the damage is told as critical */
+  check_stuck_deletes("C", CHUNKING);
+}
+END_TEST
+
 /* What another leader writes over a damaged block can't be compared with it: that is counted. */
 START_TEST(p8_a_look_for_conflicts_passes_by_damage)
 {
@@ -659,6 +666,7 @@ int main(void)
                                 a_damaged_block_is_left_out,
                                 a_damaged_chunk_is_left_out,
                                 p8_deletes_wait_for_a_damaged_block,
+                                p8_deletes_wait_for_a_damaged_chunk,
                                 p8_a_look_for_conflicts_passes_by_damage,
                                 small_partitions_do_not_fill_the_queue,
                                 what_is_left_out_is_not_due};

@@ -311,6 +311,107 @@ START_TEST(what_is_no_bucket_is_refused)
 }
 END_TEST
 
+/* --- damaged chunks -----------------------------------------------------------------------------
+ */
+
+enum { BESIDE = 40 };
+
+/* The record MR as it is on disk; 0 when there is none. */
+static guint64 reblocked_record(const char *directory)
+{
+  char *message = NULL;
+  rocksdb_options_t *options = rocksdb_options_create();
+  rocksdb_t *db = rocksdb_open_for_read_only(options, directory, 0, &message);
+  fast_assert(message == NULL);
+  rocksdb_readoptions_t *reading = rocksdb_readoptions_create();
+  size_t size = 0;
+  char *value = rocksdb_get(db, reading, "MR", 2, &size, &message);
+  fast_assert(message == NULL && (value == NULL || size == 8));
+  guint64 hlc = value != NULL ? load_be64(value) : 0;
+  rocksdb_free(value);
+  rocksdb_readoptions_destroy(reading);
+  rocksdb_close(db);
+  rocksdb_options_destroy(options);
+  return hlc;
+}
+
+static void forget_reblocked(const char *directory)
+{
+  char *message = NULL;
+  rocksdb_options_t *options = rocksdb_options_create();
+  rocksdb_t *db = rocksdb_open(options, directory, &message);
+  rocksdb_writeoptions_t *writing = rocksdb_writeoptions_create();
+  rocksdb_delete(db, writing, "MR", 2, &message);
+  fast_assert(message == NULL);
+  rocksdb_writeoptions_destroy(writing);
+  rocksdb_close(db);
+  rocksdb_options_destroy(options);
+}
+
+/* A store with chunks up to the clock 1039, one of which was damaged. */
+static Store *open_with_damaged_chunk(const char *directory)
+{
+  Store *store = open_rocks_chunking(directory, 2);
+  for (guint i = 0; i < BESIDE; i++)
+    put(store, one, i + 1, 1000 + i, i % 2 == 0 ? i : 100 + i, i);
+  settle(store, 1000 + BESIDE);
+  persist(store);
+  ck_assert_uint_eq(stats_of(store).chunks.chunks, 2);
+  store_close(store);
+  ck_assert_int_eq(halve_records(directory, "d", "C", 0, 1), 1);
+  return open_rocks_chunking(directory, 2);
+}
+
+/* A chunk that can't be read is replaced when the cut is not below what any chunk stands for. */
+START_TEST(p8_a_damaged_chunk_is_mended)
+{
+  g_log_set_always_fatal(G_LOG_FATAL_MASK); /* the damage is told as critical */
+  g_autofree char *directory = make_directory();
+  Store *store = open_with_damaged_chunk(directory), *source = open_mem();
+  for (guint i = 0; i < BESIDE; i++)
+    put(source, one, i + 1, 1000 + i, i % 2 == 0 ? i : 100 + i, i);
+  put(store, one, BESIDE + 1, 2000, 50, -1);
+  g_autoptr(GPtrArray) parts = parts_of(source, "d", 0, G_MAXUINT64, 1 << 20);
+  g_autoptr(GPtrArray) none = g_ptr_array_new();
+  refuse(store, &(BucketMend){"d", 0, 1038, none}, SYNCLOG_CORRUPT);
+  mend(store, "d", 0, 1500, parts);
+  put(source, one, BESIDE + 1, 2000, 50, -1);
+  for (guint round = 0; round < 2; round++) {
+    fast_assert(same_digest(digest_of(store), digest_of(source)));
+    settle(store, 3000);
+    fast_assert(same_digest(digest_of(store), digest_of(source)));
+    persist(store);
+    store_close(store);
+    ck_assert_uint_eq(reblocked_record(directory), 2000);
+    store = open_rocks_chunking(directory, 2);
+  }
+  store_close(store);
+  store_close(source);
+  remove_tree(directory);
+}
+END_TEST
+
+/* A store of an older version has chunks, but not the record. */
+START_TEST(a_chunk_of_an_unknown_clock_is_not_mended)
+{
+  g_log_set_always_fatal(G_LOG_FATAL_MASK); /* the damage is told as critical */
+  g_autofree char *directory = make_directory();
+  store_close(open_with_damaged_chunk(directory));
+  ck_assert_uint_eq(reblocked_record(directory), 1000 + BESIDE - 1);
+  forget_reblocked(directory);
+  Store *store = open_rocks_chunking(directory, 2);
+  for (guint i = 0; i < BESIDE; i++)
+    put(store, one, BESIDE + i + 1, 2000 + i, 200 + i, i);
+  settle(store, 3000);
+  g_autoptr(GPtrArray) none = g_ptr_array_new();
+  refuse(store, &(BucketMend){"d", 0, 5000, none}, SYNCLOG_CORRUPT);
+  persist(store);
+  store_close(store);
+  ck_assert_uint_eq(reblocked_record(directory), 0);
+  remove_tree(directory);
+}
+END_TEST
+
 /* --- random damage ------------------------------------------------------------------------------
  */
 
@@ -427,6 +528,8 @@ int main(void)
                                 p2_no_entry_comes_again_on_a_mended_bucket,
                                 not_while_deletes_or_conflicts_wait,
                                 what_is_no_bucket_is_refused,
+                                p8_a_damaged_chunk_is_mended,
+                                a_chunk_of_an_unknown_clock_is_not_mended,
                                 p3_any_damage_is_mended};
   return RUN_SUITE("repair", tests);
 }
