@@ -25,8 +25,8 @@ def run_ctl(case, *arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-def with_http(case, count):
-    cluster = case.cluster(count, start=False)
+def with_http(case, count, config=None):
+    cluster = case.cluster(count, start=False, config=config)
     for node in cluster:
         node.http = free_port(case)
         node.config["http.listen"] = "127.0.0.1:%d" % node.http

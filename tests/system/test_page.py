@@ -159,3 +159,21 @@ def while_nodes_go(case):
     shows(case, browser, "Nothing.")
     bad = [each for each in browser.complaints() if "ERR_CONNECTION" not in each and "net::ERR_" not in each]
     expect_equal(bad, [], "errors in the console")
+
+
+@test(timeout=120)
+def each_group_has_its_words(case):
+    if not Browser.is_there():
+        case.skip("chromium-driver is not installed")
+    cluster = with_http(case, 2, {"group.1.devices": "plant1.*", "group.2.devices": "plant2.*"})
+    with cluster[1].client() as client:
+        for i in range(20):
+            client.insert("plant1.a", i, {"v": i}, ack="all")
+    browser = Browser(case)
+    browser.size(*DESK)
+    browser.open("http://127.0.0.1:%d/" % cluster[1].http)
+    shows(case, browser, "2 · group 0", "2 · group 1", "1 (own) · group 2", "Nothing.")
+    code, out, complaint = run_ctl(case, "-s", cluster[1].address, "--group", "1", "peer", "pause", "2")
+    expect_equal(code, 0, out + complaint)
+    shows(case, browser, "Group 1: Node 2 is paused")
+    expect("Group 2: Node 2" not in browser.text(), "group 2 is said to be paused too")
