@@ -89,6 +89,13 @@ static inline gpointer tsan_box_alloc(gsize size)
   return box;
 }
 
+static inline gpointer tsan_box_alloc0(gsize size)
+{
+  gpointer box = tsan_box_alloc(size);
+  __builtin_memset(box, 0, size);
+  return box;
+}
+
 static inline gpointer tsan_box_acquire(gpointer box)
 {
   __atomic_fetch_add(tsan_box_count(box), 1, __ATOMIC_RELAXED);
@@ -105,6 +112,7 @@ static inline void tsan_box_release_full(gpointer box, GDestroyNotify clear)
 
 #undef g_atomic_rc_box_acquire
 #define g_atomic_rc_box_alloc tsan_box_alloc
+#define g_atomic_rc_box_alloc0 tsan_box_alloc0
 #define g_atomic_rc_box_acquire tsan_box_acquire
 #define g_atomic_rc_box_release_full tsan_box_release_full
 

@@ -12,6 +12,7 @@ typedef struct Pattern {
 } Pattern;
 
 struct GroupRule {
+  gint refs; /* atomic */
   GArray *patterns; /* Pattern, in the order in which they are tried */
 };
 
@@ -22,7 +23,8 @@ static void pattern_clear(gpointer data)
 
 GroupRule *group_rule_new(void)
 {
-  GroupRule *rule = g_atomic_rc_box_new(GroupRule);
+  GroupRule *rule = g_new0(GroupRule, 1);
+  rule->refs = 1;
   rule->patterns = g_array_new(FALSE, FALSE, sizeof(Pattern));
   g_array_set_clear_func(rule->patterns, pattern_clear);
   return rule;
@@ -30,17 +32,16 @@ GroupRule *group_rule_new(void)
 
 GroupRule *group_rule_ref(GroupRule *rule)
 {
-  return g_atomic_rc_box_acquire(rule);
-}
-
-static void rule_clear(gpointer data)
-{
-  g_array_unref(((GroupRule *)data)->patterns);
+  g_atomic_int_inc(&rule->refs);
+  return rule;
 }
 
 void group_rule_unref(GroupRule *rule)
 {
-  g_atomic_rc_box_release_full(rule, rule_clear);
+  if (!g_atomic_int_dec_and_test(&rule->refs))
+    return;
+  g_array_unref(rule->patterns);
+  g_free(rule);
 }
 
 /* Whole names first, then the longest beginning. */

@@ -67,7 +67,8 @@ static void groups_free(Groups *groups)
   g_ptr_array_unref(groups->entries);
   config_free(groups->config);
   group_rule_unref(groups->rule);
-  g_async_queue_unref(groups->jobs);
+  g_mutex_clear(&groups->jobs_mutex);
+  g_cond_clear(&groups->jobs_cond);
   g_rw_lock_clear(&groups->lock);
   g_free(groups->data_dir);
   g_free(groups);
@@ -82,7 +83,9 @@ Groups *groups_open(Identity *identity, RpcLoops *loops, const Config *config, g
   groups->data_dir = g_strdup(config->data_dir);
   groups->config = copy_of(config);
   groups->entries = g_ptr_array_new();
-  groups->jobs = g_async_queue_new();
+  g_queue_init(&groups->jobs);
+  g_mutex_init(&groups->jobs_mutex);
+  g_cond_init(&groups->jobs_cond);
   g_rw_lock_init(&groups->lock);
   take_rule(groups);
   groups_finish_deleting(groups);

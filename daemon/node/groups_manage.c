@@ -327,7 +327,20 @@ void groups_finish_deleting(Groups *groups)
 
 static void push(Groups *groups, const ManageJob *job)
 {
-  g_async_queue_push(groups->jobs, g_memdup2(job, sizeof *job));
+  g_mutex_lock(&groups->jobs_mutex);
+  g_queue_push_tail(&groups->jobs, g_memdup2(job, sizeof *job));
+  g_cond_signal(&groups->jobs_cond);
+  g_mutex_unlock(&groups->jobs_mutex);
+}
+
+static ManageJob *pop(Groups *groups)
+{
+  g_mutex_lock(&groups->jobs_mutex);
+  while (g_queue_is_empty(&groups->jobs))
+    g_cond_wait(&groups->jobs_cond, &groups->jobs_mutex);
+  ManageJob *job = g_queue_pop_head(&groups->jobs);
+  g_mutex_unlock(&groups->jobs_mutex);
+  return job;
 }
 
 void groups_post(Groups *groups, ManageKind kind, GroupEntry *entry)
@@ -376,7 +389,7 @@ gpointer groups_thread(gpointer data)
 {
   Groups *groups = data;
   for (;;) {
-    ManageJob *job = g_async_queue_pop(groups->jobs);
+    ManageJob *job = pop(groups);
     if (job->kind == MANAGE_END) {
       g_free(job);
       return NULL;

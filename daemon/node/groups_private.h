@@ -38,7 +38,9 @@ struct Groups {
   gint many; /* atomic: the rule is not empty */
 
   GThread *thread;
-  GAsyncQueue *jobs; /* ManageJob */
+  GMutex jobs_mutex; /* a leaf */
+  GCond jobs_cond;
+  GQueue jobs; /* ManageJob */
 };
 
 /* Caller holds `lock`; NULL when there is none. */
