@@ -12,7 +12,7 @@ typedef struct Pattern {
 } Pattern;
 
 struct GroupRule {
-  gint refs; /* atomic */
+  gint refs;        /* atomic */
   GArray *patterns; /* Pattern, in the order in which they are tried */
 };
 

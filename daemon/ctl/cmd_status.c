@@ -428,6 +428,37 @@ static gboolean check_health(const GArray *views, GError **error)
   return TRUE;
 }
 
+static const GroupInfo *find_group(const View *view, guint32 id)
+{
+  for (guint i = 0; view->groups != NULL && i < view->groups->len; i++) {
+    const GroupInfo *group = view->groups->pdata[i];
+    if (group->id == id)
+      return group;
+  }
+  return NULL;
+}
+
+/* With another rule a device is written to another group. */
+static gboolean check_rule(const GArray *views, GError **error)
+{
+  const View *first = view_at(views, 0);
+  for (guint i = 1; i < views->len; i++) {
+    const View *view = view_at(views, i);
+    for (guint k = 0; view->groups != NULL && k < view->groups->len; k++) {
+      const GroupInfo *group = view->groups->pdata[k], *other = find_group(first, group->id);
+      if (group->devices != NULL && first->groups != NULL &&
+          (other == NULL || g_strcmp0(other->devices, group->devices) != 0))
+        return fail(error, SYNCLOG_INVALID,
+                    "group %u has devices %s at node %u, and %s at node %u: the rule must be the "
+                    "same everywhere",
+                    group->id, group->devices, view->status->node_id,
+                    other != NULL && other->devices != NULL ? other->devices : "none",
+                    first->status->node_id);
+    }
+  }
+  return TRUE;
+}
+
 /* Every further group that one of the nodes is to carry. */
 static gboolean check_groups(Ctl *ctl, const GArray *views, GError **error)
 {
@@ -473,7 +504,8 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   print(ctl, only, views);
   return check_answers(views, error) &&
          (!check || (check_health(views, error) &&
-                     (ctl->given.group >= 0 || check_groups(ctl, views, error))));
+                     (ctl->given.group >= 0 ||
+                      (check_rule(views, error) && check_groups(ctl, views, error)))));
 }
 
 const CtlCommand ctl_status = {

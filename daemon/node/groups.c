@@ -379,6 +379,28 @@ GPtrArray *groups_hold_all(Groups *groups)
   return all;
 }
 
+static guint count_alive(Groups *groups, guint *out_open)
+{
+  g_autoptr(GPtrArray) open = groups_hold_all(groups);
+  guint alive = 0;
+  for (guint i = 0; i < open->len; i++)
+    alive += replica_is_alive(open->pdata[i]) ? 1 : 0;
+  *out_open = open->len;
+  return alive;
+}
+
+gboolean groups_are_alive(Groups *groups)
+{
+  guint open;
+  return count_alive(groups, &open) == open;
+}
+
+gboolean groups_is_one_alive(Groups *groups)
+{
+  guint open;
+  return count_alive(groups, &open) > 0;
+}
+
 void groups_work(Groups *groups, void (*func)(gpointer data), gpointer data)
 {
   Replica *replica = groups_hold(groups, 0, NULL);

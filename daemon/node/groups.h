@@ -49,6 +49,11 @@ Replica *groups_hold(Groups *groups, guint32 id, GError **error);
 /* All that are open, by id: Replica, each held until the array is freed. */
 GPtrArray *groups_hold_all(Groups *groups);
 
+/* Whether the threads of all groups still turn, or of one at least: a group that stands still is no
+ * reason to end the process, and the others with it. */
+gboolean groups_are_alive(Groups *groups);
+gboolean groups_is_one_alive(Groups *groups);
+
 /* Runs func(data) on a worker; group 0 is closed only behind it. */
 void groups_work(Groups *groups, void (*func)(gpointer data), gpointer data);
 

@@ -199,13 +199,13 @@ static void answer_metrics(gpointer ctx, HttpRequest *request)
 {
   g_auto(MonitorView) view = look(ctx);
   GString *text = g_string_new(NULL);
-  monitor_put_metrics(&view, service_is_alive(ctx), text);
+  monitor_put_metrics(&view, groups_are_alive(service_groups(ctx)), text);
   http_reply(request, &(HttpAnswer){200, "text/plain; version=0.0.4; charset=utf-8", .body = text});
 }
 
 static void answer_health(gpointer ctx, HttpRequest *request)
 {
-  gboolean alive = service_is_alive(ctx);
+  gboolean alive = groups_is_one_alive(service_groups(ctx));
   http_reply_text(request, alive ? 200 : 503, "%s",
                   alive ? "alive" : "a thread of the daemon stands still");
 }

@@ -228,7 +228,7 @@ static gboolean on_second(gpointer data)
 static gboolean on_watchdog(gpointer data)
 {
   Node *node = data;
-  if (replica_is_alive(node->replica))
+  if (groups_is_one_alive(node->groups))
     sd_notify(0, "WATCHDOG=1");
   return G_SOURCE_CONTINUE;
 }

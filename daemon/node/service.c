@@ -534,15 +534,6 @@ GPtrArray *service_statuses(Service *service)
   return statuses;
 }
 
-gboolean service_is_alive(Service *service)
-{
-  g_autoptr(GPtrArray) open = groups_hold_all(service->groups);
-  gboolean alive = TRUE;
-  for (guint i = 0; i < open->len; i++)
-    alive = replica_is_alive(open->pdata[i]) && alive;
-  return alive;
-}
-
 static void handle_status(gpointer ctx, RpcCall *call, guint32 group)
 {
   g_autoptr(GError) error = NULL;

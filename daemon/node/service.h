@@ -43,8 +43,5 @@ typedef struct ServiceLimits {
 ServiceLimits service_limits(Service *service);
 Groups *service_groups(Service *service);
 
-/* Whether the node's threads still turn. */
-gboolean service_is_alive(Service *service);
-
 /* For rpc_server_new, with the service as ctx. */
 const RpcHandlers *service_handlers(void);

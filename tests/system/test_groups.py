@@ -222,6 +222,10 @@ def a_peer_without_the_group_is_told_and_tried_again(case):
         with cluster[1].client(group=1) as client:
             return client.status().peers[0].message or ""
     case.eventually("it says why", lambda: "group 1 does not exist here" in message())
+    code, out, complaint = run_ctl(case, "-s", "%s,%s" % (cluster[2].address, cluster[1].address),
+                                   "status", "--check")
+    expect(code == 1 and "group 1 has devices plant1.* at node 1, and none at node 2" in complaint,
+           "status --check: %d %s%s", code, out, complaint)
     reload(cluster[2], **{"group.1.devices": "plant1.*"})
     case.eventually("it has got it", lambda: groups_of(cluster[2]).get(1) == "serving" and
                     times(cluster[2], "plant1.a") == list(range(5)))
