@@ -78,7 +78,7 @@ struct TStatus {
   2: optional string message
   /** Whether the same request can succeed later, here or on another node. */
   3: required bool retryable
-  /** A hint for how long to wait before a retry. */
+  /** A hint for how long to wait before a retry; it follows the state that a write is refused for. */
   4: optional i32 retryAfterMs
 }
 

@@ -1,6 +1,11 @@
 #include "core/throttle.h"
 
-enum { LONGEST_PAUSE_US = 100 * 1000, LEAST_COMMIT = 64 * 1024 };
+enum {
+  LONGEST_PAUSE_US = 100 * 1000,
+  LEAST_COMMIT = 64 * 1024,
+  LEAST_RETRY_MS = 1000,
+  MOST_RETRY_MS = 10000
+};
 
 void throttle_update(Throttle *throttle, guint64 used, guint64 limit)
 {
@@ -41,4 +46,9 @@ gsize throttle_commit_size(guint permille, gsize most)
 {
   gsize size = (gsize)((guint64)most * (1000 - MIN(permille, 1000)) / 1000);
   return MIN(most, MAX(size, (gsize)LEAST_COMMIT));
+}
+
+gint32 throttle_retry_after_ms(gint64 refused_ms)
+{
+  return (gint32)CLAMP(refused_ms / 4, LEAST_RETRY_MS, MOST_RETRY_MS);
 }

@@ -24,3 +24,7 @@ void throttle_update_free(Throttle *throttle, guint64 free_bytes, guint64 reserv
 /* How far apart commits are to be, and how large one may be, when it may be `most` otherwise. */
 gint64 throttle_pause_us(guint permille);
 gsize throttle_commit_size(guint permille, gsize most);
+
+/* When to try again what has been refused for so long: what has lasted will not be over at once,
+ * and many who ask all the time make nothing better. */
+gint32 throttle_retry_after_ms(gint64 refused_ms);

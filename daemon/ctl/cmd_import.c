@@ -129,6 +129,9 @@ static gboolean send_batch(Import *import, WriteBuilder *builder, GError **error
   g_autofree char *cluster = g_strdup(ctl->info.cluster_id);
   gint64 give_up_us = g_get_monotonic_time() + import->retry_ms * 1000;
   gint64 pause_ms = FIRST_PAUSE_MS;
+  /* When the one that wants it soonest wants another try, once all have been asked. */
+  gint64 hint_ms = G_MAXINT64;
+  guint asked = 0;
   for (;;) {
     g_autoptr(GError) local = NULL;
     SynclogStatus status;
@@ -148,7 +151,11 @@ static gboolean send_batch(Import *import, WriteBuilder *builder, GError **error
       erase(import);
       g_printerr("synclogctl: import: %s; trying again\n", local->message);
     }
-    g_usleep((gulong)pause_ms * 1000);
+    hint_ms = MIN(hint_ms, lost ? 0 : rpc_client_retry_after_ms(ctl->client));
+    gboolean all = ++asked % g_strv_length(ctl->servers) == 0;
+    gint64 left_ms = (give_up_us - g_get_monotonic_time()) / 1000;
+    g_usleep((gulong)CLAMP(all ? MAX(pause_ms, hint_ms) : pause_ms, 0, MAX(left_ms, 0)) * 1000);
+    hint_ms = all ? G_MAXINT64 : hint_ms;
     pause_ms = MIN(pause_ms * 2, LAST_PAUSE_MS);
     /* Another node may take what this one can't. */
     if (g_strv_length(ctl->servers) > 1 || ctl_is_unreachable(local))

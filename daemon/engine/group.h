@@ -135,6 +135,9 @@ void group_tick(Group *group, gint64 now_us);
  */
 gboolean group_write(Group *group, GroupWrite *write, GError **error);
 
+/* Whether an entry that is durable here is known to be so on as many nodes as `ack` asks for. */
+gboolean group_is_acked(Group *group, const Token *token, AckLevel ack);
+
 /*
  * Gives the log thread its next work; FALSE when there is none. Between a call and its
  * group_on_own_durable (if there were writes) and group_on_mirror_done (for each mirror) no other

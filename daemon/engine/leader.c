@@ -166,11 +166,9 @@ void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error)
   refuse_queued(group, SYNCLOG_READ_ONLY, error->message);
 }
 
-void leader_check_acks(Group *group)
+/* The durable index of the own log on each node that counts; how many. */
+static guint own_durable(const Group *group, guint64 durable[LIMIT_MEMBERS])
 {
-  if (acks_waiting(group->acks) == 0 || group->incarnation_wanted)
-    return;
-  guint64 durable[LIMIT_MEMBERS];
   guint count = 0;
   durable[count++] = group->own->durable;
   for (guint i = 0; i < group->peers->len; i++) {
@@ -181,6 +179,28 @@ void leader_check_acks(Group *group)
     /* What was not compared yet may be a fork (P4), and durable entries of that are not these. */
     durable[count++] = p != NULL && peer->own_is_ours ? p->durable : 0;
   }
+  return count;
+}
+
+gboolean group_is_acked(Group *group, const Token *token, AckLevel ack)
+{
+  guint nodes = nodes_wanted(group, ack);
+  const Log *log = group_find_log(group, token->log);
+  if (nodes <= 1 || log == NULL || log->durable < token->index)
+    return nodes <= 1;
+  if (log != group->own) /* its origin had it durably before it sent it */
+    return nodes <= 1u + membership_counts(group->options.membership, token->log.origin);
+  guint64 durable[LIMIT_MEMBERS];
+  guint count = own_durable(group, durable);
+  return !group->incarnation_wanted && acks_quorum_index(durable, count, nodes) >= token->index;
+}
+
+void leader_check_acks(Group *group)
+{
+  if (acks_waiting(group->acks) == 0 || group->incarnation_wanted)
+    return;
+  guint64 durable[LIMIT_MEMBERS];
+  guint count = own_durable(group, durable);
   GroupWrite *write;
   while ((write = acks_take_done(group->acks, durable, count)) != NULL)
     answer(group, write, SYNCLOG_OK, NULL);

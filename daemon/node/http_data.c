@@ -61,12 +61,12 @@ guint http_status_of(int status)
   }
 }
 
-GString *http_retry_header(int status)
+GString *http_retry_header(int status, gint32 retry_after_ms)
 {
   guint code = http_status_of(status);
   if (code != 429 && code != 503)
     return NULL;
-  gint32 ms = synclog_status_retry_after_ms(status);
+  gint32 ms = retry_after_ms > 0 ? retry_after_ms : synclog_status_retry_after_ms(status);
   GString *header = g_string_new(NULL);
   g_string_append_printf(header, "Retry-After: %d\r\n", MAX(1, (ms + 999) / 1000));
   return header;

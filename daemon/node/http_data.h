@@ -29,7 +29,7 @@ void http_read_end(void);
 /* The status of an outcome: 400, 413, 429, 503, 500; and "Retry-After: …" where a retry can help,
  * else NULL (transfer full). */
 guint http_status_of(int status);
-GString *http_retry_header(int status);
+GString *http_retry_header(int status, gint32 retry_after_ms);
 
 /* token= of the request, several separated by commas: Token array, NULL when there is none. */
 gboolean http_tokens(HttpRequest *request, GArray **out_tokens, GError **error);

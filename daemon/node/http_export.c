@@ -397,7 +397,7 @@ static void more(HttpRequest *request, gpointer data, gboolean gone)
 static void refuse(HttpRequest *request, const GError *error)
 {
   HttpAnswer answer = {http_status_of(error->code), "text/plain; charset=utf-8",
-                       g_string_new(error->message), http_retry_header(error->code)};
+                       g_string_new(error->message), http_retry_header(error->code, 0)};
   g_string_append_c(answer.body, '\n');
   http_reply(request, &answer);
 }

@@ -80,7 +80,7 @@ static void reply_failure(HttpRequest *request, const GError *error)
                      : retry                          ? "unavailable"
                                                       : "execution";
   guint status = error->code == SYNCLOG_CORRUPT ? 500 : retry ? 503 : 422;
-  reply_error(request, status, type, error->message, http_retry_header(error->code));
+  reply_error(request, status, type, error->message, http_retry_header(error->code, 0));
 }
 
 static void put_time(GString *out, gint64 ms)

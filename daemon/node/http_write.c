@@ -14,6 +14,7 @@ enum {
   SLICE_SIZE = 1024 * 1024, /* of the points that become one entry */
   MOST_TOLD = 20,           /* bad lines that an answer names */
   EXCERPT_SIZE = 200,       /* bytes of a bad line in it */
+  KEY_SIZE = 255,           /* of Idempotency-Key */
   CHECK_TRIES = 3,          /* of the types, when others write new ones at the same time */
 };
 
@@ -29,6 +30,7 @@ typedef struct WriteJob {
   gboolean v2; /* how errors are told */
   gint64 unit_ns, per_second, now, timeout_ms;
   AckLevel ack;
+  char *key;          /* of the request, NULL: none */
   GPtrArray *batches; /* GroupBatch */
   GString *wrong;     /* what is wrong with lines, a line of text for each */
   guint told, left_out, dropped;
@@ -37,6 +39,7 @@ typedef struct WriteJob {
   gint parts; /* atomic: entries not answered yet, and the worker itself */
   GMutex lock;
   SynclogStatus status; /* the worst; OK so far */
+  gint32 retry_after_ms;
   char *message;
 } WriteJob;
 
@@ -45,6 +48,8 @@ typedef struct GroupBatch {
   WriteJob *job;
   guint32 group;
   Replica *replica; /* held; NULL: it can't be written to, and the rest of its lines is left out */
+  Replica *home;    /* the same, borrowed: for what it answers, while it is there */
+  guint slices;     /* that became an entry */
   LineBatch *lines;
   Token last; /* of its entries, under the job's lock; index 0: none yet */
 } GroupBatch;
@@ -96,6 +101,7 @@ static void job_free(WriteJob *job)
   group_rule_unref(job->rule);
   g_string_free(job->wrong, TRUE);
   g_free(job->message);
+  g_free(job->key);
   g_mutex_clear(&job->lock);
   g_free(job);
 }
@@ -137,7 +143,7 @@ static void answer(WriteJob *job)
     const char *message =
         job->message != NULL ? job->message : synclog_status_text((int)job->status);
     reply_error(job->request, job->v2, http_status_of((int)job->status), message,
-                http_retry_header((int)job->status));
+                http_retry_header((int)job->status, job->retry_after_ms));
   } else if (job->wrong->len > 0) {
     reply_partial(job);
   } else {
@@ -152,12 +158,14 @@ static void end_part(WriteJob *job)
     answer(job);
 }
 
-static void note_failure(WriteJob *job, SynclogStatus status, const char *message)
+/* `replica`: that of the lines; NULL: none. */
+static void note_failure(WriteJob *job, Replica *replica, SynclogStatus status, const char *message)
 {
   g_mutex_lock(&job->lock);
   /* PENDING is the mildest: the write is there, but not everywhere. */
   if (job->status == SYNCLOG_OK || job->status == SYNCLOG_PENDING) {
     job->status = status;
+    job->retry_after_ms = replica != NULL ? replica_retry_after_ms(replica, status) : 0;
     g_free(job->message);
     job->message = g_strdup(message);
   }
@@ -170,7 +178,7 @@ static void on_written(gpointer data, SynclogStatus status, const char *message,
   GroupBatch *batch = data;
   WriteJob *job = batch->job;
   if (status != SYNCLOG_OK)
-    note_failure(job, status, message);
+    note_failure(job, batch->home, status, message);
   g_mutex_lock(&job->lock);
   /* Tokens of one log come in order; a new incarnation has the greater id. */
   if (token != NULL && log_id_compare(&token->log, &batch->last.log) >= 0)
@@ -232,12 +240,24 @@ static void drop_conflicts(GroupBatch *batch)
 /* --- entries ------------------------------------------------------------------------------------
  */
 
+/* A body may become several entries; cut the same way, it has the same keys. Transfer full. */
+static char *key_of_slice(const GroupBatch *batch)
+{
+  g_autofree char *text =
+      g_strdup_printf("%s\n%u\n%u", batch->job->key, batch->group, batch->slices);
+  return g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+}
+
 static gboolean try_slice(GroupBatch *batch, GError **error)
 {
   WriteJob *job = batch->job;
   g_autoptr(WriteBuilder) builder = write_builder_new();
   if (!line_batch_put(batch->lines, builder))
     return TRUE;
+  if (job->key != NULL) {
+    g_autofree char *key = key_of_slice(batch);
+    write_builder_key(builder, key);
+  }
   GByteArray *bytes = g_byte_array_new();
   write_builder_encode(builder, bytes);
   g_autoptr(GBytes) content = g_byte_array_free_to_bytes(bytes);
@@ -245,8 +265,10 @@ static gboolean try_slice(GroupBatch *batch, GError **error)
     return fail(error, SYNCLOG_TOO_LARGE, "the line has more than %d bytes", LIMIT_ENTRY_SIZE);
   g_atomic_int_inc(&job->parts);
   if (replica_write_bytes(batch->replica, content, job->ack, job->timeout_ms, on_written, batch,
-                          error))
+                          error)) {
+    batch->slices++;
     return TRUE;
+  }
   g_atomic_int_add(&job->parts, -1); /* not the last: the worker's own is there */
   return FALSE;
 }
@@ -266,7 +288,7 @@ static void write_slice(GroupBatch *batch)
       break;
     }
     if (!conflict || tries >= CHECK_TRIES) {
-      note_failure(job, (SynclogStatus)error->code, error->message);
+      note_failure(job, batch->replica, (SynclogStatus)error->code, error->message);
       g_clear_pointer(&batch->replica, replica_release);
       break;
     }
@@ -287,8 +309,9 @@ static GroupBatch *batch_of(WriteJob *job, guint32 group)
   batch->group = group;
   batch->lines = line_batch_new();
   batch->replica = groups_hold(job->groups, group, &error);
+  batch->home = batch->replica;
   if (batch->replica == NULL)
-    note_failure(job, (SynclogStatus)error->code, error->message);
+    note_failure(job, NULL, (SynclogStatus)error->code, error->message);
   g_ptr_array_add(job->batches, batch);
   return batch;
 }
@@ -356,7 +379,7 @@ static void read_body(gpointer data)
   g_autoptr(GError) error = NULL;
   GString *text = gunzip(body, size, HTTP_WRITE_SIZE, &error);
   if (text == NULL) {
-    note_failure(job, (SynclogStatus)error->code, error->message);
+    note_failure(job, NULL, (SynclogStatus)error->code, error->message);
   } else {
     take_lines(job, text->str, text->len);
     g_string_free(text, TRUE);
@@ -407,6 +430,17 @@ static gboolean read_timeout(HttpRequest *request, gint64 limit_ms, gint64 *out_
   return TRUE;
 }
 
+static gboolean read_key(HttpRequest *request, char **out_key, GError **error)
+{
+  const char *key = http_request_header(request, "Idempotency-Key");
+  if (key == NULL)
+    return TRUE;
+  if (*key == '\0' || strlen(key) > KEY_SIZE)
+    return fail(error, SYNCLOG_INVALID, "Idempotency-Key has 1 to %d bytes", KEY_SIZE);
+  *out_key = g_strdup(key);
+  return TRUE;
+}
+
 static gboolean check_encoding(HttpRequest *request, gboolean v2)
 {
   const char *encoding = http_request_header(request, "Content-Encoding");
@@ -427,7 +461,7 @@ static void take_write(gpointer ctx, HttpRequest *request, gboolean v2)
   if (!read_ack(request, limits.http_ack, &start.ack, &error) ||
       !read_unit(request, &start.unit_ns, &error) ||
       !read_timeout(request, limits.write_timeout_ms, &start.timeout_ms, &error) ||
-      !http_group(request, &start.group, &error)) {
+      !http_group(request, &start.group, &error) || !read_key(request, &start.key, &error)) {
     reply_error(request, v2, 400, error->message, NULL);
     return;
   }

@@ -386,6 +386,26 @@ static void note_refusal(char **why, gboolean refusing, char *text)
   }
 }
 
+/* Since when it has been refused, and what is said of another try. */
+static void update_hint(gboolean refusing, gint64 now_us, gint64 *since_us, gint *hint_ms)
+{
+  if (!refusing)
+    *since_us = now_us;
+  g_atomic_int_set(hint_ms, refusing ? throttle_retry_after_ms((now_us - *since_us) / 1000) : 0);
+}
+
+gint32 replica_retry_after_ms(Replica *replica, SynclogStatus status)
+{
+  gint32 ms = 0;
+  if (status == SYNCLOG_OVERLOADED)
+    ms = g_atomic_int_get(&replica->overloaded_ms);
+  else if (status == SYNCLOG_NO_SPACE)
+    ms = g_atomic_int_get(&replica->no_space_ms);
+  else if (status == SYNCLOG_NOT_READY)
+    ms = g_atomic_int_get(&replica->not_ready_ms);
+  return ms > 0 ? ms : synclog_status_retry_after_ms((int)status);
+}
+
 /* First slowing, then refusing. Caller holds `mutex`. */
 static void update_throttle(Replica *replica, guint64 bytes, guint64 free_on_disk)
 {
@@ -405,6 +425,11 @@ static void update_throttle(Replica *replica, guint64 bytes, guint64 free_on_dis
                g_strdup_printf("the disk has %" G_GUINT64_FORMAT
                                " bytes left, disk_reserve is %" G_GUINT64_FORMAT,
                                free_on_disk, reserve));
+  gint64 now_us = clock_mono_us(replica->clock);
+  update_hint(replica->throttled != NULL, now_us, &replica->throttled_since_us,
+              &replica->overloaded_ms);
+  update_hint(replica->disk_low != NULL, now_us, &replica->disk_low_since_us,
+              &replica->no_space_ms);
   replica->slowed = permille;
   group_slow_writes(replica->group, replica->draining ? 0 : permille);
   replica_update_refusal(replica);

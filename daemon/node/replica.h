@@ -89,12 +89,16 @@ void replica_write(Replica *replica, RpcCall *call, const WriteRequest *request,
 /*
  * A write that came another way than by an RpcCall. FALSE with an error when it is refused at once
  * (what store_decode and store_reserve say, OVERLOADED and the like), and then nothing is called;
- * else done(data, …) is called once, on any thread, maybe before this returns. It must not block.
+ * else done(data, …) is called once, on any thread, maybe before this returns, and mostly under the
+ * replica's lock. It must not block. A write with a key that comes again is told of the first one.
  */
 typedef void (*ReplicaWritten)(gpointer data, SynclogStatus status, const char *message,
                                const Token *token);
 gboolean replica_write_bytes(Replica *replica, GBytes *content, AckLevel ack, gint64 timeout_ms,
                              ReplicaWritten done, gpointer data, GError **error);
+/* When a client that got this status from this replica should try again, by the state that it is
+ * in; 0: such a status has no hint. */
+gint32 replica_retry_after_ms(Replica *replica, SynclogStatus status);
 /* Whether a write would be refused for what is in it; fixes the types of new measurements. */
 gboolean replica_check_write(Replica *replica, const guint8 *content, gsize size, GError **error);
 /* Hands over the writes that this loop's handlers collected. */

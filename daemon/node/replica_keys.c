@@ -13,8 +13,11 @@ struct KeysInFlight {
   gint count;        /* atomic: of the table */
 };
 
+/* Whoever waits for the answer: a call, or what came another way. */
 typedef struct KeyWaiter {
   RpcCall *call;
+  ReplicaWritten done;
+  gpointer done_data;
   AckLevel ack;
 } KeyWaiter;
 
@@ -61,27 +64,57 @@ void replica_keys_free(KeysInFlight *keys)
   g_free(keys);
 }
 
-/* The first one is durable at its node. That it is on as many nodes as a later one asks for is
- * known only if the first one asked for it too: else it is still spreading. */
-static void answer_known(const KeyWaiter *waiter, SynclogStatus status, AckLevel reached,
-                         const Token *token)
+static void tell(Replica *replica, const KeyWaiter *waiter, SynclogStatus status,
+                 const char *message, const Token *token)
 {
-  gboolean enough = waiter->ack == ACK_LOCAL || (status == SYNCLOG_OK && waiter->ack <= reached);
-  rpc_call_reply_write(waiter->call, enough ? SYNCLOG_OK : SYNCLOG_PENDING,
-                       enough ? NULL : "the write was taken before and is still spreading", token);
+  if (waiter->call == NULL) {
+    waiter->done(waiter->done_data, status, message, token);
+    return;
+  }
+  if (status != SYNCLOG_OK)
+    rpc_call_hint_retry(waiter->call, replica_retry_after_ms(replica, status));
+  rpc_call_reply_write(waiter->call, status, message, token);
 }
 
+/* The first one is durable at its node. Where a later one asks for more than the first one reached,
+ * it is what the engine knows of it now: else it is still spreading. Caller holds Replica.mutex. */
+static void tell_known(Replica *replica, const KeyWaiter *waiter, SynclogStatus status,
+                       AckLevel reached, const Token *token)
+{
+  gboolean enough = waiter->ack == ACK_LOCAL || (status == SYNCLOG_OK && waiter->ack <= reached) ||
+                    group_is_acked(replica->group, token, waiter->ack);
+  tell(replica, waiter, enough ? SYNCLOG_OK : SYNCLOG_PENDING,
+       enough ? NULL : "the write was taken before and is still spreading", token);
+}
+
+static KeyWaiter waiter_of(const ClientWrite *write)
+{
+  KeyWaiter waiter = {.call = write->call, .ack = write->base.ack};
+  if (write->call == NULL) {
+    waiter.done = ((const OtherWrite *)write)->done;
+    waiter.done_data = ((const OtherWrite *)write)->done_data;
+  }
+  return waiter;
+}
+
+/* What is known of the key of a write that comes again. */
+typedef struct Known {
+  SynclogStatus status;
+  AckLevel reached;
+  Token token; /* index 0: nothing, the first one is under way */
+} Known;
+
 /* Caller holds the mutex, and the store's lock for reading. */
-static gboolean claim(Replica *replica, const ClientWrite *write)
+static gboolean claim(Replica *replica, const ClientWrite *write, Known *out)
 {
   KeysInFlight *keys = replica->keys;
-  KeyWaiter waiter = {write->call, write->base.ack};
   KeyInFlight *known = g_hash_table_lookup(keys->table, write->key_hash);
   if (known != NULL && known->answered) {
-    answer_known(&waiter, known->status, known->ack, &known->token);
+    *out = (Known){known->status, known->ack, known->token};
     return FALSE;
   }
   if (known != NULL) {
+    KeyWaiter waiter = waiter_of(write);
     if (known->waiting == NULL)
       known->waiting = g_array_new(FALSE, FALSE, sizeof(KeyWaiter));
     g_array_append_val(known->waiting, waiter);
@@ -89,8 +122,7 @@ static gboolean claim(Replica *replica, const ClientWrite *write)
   }
   WriteKey applied;
   if (replica->store != NULL && store_find_key(replica->store, write->key_hash, &applied)) {
-    Token token = {applied.log, applied.index};
-    answer_known(&waiter, SYNCLOG_PENDING, ACK_LOCAL, &token);
+    *out = (Known){SYNCLOG_PENDING, ACK_LOCAL, {applied.log, applied.index}};
     return FALSE;
   }
   KeyInFlight *fresh = g_new0(KeyInFlight, 1);
@@ -103,12 +135,20 @@ static gboolean claim(Replica *replica, const ClientWrite *write)
 
 gboolean replica_claim_key(Replica *replica, const ClientWrite *write)
 {
+  /* Once it waits, the write may be gone. */
+  KeyWaiter waiter = waiter_of(write);
+  Known known = {0};
   g_rw_lock_reader_lock(&replica->store_lock);
   g_mutex_lock(&replica->keys->mutex);
-  gboolean claimed = claim(replica, write);
+  gboolean claimed = claim(replica, write, &known);
   g_mutex_unlock(&replica->keys->mutex);
   g_rw_lock_reader_unlock(&replica->store_lock);
-  return claimed;
+  if (claimed || known.token.index == 0)
+    return claimed;
+  replica_lock(replica);
+  tell_known(replica, &waiter, known.status, known.reached, &known.token);
+  replica_unlock(replica);
+  return FALSE;
 }
 
 /* Caller holds the mutex. */
@@ -138,9 +178,9 @@ void replica_key_answered(Replica *replica, const guint8 hash[WRITE_KEY_HASH_SIZ
   for (guint i = 0; waiting != NULL && i < waiting->len; i++) {
     const KeyWaiter *waiter = &g_array_index(waiting, KeyWaiter, i);
     if (taken)
-      answer_known(waiter, status, reached, token);
+      tell_known(replica, waiter, status, reached, token);
     else
-      rpc_call_reply_write(waiter->call, status, message, NULL);
+      tell(replica, waiter, status, message, NULL);
   }
 }
 

@@ -323,6 +323,8 @@ static void port_write_done(gpointer ctx, gpointer write, SynclogStatus status, 
     replica_key_answered(replica, client_write->key_hash, status, message, token);
   g_clear_pointer(&client_write->base.decoded, store_decoded_free);
   if (client_write->call != NULL) {
+    if (status != SYNCLOG_OK)
+      rpc_call_hint_retry(client_write->call, replica_retry_after_ms(replica, status));
     rpc_call_reply_write(client_write->call, status, message, token);
     return;
   }

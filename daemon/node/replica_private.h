@@ -68,6 +68,7 @@ typedef struct ReplicaSeed {
   GCond cond; /* the thread waits here */
   guint failures;
   gint64 retry_us;
+  gint64 begun_us;   /* this attempt */
   guint64 done, all; /* bytes */
   char *text;        /* for people; NULL: nothing goes on */
 } ReplicaSeed;
@@ -119,7 +120,9 @@ struct Replica {
   char *throttled;          /* why writes are refused: the logs are too large; or NULL */
   char *disk_low;           /* … the disk has too little room; or NULL */
   Throttle wal_throttle, disk_throttle;
-  guint slowed; /* permille */
+  gint64 throttled_since_us, disk_low_since_us;
+  gint overloaded_ms, no_space_ms, not_ready_ms; /* atomic: replica_retry_after_ms; 0: as usual */
+  guint slowed;                                  /* permille */
   ReplicaSeed seed;
   gint64 throttled_us; /* so long in all */
   gint64 watched_us;   /* when replica_watch last ran */

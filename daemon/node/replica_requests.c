@@ -23,11 +23,12 @@ typedef struct WriteJob {
   gint64 timeout_ms;
 } WriteJob;
 
-static void answer_error(RpcCall *call, const GError *error)
+static void answer_error(Replica *replica, RpcCall *call, const GError *error)
 {
-  gboolean known = error->domain == SYNCLOG_ERROR;
-  rpc_call_reply_write(call, known ? (SynclogStatus)error->code : SYNCLOG_INTERNAL, error->message,
-                       NULL);
+  SynclogStatus status =
+      error->domain == SYNCLOG_ERROR ? (SynclogStatus)error->code : SYNCLOG_INTERNAL;
+  rpc_call_hint_retry(call, replica_retry_after_ms(replica, status));
+  rpc_call_reply_write(call, status, error->message, NULL);
 }
 
 static Decoded *decode_and_reserve(Replica *replica, const guint8 *content, gsize size,
@@ -52,12 +53,12 @@ static ClientWrite *prepare_write(Replica *replica, RpcCall *call, const WriteRe
   g_autoptr(GError) error = NULL;
   if (request->group != replica->options.group.group) {
     fail(&error, SYNCLOG_UNKNOWN_GROUP, "group %u does not exist here", request->group);
-    answer_error(call, error);
+    answer_error(replica, call, error);
     return NULL;
   }
   g_autoptr(Decoded) decoded = decode_and_reserve(replica, request->data, request->size, &error);
   if (decoded == NULL) {
-    answer_error(call, error);
+    answer_error(replica, call, error);
     return NULL;
   }
   ClientWrite *write = rpc_call_room(call);
@@ -93,7 +94,7 @@ static void submit_locked(Replica *replica, ClientWrite *write)
     replica_key_answered(replica, write->key_hash, (SynclogStatus)error->code, error->message,
                          NULL);
   store_decoded_free(write->base.decoded);
-  answer_error(write->call, error);
+  answer_error(replica, write->call, error);
 }
 
 static void write_job(gpointer data)
@@ -186,14 +187,28 @@ gboolean replica_write_bytes(Replica *replica, GBytes *content, AckLevel ack, gi
   write->content = g_bytes_ref(content);
   write->done = done;
   write->done_data = data;
+  const guint8 *key = store_decoded_key(decoded);
+  write->base.has_key = key != NULL;
+  if (key != NULL)
+    memcpy(write->base.key_hash, key, sizeof write->base.key_hash);
+  if (key != NULL && !replica_claim_key(replica, &write->base)) {
+    g_bytes_unref(write->content);
+    g_free(write);
+    return TRUE; /* what became of the first one is told to `done` */
+  }
+  GError *local = NULL;
   replica_lock(replica);
   FAILPOINT("take_write");
-  gboolean taken = group_write(replica->group, &write->base.base, error);
+  gboolean taken = group_write(replica->group, &write->base.base, &local);
+  if (!taken && key != NULL)
+    replica_key_answered(replica, write->base.key_hash, (SynclogStatus)local->code, local->message,
+                         NULL);
   replica_unlock(replica);
   if (taken) {
     g_steal_pointer(&decoded); /* the engine's now */
     return TRUE;
   }
+  g_propagate_error(error, local);
   g_bytes_unref(write->content);
   g_free(write);
   return FALSE;

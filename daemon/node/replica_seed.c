@@ -17,7 +17,9 @@ enum {
   POLL_US = 200 * 1000, /* while the snapshot is being prepared */
   PAUSE_US = 20 * 1000, /* when the rate limit wants one */
   PREPARE_S = 3600,     /* most for preparing it */
-  RESUME_TRIES = 5,     /* seconds to wait, and attempts, for the node that had begun to give */
+  LEAST_HINT_MS = 1000, /* told to clients meanwhile */
+  MOST_HINT_MS = 30000,
+  RESUME_TRIES = 5, /* seconds to wait, and attempts, for the node that had begun to give */
 };
 
 /* So often the giver is told that its snapshot is still wanted, also while nothing is fetched. */
@@ -341,6 +343,7 @@ static void start(Replica *replica, gint64 now_us)
   seeding->from = from;
   seeding->client = rpc_client_new(address, replica->options.request_timeout_ms);
   seeding->requester = (guint64)g_random_int() << 16 | 1;
+  replica->seed.begun_us = now_us;
   replica->seed.running = TRUE;
   replica->seed.done = replica->seed.all = 0;
   replica->seed.thread = g_thread_new("seed", seed_thread, seeding);
@@ -358,12 +361,24 @@ static void set_lacking(Replica *replica)
   replica_update_refusal(replica);
 }
 
+/* When the snapshot will be here, by how fast it came so far. */
+static gint32 left_ms(const ReplicaSeed *seed, gint64 now_us)
+{
+  gdouble ms = LEAST_HINT_MS;
+  if (seed->running && seed->done > 0 && seed->all > seed->done)
+    ms = (gdouble)(now_us - seed->begun_us) / 1000 * (gdouble)(seed->all - seed->done) /
+         (gdouble)seed->done;
+  return (gint32)CLAMP(ms, LEAST_HINT_MS, MOST_HINT_MS);
+}
+
 void replica_seed_tick(Replica *replica)
 {
   GThread *ended = NULL;
   gint64 now_us = clock_mono_us(replica->clock);
   replica_lock(replica);
   set_lacking(replica);
+  g_atomic_int_set(&replica->not_ready_ms,
+                   replica->seed.lacking ? left_ms(&replica->seed, now_us) : 0);
   if (!replica->seed.running)
     ended = g_steal_pointer(&replica->seed.thread);
   gboolean wanted = replica->seed.asked || replica->seed.needed_ticks >= SURE_TICKS;

@@ -22,7 +22,7 @@ static void deliver(gpointer data)
   RpcServer *server = call->server;
   frame_release(&call->frame);
   if (call->accepted && !call->oneway)
-    call->reply = hot_write_reply(call->seqid, SYNCLOG_OK, NULL, &call->token);
+    call->reply = hot_write_reply(call->seqid, SYNCLOG_OK, NULL, 0, &call->token);
   conn_answer(call->conn, call->number, call->reply, call->flags);
   conn_unref(call->conn);
   g_free(call);
@@ -108,13 +108,18 @@ static void discharge(RpcCall *call)
     atomic_fetch_sub_explicit(call->charged, call->charge, memory_order_relaxed);
 }
 
+void rpc_call_hint_retry(RpcCall *call, gint32 retry_after_ms)
+{
+  call->retry_after_ms = retry_after_ms;
+}
+
 void rpc_call_reply_write(RpcCall *call, SynclogStatus status, const char *message,
                           const Token *token)
 {
   call_count_status(call, status);
   discharge(call);
   if (status != SYNCLOG_OK || token == NULL) {
-    call_finish(call, hot_write_reply(call->seqid, status, message, token));
+    call_finish(call, hot_write_reply(call->seqid, status, message, call->retry_after_ms, token));
     return;
   }
   call->accepted = TRUE;

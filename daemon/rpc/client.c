@@ -19,6 +19,7 @@
 
 enum {
   READ_SIZE = 64 * 1024,    /* a reply's buffer grows with what arrives, from this size on */
+  LONGEST_RETRY_MS = 60000, /* that a server may ask for */
   WRITE_SLACK_MS = 2000,    /* the server's own timeout comes first */
   MESSAGE_TEXT_SIZE = 1024, /* bytes of a server's exception that are shown */
 };
@@ -26,7 +27,8 @@ enum {
 struct RpcClient {
   char *address;
   gint64 timeout_ms;
-  int fd; /* -1: not connected */
+  gint32 retry_after_ms; /* what the last answer to a write said */
+  int fd;                /* -1: not connected */
   gint32 seqid;
   FlatProtocol *flat;
   GByteArray *out; /* the frame under construction, its length included */
@@ -371,13 +373,20 @@ static gint32 token_timeout_ms(const RpcClient *client)
 /* --- methods ------------------------------------------------------------------------------------
  */
 
-static gboolean read_written(const SlTWriteReply *reply, SynclogStatus *out_status,
-                             Token *out_token, GError **error)
+gint32 rpc_client_retry_after_ms(const RpcClient *client)
+{
+  return client->retry_after_ms;
+}
+
+static gboolean read_written(RpcClient *client, const SlTWriteReply *reply,
+                             SynclogStatus *out_status, Token *out_token, GError **error)
 {
   SynclogStatus code;
   g_autofree char *message = NULL;
   if (!convert_status_from_thrift(reply->status, &code, &message, error))
     return FALSE;
+  if (reply->status->__isset_retryAfterMs)
+    client->retry_after_ms = CLAMP(reply->status->retryAfterMs, 0, LONGEST_RETRY_MS);
   if (code != SYNCLOG_OK && code != SYNCLOG_PENDING)
     return convert_check_status(reply->status, error);
   Token token = {0};
@@ -397,6 +406,7 @@ gboolean rpc_client_write(RpcClient *client, guint32 group, WriteBuilder *builde
 {
   guint8 bytes[32];
   ByteWriter w = byte_writer(bytes, sizeof bytes);
+  client->retry_after_ms = 0;
   wire_put_field(&w, WIRE_STRUCT, 1);
   wire_put_i32(&w, 1, group);
   wire_put_field(&w, WIRE_STRUCT, 2);
@@ -414,7 +424,7 @@ gboolean rpc_client_write(RpcClient *client, guint32 group, WriteBuilder *builde
   g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_WRITE_REPLY, NULL);
   gint64 wait_ms = MAX(client->timeout_ms, (gint64)timeout_ms + WRITE_SLACK_MS);
   if (!exchange(client, "write", wait_ms, reply, error) ||
-      !read_written(SL_T_WRITE_REPLY(reply), out_status, out_token, error))
+      !read_written(client, SL_T_WRITE_REPLY(reply), out_status, out_token, error))
     return FALSE;
   write_builder_clear(builder);
   return TRUE;

@@ -18,6 +18,9 @@ RpcClient *rpc_client_new(const char *address, gint64 timeout_ms);
 void rpc_client_free(RpcClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RpcClient, rpc_client_free)
 
+/* When the server wants the last write, which it refused, to be tried again; 0: it did not say. */
+gint32 rpc_client_retry_after_ms(const RpcClient *client);
+
 /*
  * Sends the write. TRUE with *out_status OK or PENDING and *out_token set; the builder is empty and
  * can be used again. FALSE with the builder as it was.

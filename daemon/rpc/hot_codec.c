@@ -243,16 +243,18 @@ static char *message_for(SynclogStatus status, const char *message)
   return g_utf8_make_valid(message, (gssize)size);
 }
 
-static void put_status(ByteWriter *w, guint16 id, SynclogStatus status, const char *message)
+/* retry_after_ms 0: what the status says. */
+static void put_status(ByteWriter *w, guint16 id, SynclogStatus status, const char *message,
+                       gint32 retry_after_ms)
 {
   wire_put_field(w, WIRE_STRUCT, id);
   wire_put_i32(w, 1, status);
   if (message != NULL)
     wire_put_string(w, 2, message, strlen(message));
   wire_put_bool(w, 3, synclog_status_retryable(status));
-  gint32 after_ms = synclog_status_retry_after_ms(status);
-  if (after_ms > 0)
-    wire_put_i32(w, 4, (guint32)after_ms);
+  gint32 usual_ms = synclog_status_retry_after_ms(status);
+  if (usual_ms > 0)
+    wire_put_i32(w, 4, (guint32)(retry_after_ms > 0 ? retry_after_ms : usual_ms));
   byte_writer_u8(w, WIRE_STOP);
 }
 
@@ -323,7 +325,7 @@ static RpcReply *accepted_reply(gint32 seqid, const Token *token)
 }
 
 RpcReply *hot_write_reply(gint32 seqid, SynclogStatus status, const char *message,
-                          const Token *token)
+                          gint32 retry_after_ms, const Token *token)
 {
   if (status == SYNCLOG_OK && token != NULL)
     return accepted_reply(seqid, token);
@@ -332,7 +334,7 @@ RpcReply *hot_write_reply(gint32 seqid, SynclogStatus status, const char *messag
   RpcReply *reply = reply_begin(&w, text != NULL ? strlen(text) : 0);
   wire_put_message(&w, THRIFT_REPLY, WRITE_NAME, strlen(WRITE_NAME), seqid);
   wire_put_field(&w, WIRE_STRUCT, 0);
-  put_status(&w, 1, status, text);
+  put_status(&w, 1, status, text, retry_after_ms);
   if (token != NULL) {
     wire_put_field(&w, WIRE_STRUCT, 2);
     put_log_id(&w, 1, token->log);
@@ -351,7 +353,7 @@ RpcReply *hot_sync_reply(gint32 seqid, const SyncReply *sync)
   RpcReply *reply = reply_begin(&w, text != NULL ? strlen(text) : 0);
   wire_put_message(&w, THRIFT_REPLY, SYNC_NAME, strlen(SYNC_NAME), seqid);
   wire_put_field(&w, WIRE_STRUCT, 0);
-  put_status(&w, 1, sync->status, text);
+  put_status(&w, 1, sync->status, text, 0);
   wire_put_i64(&w, 2, sync->received);
   wire_put_i64(&w, 3, sync->durable);
   wire_put_i64(&w, 4, sync->applied);

@@ -23,9 +23,10 @@ typedef enum {
 HotVerdict hot_write_parse(const guint8 *bytes, gsize size, WriteRequest *out, GError **error);
 HotVerdict hot_sync_parse(const guint8 *bytes, gsize size, SyncLogRequest *out, GError **error);
 
-/* `message` may be NULL; then a status that is not OK gets its text. `token` may be NULL. */
+/* `message` may be NULL; then a status that is not OK gets its text. `token` may be NULL.
+ * retry_after_ms goes with a status that has such a hint; 0: its usual one. */
 RpcReply *hot_write_reply(gint32 seqid, SynclogStatus status, const char *message,
-                          const Token *token);
+                          gint32 retry_after_ms, const Token *token);
 RpcReply *hot_sync_reply(gint32 seqid, const SyncReply *reply);
 
 /* The reply to a query that found something; NULL: it is larger than a frame, perhaps. */

@@ -167,6 +167,9 @@ void rpc_frame_unref(gpointer frame);
 
 /* Answers, by any thread; the call is gone afterwards. `error`, where there is one and it is not
  * NULL, becomes the status (code, message, retryable); the other arguments are then ignored. */
+/* Before a reply that may be an error to try again: when. 0: what the code of the error says. */
+void rpc_call_hint_retry(RpcCall *call, gint32 retry_after_ms);
+
 void rpc_call_reply_write(RpcCall *call, SynclogStatus status, const char *message,
                           const Token *token);
 void rpc_call_reply_sync(RpcCall *call, const SyncReply *reply);

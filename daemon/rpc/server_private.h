@@ -64,7 +64,8 @@ struct RpcCall {
   RpcReply *reply;          /* on its way to the loop */
   _Atomic guint64 *charged; /* see rpc_call_charge; NULL: nothing is */
   gsize charge;
-  gboolean accepted; /* a write was, with `token`: the loop makes the reply */
+  gboolean accepted;     /* a write was, with `token`: the loop makes the reply */
+  gint32 retry_after_ms; /* what an error says of it; 0: what its code says */
   Token token;
   guint64 room[RPC_CALL_ROOM / sizeof(guint64)]; /* see rpc_call_room */
 };

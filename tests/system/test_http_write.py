@@ -3,16 +3,20 @@ answered with 204 is there."""
 
 import glob
 import gzip
+import http.client
 import json
 import os
 import random
 import shutil
 import socket
+import threading
 import time
 import urllib.parse
 
 from case import expect, expect_equal, test
+from cluster import free_port
 from http_tools import ask, data_cluster, rows, write
+from proxy import BACK
 from test_nab import DATA, device_of, load, check_series
 
 
@@ -293,3 +297,103 @@ def real_measurements(case):
     with cluster[2].client() as client:
         for device, values in series.items():
             check_series(client, cluster[2], device, values)
+
+
+# --- keys: a request that is sent again applies once ----------------------------------------------
+
+def entries_of(cluster):
+    return sum(node.own_log().progress.durable for node in cluster if node.running)
+
+
+def write_until_confirmed(case, node, lines, consistency, key):
+    """As a client does: 503 says that it is written here and still spreads. The token."""
+    def token():
+        status, head, text = ask(case, node, "POST", "/write?consistency=" + consistency, lines.encode(), {"Idempotency-Key": key})
+        expect(status == 204 or (status == 503 and b"spreading" in text and head["Retry-After"]), "%d %s", status, text)
+        return head["X-Synclog-Token"] if status == 204 else None
+    return case.eventually("the write is where consistency=%s wants it" % consistency, token)
+
+
+@test(timeout=90)
+def a_request_with_a_key_applies_once(case):
+    """Also where its lines have no time, at another node, after a kill, and for another consistency."""
+    cluster = data_cluster(case, 3)
+    one, two, _ = cluster
+    key = {"Idempotency-Key": "request 1"}
+    token = write(case, one, "d v=1\ne v=2", headers=key)
+    count = entries_of(cluster)
+    for path in ("/write", "/api/v2/write"):
+        expect_equal(write(case, one, "d v=1\ne v=2", headers=key, path=path), token, "token of the second one")
+    expect_equal(write_until_confirmed(case, one, "d v=1\ne v=2", "all", "request 1"), token, "all have it")
+    expect_equal((entries_of(cluster), len(rows(one, "d"))), (count, 1), "entries and rows")
+    cluster.converge()
+    expect_equal(write_until_confirmed(case, two, "d v=1\ne v=2", "quorum", "request 1"), token, "at another node")
+    one.kill()
+    one.start()
+    expect_equal(write(case, one, "d v=1\ne v=2", headers=key), token, "after a kill")
+    cluster.converge()
+    expect_equal((entries_of(cluster), len(rows(one, "d")), len(rows(two, "d"))), (count, 1, 1), "entries and rows")
+    # Another key is another write; without one each is.
+    expect(write(case, one, "d v=1 7", headers={"Idempotency-Key": "request 2"}) != token, "another key")
+    write(case, one, "d v=1 7")
+    expect_equal(entries_of(cluster), count + 2, "entries")
+    for bad in ("", "x" * 256):
+        write(case, one, "d v=1", wanted=400, headers={"Idempotency-Key": bad})
+
+
+@test(timeout=90)
+def a_large_body_with_a_key(case):
+    """It becomes several entries: each has a key of its own, and all of them come again the same."""
+    cluster = data_cluster(case, 1)
+    node = cluster[1]
+    lines = "".join('wide.%d v="%s" %d\n' % (i % 7, "x" * 1000, i) for i in range(4000))
+    key = {"Idempotency-Key": "a large one"}
+    write(case, node, lines, headers=key)
+    count = entries_of(cluster)
+    expect(count >= 4, "%d entries", count)
+    for _ in range(2):
+        write(case, node, lines, headers=key)
+    expect_equal(entries_of(cluster), count, "entries")
+    # Another body under that key is not looked at: the first one counts.
+    write(case, node, 'wide.0 v="more" 5000\n', headers=key)
+    expect_equal(entries_of(cluster), count, "entries")
+    expect_equal(sum(len(rows(node, "wide.%d" % i)) for i in range(7)), 4000, "rows")
+
+
+@test(timeout=60)
+def the_same_key_at_the_same_time(case):
+    """All get the token of the first, whoever that was, over HTTP and by RPC."""
+    cluster = data_cluster(case, 3)
+    node, tokens = cluster[1], []
+
+    def send(consistency):
+        tokens.append(write_until_confirmed(case, node, "d v=1", consistency, "one"))
+    threads = [threading.Thread(target=send, args=(("any", "quorum", "all")[i % 3],)) for i in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expect_equal((len(tokens), len(set(tokens))), (24, 1), "answers and tokens")
+    expect_equal(entries_of(cluster), 1, "entries")
+
+
+@test(timeout=60)
+def answers_that_are_lost_are_no_second_writes(case):
+    """The connection breaks in the middle of the answer; the lines have no time of their own."""
+    node = data_cluster(case, 1)[1]
+    link = case.proxy().link(free_port(case), node.http)
+    count = case.scaled(40, 10)
+    for i in range(count):
+        link.reset_after(case.random.randrange(1, 60), BACK)
+        for _ in range(50):
+            connection = http.client.HTTPConnection(*link.address.split(":"), timeout=case.patience(10))
+            try:
+                connection.request("POST", "/write", "d%d v=1" % i, {"Idempotency-Key": "write %d" % i})
+                if connection.getresponse().status == 204:
+                    break
+            except (OSError, http.client.HTTPException):
+                continue
+            finally:
+                connection.close()
+        expect_equal(len(rows(node, "d%d" % i)), 1, "rows of write %d" % i)
+    expect_equal(node.own_log().progress.durable, count, "entries")

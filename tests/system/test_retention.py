@@ -4,8 +4,12 @@ import os
 import signal
 
 from case import expect, expect_equal, test
+from http_tools import ask, data_cluster
 from load import check_everywhere, check_ledger, join_writers, start_writers
+from synclog_client import Cluster as Several
 from synclog_client import NoSpace, Overloaded
+from synclog_client import cluster as cluster_module
+from test_ctl import FAILED, Ctl
 
 SMALL = {"wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB",
          "replication.max_pending_bytes": "64KiB"}
@@ -92,6 +96,62 @@ def writes_are_refused_at_the_threshold(case):
     ledger.acknowledged["full"] = written
     check_everywhere(cluster, ledger)
     check_ledger(node, ledger)
+
+
+@test(timeout=120)
+def the_hint_follows_how_long_it_lasts(case):
+    """And who honours it: the Python package once all nodes have said no, and an import."""
+    cluster = data_cluster(case, 3, dict(SMALL, **{"wal.throttle_threshold": "1MiB"}))
+    cluster.converge()
+    cluster[3].stop()
+    node, others = cluster[1], [cluster[1], cluster[2]]
+
+    def refusal(of):
+        try:
+            with of.client() as client:
+                client.insert("full", case.random.randrange(1 << 40), {"v": "x" * 20000})
+        except Overloaded as error:
+            return error
+        return None
+    for each in others:
+        first = case.eventually("%s refuses writes" % each, lambda each=each: refusal(each), timeout=40)
+        expect(1000 <= first.retry_after_ms < 3000, "the first hint: %s", first.retry_after_ms)
+    later = case.eventually("the hint grows", lambda: next(
+        (error for error in [refusal(node)] if error.retry_after_ms >= 1500), None), timeout=30, pause=0.1)
+    status, headers, _ = ask(case, node, "POST", "/write", b"full2 v=1")
+    expect_equal(status, 429, "status over HTTP")
+    expect(int(headers["Retry-After"]) * 1000 >= later.retry_after_ms, "Retry-After: %s", headers["Retry-After"])
+    # The package asks both, then waits as long as the one says that wants it soonest.
+    waits, asked, real = [], [], cluster_module.time
+
+    class Clock:
+        monotonic = staticmethod(real.monotonic)
+
+        @staticmethod
+        def sleep(seconds):
+            waits.append(seconds)
+            if len(waits) == 4:
+                raise KeyboardInterrupt  # enough was seen
+    cluster_module.time = Clock
+    try:
+        with Several([each.address for each in others]) as client:
+            client.insert("d", 1, {"v": 1})
+    except KeyboardInterrupt:
+        asked = waits
+    finally:
+        cluster_module.time = real
+    expect_equal([wait >= 1.0 for wait in asked], [False, True, False, True], "waits: %s" % waits)
+    # An import tries as often as it is told to, not as it likes: not six times in four seconds.
+    path = os.path.join(case.dir, "data.csv")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("time,v\n1,1.5\n")
+    said = Ctl(case, node)("import", "--device", "imported", "--retry-for", "4s", path, code=FAILED).stderr
+    expect(1 <= said.count("trying again") <= 4, "tries: %s", said)
+    # When it is over the hint is as at the begin, and the import goes through.
+    cluster[3].start()
+    case.eventually("writes are taken again", lambda: refusal(node) is None, timeout=40, pause=0.1)
+    Ctl(case, node)("import", "--device", "imported", "--retry-for", "30s", path)
+    cluster.converge()
 
 
 @test(timeout=60)

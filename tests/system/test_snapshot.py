@@ -5,8 +5,9 @@ import re
 import shutil
 import time
 
-from case import expect, expect_equal, test
+from case import expect, expect_equal, expect_error, test
 from load import Ledger, check_everywhere, join_writers, start_writers
+from synclog_client import NotReady
 from test_ctl import FAILED, USAGE, Ctl
 
 SMALL = {"wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB",
@@ -130,6 +131,9 @@ def the_giver_dies_and_stays_away(case):
     target.launch()
     case.eventually("a snapshot is being fetched", lambda: re.search(
         r"fetching a snapshot of node \d+: \d+ bytes", target.log_text()), timeout=40, pause=0.02)
+    with target.client() as client:
+        error = expect_error(NotReady, "a write while it is seeded", client.insert, "d", 1, {"v": 1})
+    expect(1000 <= error.retry_after_ms <= 30000, "the hint when to try again: %s", error.retry_after_ms)
     giver = cluster[int(re.findall(r"fetching a snapshot of node (\d+): ", target.log_text())[-1])]
     third = cluster[6 - target.id - giver.id]
     for node in (giver, target):

@@ -3,7 +3,7 @@
 import random
 import time
 import uuid
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from .client import Client, Session, SynclogError, Unreachable, WriteResult
 
@@ -15,7 +15,8 @@ class Cluster(Client):
 
     Reads go on to the next node when one does not answer. Writes too, and when a node can't take them for now: the
     same node is tried once more first, since it may have taken the write before the connection broke and then
-    knows its key; then the others, with growing pauses, until `patience` seconds have passed.
+    knows its key; then the others, with growing pauses, until `patience` seconds have passed. When no node can take it, as long
+    is waited as the one that wants it soonest says.
 
     It always has a Session: what was written through it is seen by its reads, whichever node they ask.
     """
@@ -36,6 +37,7 @@ class Cluster(Client):
         key = key or write.key or uuid.uuid4().bytes
         deadline = time.monotonic() + self.patience
         pause, again_here = FIRST_PAUSE_S, True
+        hints: List[float] = []  # of the nodes that were asked since all had been
         while True:
             try:
                 return super().write(write, ack, timeout_ms, key)
@@ -45,11 +47,16 @@ class Cluster(Client):
                 if again_here:
                     again_here = False
                     continue
-                wait = 0.0
+                hints.append(0.0)
             except SynclogError as error:
                 if not error.retryable or time.monotonic() >= deadline:
                     raise
-                wait = (error.retry_after_ms or 0) / 1000 if len(self.addresses) == 1 else 0.0
+                hints.append((error.retry_after_ms or 0) / 1000)
+            # Once every node has said no, the one that wants it soonest says when.
+            wait = 0.0
+            if len(hints) >= len(self.addresses):
+                wait = min(hints)
+                hints.clear()
             self.next_node()
             again_here = True
             time.sleep(min(max(wait, pause * random.uniform(0.5, 1.0)), max(0.0, deadline - time.monotonic())))

@@ -46,6 +46,21 @@ START_TEST(a_disk_that_fills)
 }
 END_TEST
 
+START_TEST(another_try_comes_later_and_later)
+{
+  gint32 before_ms = 0;
+  for (gint64 refused_ms = 0; refused_ms < 100000; refused_ms += 500) {
+    gint32 ms = throttle_retry_after_ms(refused_ms);
+    ck_assert_int_ge(ms, MAX(before_ms, 1000));
+    ck_assert_int_le(ms, 10000);
+    before_ms = ms;
+  }
+  ck_assert_int_eq(throttle_retry_after_ms(0), 1000);
+  ck_assert_int_eq(throttle_retry_after_ms(20000), 5000);
+  ck_assert_int_eq(throttle_retry_after_ms(G_MAXINT64), 10000);
+}
+END_TEST
+
 START_TEST(it_grows_without_steps)
 {
   gint64 pause_us = -1;
@@ -67,6 +82,6 @@ END_TEST
 int main(void)
 {
   const TTest *const tests[] = {slow_then_refused_then_taken_again, a_disk_that_fills,
-                                it_grows_without_steps};
+                                another_try_comes_later_and_later, it_grows_without_steps};
   return RUN_SUITE("throttle", tests);
 }

@@ -223,7 +223,7 @@ START_TEST(numbers_out_of_range_get_a_status)
   const struct {
     gint32 group, ack, timeout_ms;
     const char *field;
-  } cases[] = {{-1, 1, 0, "consensusGroupId"},
+  } cases[] = {{-2, 1, 0, "consensusGroupId"},
                {0, 0, 0, "ack"},
                {0, 4, 0, "ack"},
                {0, -1, 0, "ack"},
@@ -517,9 +517,22 @@ START_TEST(write_replies_are_the_generated_ones)
         object->__isset_token = TRUE;
       }
       Message m = generated_reply("write", -5, object);
-      check_same(hot_write_reply(-5, (SynclogStatus)code, texts[i], i % 2 == 0 ? &token : NULL),
+      check_same(hot_write_reply(-5, (SynclogStatus)code, texts[i], 0, i % 2 == 0 ? &token : NULL),
                  &m);
     }
+  }
+}
+END_TEST
+
+START_TEST(a_hint_goes_with_what_can_be_tried_again)
+{
+  for (int code = SYNCLOG_OK; code <= SYNCLOG_INTERNAL; code++) {
+    g_autoptr(SlTWriteReply) object = g_object_new(SL_TYPE_T_WRITE_REPLY, NULL);
+    convert_status_to_thrift(code, "m", object->status);
+    if (object->status->__isset_retryAfterMs)
+      object->status->retryAfterMs = 4711;
+    Message m = generated_reply("write", 3, object);
+    check_same(hot_write_reply(3, (SynclogStatus)code, "m", 4711, NULL), &m);
   }
 }
 END_TEST
@@ -643,7 +656,7 @@ START_TEST(malformed_replies_are_refused)
     g_autofree guint8 *exact = g_memdup2(good->bytes + 4, size);
     fast_assert(!hot_sync_reply_parse(exact, size, &seqid, &out, NULL));
   }
-  g_autofree RpcReply *other = hot_write_reply(7, SYNCLOG_OK, NULL, NULL);
+  g_autofree RpcReply *other = hot_write_reply(7, SYNCLOG_OK, NULL, 0, NULL);
   ck_assert(!hot_sync_reply_parse(other->bytes + 4, other->size - 4, &seqid, &out, NULL));
   /* A status that is none, and a number below 0. */
   guint8 *code = good->bytes + 4 + 19 + 3 + 3 + 3 + 3;
@@ -674,6 +687,7 @@ int main(void)
       too_many_entries_are_refused,
       only_canonical_records_are_taken,
       write_replies_are_the_generated_ones,
+      a_hint_goes_with_what_can_be_tried_again,
       sync_replies_are_the_generated_ones_and_read_back,
       query_replies_are_the_generated_ones,
       long_and_invalid_messages_are_made_fit,
