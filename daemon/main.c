@@ -86,8 +86,11 @@ static int check_config(const Config *config)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(GPtrArray) members = identity_peek_members(config->data_dir, &error);
-  if (error != NULL)
+  if (error != NULL) {
     complain(error);
+    puts("the file is right; whether it fits what is in data_dir could not be looked at");
+    return EXIT_FAILED;
+  }
   for (guint i = 0; members != NULL && i < config->peers->len; i++) {
     g_autofree char *complaint =
         identity_complain_of_peer(members, g_array_index(config->peers, ConfigPeer, i).node_id);

@@ -1,4 +1,5 @@
 #include "ctl/ctl.h"
+#include "ctl/http_get.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@ static const struct {
     {"status.json", {"status", "--json"}},
     {"status.txt", {"status"}},
     {"config.txt", {"config"}},
+    {"config-compared.txt", {"config", "--compare"}},
     {"members.txt", {"node", "list"}},
     {"groups.txt", {"group", "list"}},
 };
@@ -83,6 +85,48 @@ static gboolean put_output(FILE *out, const char *folder, const char *name, char
   return done;
 }
 
+/* Where the node of a server shows metrics, as seen from here; NULL with an error: nowhere. */
+static char *metrics_address(const Ctl *ctl, const char *server, GError **error)
+{
+  g_autoptr(RpcClient) client = rpc_client_new(server, ctl->timeout_ms);
+  g_autoptr(GPtrArray) entries = rpc_client_config(client, error);
+  if (entries == NULL)
+    return NULL;
+  for (guint i = 0; i < entries->len; i++) {
+    const ConfigEntry *entry = g_ptr_array_index(entries, i);
+    if (strcmp(entry->section, "http") != 0 || strcmp(entry->key, "listen") != 0 ||
+        *entry->value == '\0')
+      continue;
+    g_auto(GStrv) addresses = g_strsplit(entry->value, ",", 2);
+    const char *port = strrchr(addresses[0], ':');
+    gboolean any =
+        g_str_has_prefix(addresses[0], "0.0.0.0:") || g_str_has_prefix(addresses[0], "[::]:");
+    if (!any || port == NULL)
+      return g_strstrip(g_steal_pointer(&addresses[0]));
+    g_autofree char *host = g_strndup(server, (gsize)(strrchr(server, ':') - server));
+    return g_strstrip(g_strconcat(host, port, NULL));
+  }
+  fail(error, SYNCLOG_NOT_READY, "the node has no [http] listen");
+  return NULL;
+}
+
+static gboolean put_metrics(const Ctl *ctl, FILE *out, const char *folder, guint server)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *name = g_strdup_printf("metrics-%u.txt", server + 1);
+  g_autofree char *address = metrics_address(ctl, ctl->servers[server], &error);
+  GString *text =
+      address != NULL ? http_get(address, "/metrics", ctl->timeout_ms, OUTPUT_LIMIT, &error) : NULL;
+  if (text == NULL)
+    text = g_string_new(error->message);
+  g_autofree char *head =
+      g_strdup_printf("# %s at %s\n", ctl->servers[server], address != NULL ? address : "-");
+  g_string_prepend(text, head);
+  gboolean done = put_file(out, folder, name, text->str, text->len);
+  g_string_free(text, TRUE);
+  return done;
+}
+
 static gboolean put_parts(const Ctl *ctl, FILE *out, const char *folder, const char *data_dir)
 {
   g_autofree char *servers = g_strjoinv(",", ctl->servers);
@@ -99,6 +143,9 @@ static gboolean put_parts(const Ctl *ctl, FILE *out, const char *folder, const c
     if (!put_output(out, folder, parts[i].name, (char **)argv->pdata))
       return FALSE;
   }
+  for (guint i = 0; ctl->servers[i] != NULL; i++)
+    if (!put_metrics(ctl, out, folder, i))
+      return FALSE;
   char *wal[] = {program, (char *)"wal", (char *)"verify", (char *)data_dir, NULL};
   char *journal[] = {(char *)"journalctl", (char *)"--unit=synclogd",    (char *)"--lines=2000",
                      (char *)"--no-pager", (char *)"--output=short-iso", NULL};
@@ -134,9 +181,10 @@ const CtlCommand ctl_support_bundle = {
     .arguments = "FILE",
     .summary = "Put what others need to help into a tar file",
     .details =
-        "Status and configuration of the servers, the members, the groups, the end of the unit's "
-        "journal "
-        "where there is one; with\n--data-dir the state of the logs on disk. Nothing is read "
+        "Status, configuration and metrics of the servers, where their configurations differ, the "
+        "members, the groups, the end of the\nunit's journal where there is one; with --data-dir "
+        "the state of "
+        "the logs on disk. Nothing is read "
         "from the store. FILE must not exist.",
     .run = run,
 };

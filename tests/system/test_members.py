@@ -7,7 +7,7 @@ import time
 from case import expect, expect_equal, expect_error, test
 from load import check_everywhere, join_writers, start_writers, stop_writers
 from synclog.types.ttypes import TMemberState
-from synclog_client import NotReady, SynclogError
+from synclog_client import NotReady, Status, SynclogError
 
 QUICK = {"replication.request_timeout": "1s", "replication.heartbeat_interval": "100ms",
          "replication.basic_retry_wait": "50ms", "replication.max_retry_wait": "500ms"}
@@ -290,3 +290,97 @@ def a_newcomer_gets_a_snapshot(case):
     ledger = stop_writers(writers)
     check_everywhere(cluster, before)
     check_everywhere(cluster, ledger)
+
+
+@test(timeout=120)
+def removed_while_it_joins(case):
+    """A newcomer that never comes, and one that is held up by a member that is down: taken out again, nothing waits for it, and it can't come
+    back under its id."""
+    cluster = case.cluster(config=QUICK)
+    ledger = join_writers(start_writers(cluster, "load", count=20))
+    never = newcomer(case, cluster, 4)
+    with cluster[1].client() as client:
+        client.add_member(4, never.peer_address)
+        await_state(case, cluster, 4, TMemberState.JOINING)
+        error = expect_error(SynclogError, "told twice", client.add_member, 4, never.peer_address)
+        expect("a member already (joining)" in error.message, "%s", error)
+        client.remove_member(4)
+    await_state(case, cluster, 4, TMemberState.REMOVED)
+    never.start()
+    case.eventually("it learns that it was removed", lambda: never.status().state != "serving" and
+                    "node 4 was removed" in never.log_text())
+    with never.client() as client:
+        expect_error(SynclogError, "a write of who was removed", client.insert, "d", 1, {"v": 1})
+    with cluster[2].client() as client:
+        error = expect_error(SynclogError, "the id again", client.add_member, 4, never.peer_address)
+        expect("never used again" in error.message, "%s", error)
+    never.stop()
+    # It has the data of two, and can't be a member before the third knows it.
+    cluster[3].kill()
+    held_up = newcomer(case, cluster, 5).start()
+    with cluster[1].client() as client:
+        client.add_member(5, held_up.peer_address)
+        case.eventually("it says whom it waits for", lambda: "node 3" in (held_up.status().message or ""))
+        expect(state_at(cluster[1], 5) in (TMemberState.JOINING, TMemberState.ENTERING), "it is %s", state_at(cluster[1], 5))
+        client.remove_member(5)
+    ledger.merge(join_writers(start_writers([cluster[1], cluster[2]], "meanwhile", count=20, ack="majority")))
+    cluster[3].start()
+    await_state(case, cluster, 5, TMemberState.REMOVED)
+    ledger.merge(join_writers(start_writers(cluster, "after", count=20, ack="all")))
+    check_everywhere(cluster, ledger)
+    with held_up.client() as client:
+        expect_error(SynclogError, "a write of who was removed", client.insert, "d", 1, {"v": 1})
+    held_up.stop()
+
+
+@test(timeout=120)
+def two_operators_at_once(case):
+    """At two nodes at the same moment: the same node added twice, a node added and removed, two others added and removed. Each is told what
+    became of it, and all nodes come to the same members; nothing is lost."""
+    cluster = case.cluster(config=QUICK)
+    writers = start_writers(cluster, "load", ack="majority", pause=0.01)
+    four, five, six = (newcomer(case, cluster, node_id).start() for node_id in (4, 5, 6))
+
+    def at_once(*changes):
+        """[error or None] of (node, method, arguments), all begun at the same time."""
+        results, barrier = {}, threading.Barrier(len(changes))
+
+        def change(number, at, method, arguments):
+            with cluster[at].client() as client:
+                client.status()
+                barrier.wait()
+                try:
+                    getattr(client, method)(*arguments)
+                    results[number] = None
+                except SynclogError as error:
+                    results[number] = error
+        threads = [threading.Thread(target=change, args=(i, *each)) for i, each in enumerate(changes)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for error in results.values():
+            expect(error is None or (error.message and error.code != Status.INTERNAL), "%s", error)
+        return [results[i] for i in range(len(changes))]
+
+    def same_members(node_id, states):
+        """All members come to the same state of it, one of these."""
+        case.eventually("all say the same of node %d" % node_id, lambda: len(
+            {state_at(node, node_id) for node in cluster}) == 1 and state_at(cluster[1], node_id) in states, timeout=40)
+
+    twice = at_once((1, "add_member", (4, four.peer_address)), (2, "add_member", (4, four.peer_address)),
+                    (3, "add_member", (5, five.peer_address)))
+    expect(twice[2] is None and None in twice[:2], "%s", twice)
+    same_members(4, [TMemberState.ACTIVE])
+    same_members(5, [TMemberState.ACTIVE])
+    both = at_once((1, "remove_member", (5,)), (2, "remove_member", (5,)), (3, "add_member", (6, six.peer_address)),
+                   (1, "remove_member", (4,)))
+    expect(both[2] is None and both[3] is None and None in both[:2], "%s", both)
+    for gone in (4, 5):
+        same_members(gone, [TMemberState.REMOVED])
+    same_members(6, [TMemberState.ACTIVE])
+    at_once((1, "remove_member", (6,)), (2, "add_member", (6, six.peer_address)))
+    same_members(6, [TMemberState.REMOVED, TMemberState.ACTIVE])
+    if state_at(cluster[1], 6) == TMemberState.ACTIVE:
+        cluster.nodes.append(six)
+    check_everywhere(cluster, stop_writers(writers))

@@ -238,20 +238,31 @@ def the_dashboard_asks_what_there_is(case):
 
 @test
 def a_support_bundle_tells_all_but_data(case):
-    cluster = with_http(case, 2)
+    cluster = with_http(case, 3)
+    cluster[3].config["client.page_rows"] = 77
+    cluster[3].stop()
+    cluster[3].start()
     with cluster[1].client() as client:
         client.insert("secret.device", 1, {"v": "secret value"}, ack="all")
     with tempfile.TemporaryDirectory() as folder:
         path = folder + "/bundle.tar"
-        servers = "%s,127.0.0.1:%d" % (cluster[1].address, free_port(case))
+        servers = "%s,127.0.0.1:%d,%s" % (cluster[1].address, free_port(case), cluster[3].address)
         arguments = ["--server", servers, "support-bundle", path, "--data-dir",
                      cluster[1].data_dir]
         expect_equal(run_ctl(case, *arguments)[:2], (0, path + "\n"), "support-bundle")
         with tarfile.open(path) as bundle:
             files = {os.path.basename(member.name): bundle.extractfile(member).read().decode()
                      for member in bundle}
-        expect_equal(sorted(files), ["config.txt", "groups.txt", "journal.txt", "members.txt", "status.json",
-                                     "status.txt", "wal.txt"], "files")
+        expect_equal(sorted(files), ["config-compared.txt", "config.txt", "groups.txt", "journal.txt", "members.txt", "metrics-1.txt",
+                                     "metrics-2.txt", "metrics-3.txt", "status.json", "status.txt", "wal.txt"], "files")
+        for i, node in ((1, cluster[1]), (3, cluster[3])):
+            head, _, text = files["metrics-%d.txt" % i].partition("\n")
+            expect_equal(head, "# %s at 127.0.0.1:%d" % (node.address, node.http), "head of the metrics")
+            expect(text.startswith("# HELP synclogd_build_info ") and 'node="%d"' % node.id in text, "%s", text[:300])
+        expect("connect" in files["metrics-2.txt"], "%s", files["metrics-2.txt"])
+        compared = files["config-compared.txt"]
+        expect(re.search(r"^client +page_rows +10000 \(default\) +- +77$", compared, re.MULTILINE), "%s", compared)
+        expect(re.search(r"^node +id +1 +- +3$", compared, re.MULTILINE) and "max_retry_wait" not in compared, "%s", compared)
         expect('"serving"' in files["status.json"] and "unreachable" in files["status.txt"],
                "%s", files)
         expect("throttle_threshold" in files["config.txt"], "%s", files["config.txt"])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 
@@ -109,6 +110,7 @@ def options_that_only_print(case):
     node.write_config()
     check = run_program(case, "synclogd", "--check-config", "-c", node.config_path)
     expect_equal(check.returncode, 0, "--check-config of a right file (%s)" % check.stderr)
+    expect_equal(check.stdout, "ok\n", "what it says")
     shown = run_program(case, "synclogd", "--print-config", "-c", node.config_path)
     expect_equal(shown.returncode, 0, "--print-config")
     for line in ("wal_segment_size = 8MiB", "id = 3", "max_pending_batch = 5", "[replication]"):
@@ -219,3 +221,21 @@ def health_check(case):
     node.start()
     check = run_program(case, "synclogd", "--healthcheck", "-c", node.config_path)
     expect_equal(check.returncode, 0, "exit code of a healthy node (%s)" % check.stderr)
+
+
+@test
+def a_check_by_somebody_who_may_not_look(case):
+    """--check-config says that it could not look at the data, and does not say ok."""
+    if os.geteuid() != 0:
+        case.skip("it takes root to become somebody else")
+    node = case.node(node_id=1).start()
+    node.stop()
+    os.chmod(case.dir, 0o755)
+    os.chmod(node.data_dir, 0o700)
+    program = os.path.join(case.dir, "synclogd")
+    shutil.copy(case.program("synclogd"), program)  # the build may be where only its owner may go
+    for user, code, said in ((0, 0, "ok\n"), (65534, 1, "the file is right; whether it fits what is in data_dir could not be looked at\n")):
+        check = subprocess.run([program, "--check-config", "-c", node.config_path], capture_output=True, text=True, check=False,
+                               user=user, env=sanitizer_environment(), cwd="/")
+        expect_equal((check.returncode, check.stdout), (code, said), "user %d: %s" % (user, check.stderr))
+        expect(code == 0 or node.data_dir in check.stderr and "ermission denied" in check.stderr, "%s", check.stderr)
