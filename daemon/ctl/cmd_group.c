@@ -73,11 +73,14 @@ const CtlCommand ctl_group = {
     .name = "group",
     .arguments = "list | delete N",
     .summary = "Show a node's groups, or delete the files of one that is not configured any more",
-    .details = "Groups come and go with the sections [group.N] of the configuration (SIGHUP). One "
-               "whose section is gone is closed,\nand its files stay until \"delete\" is asked "
-               "of that node (--server). Other nodes keep theirs.\n\n"
-               "States: as in \"status\"; opening; failed, with the reason (it is tried again); "
-               "elsewhere: this node is not\namong the members; files: not configured, only its "
-               "files are here.",
+    .details =
+        "Groups come and go with the sections [group.N] of the configuration (SIGHUP). One "
+        "whose section is gone is closed,\nand its files stay until \"delete\" is asked "
+        "of that node (--server). Other nodes keep theirs: where the group goes on, have this "
+        "one removed from it first\n(--group N node remove), for a member that has lost "
+        "its files is not the same any more.\n\n"
+        "States: as in \"status\"; opening; failed, with the reason (it is tried again); "
+        "elsewhere: this node is not\namong the members; files: not configured, only its "
+        "files are here.",
     .run = run,
 };

@@ -180,6 +180,10 @@ def the_files_of_a_group_are_deleted_by_an_operators_word(case):
     expect_ctl(case, node, 2, "say --yes", "group", "delete", "2")
     reload(node, **{"group.2.devices": None})
     case.eventually("group 2 is closed", lambda: groups_of(node).get(2) == "files")
+    with node.client() as client:
+        expect_equal([(each.consensusGroupId, each.state) for each in client.groups()],
+                     [(0, "serving"), (1, "serving"), (2, "files")], "groups as clients see them")
+        expect_refusal(Invalid, "is in use", client.delete_group, 1)
     expect_ctl(case, node, 0, "are deleted", "group", "delete", "2", "--yes")
     expect_equal(groups_of(node), {0: "serving", 1: "serving"}, "groups")
     expect(not [name for name in os.listdir(node.data_dir) if name.startswith("group-2")],
@@ -513,3 +517,74 @@ def a_group_gets_a_snapshot_by_itself(case):
     write(cluster[2], "plant1.a", 100, 5)
     expect_equal(converge(case, cluster, 1).cells, 35, "cells")
     expect_equal(converge(case, cluster, 2).cells, 30, "cells of the other group")
+
+
+@test(timeout=180)
+def a_group_goes_and_comes_under_load(case):
+    """What it acknowledged is there in the end; the other groups never notice."""
+    cluster = case.cluster(2, config=TWO)
+    stop = threading.Event()
+    written, others, wrong = {1: [], 2: []}, [], []
+
+    def hammer(node):
+        at = node.id * 10000000
+        while not stop.is_set():
+            at += 1
+            try:
+                with node.client(group=2) as client:
+                    for at in range(at, at + 200):
+                        client.insert("plant2.a", at, {"v": at})
+                        written[node.id].append(at)
+                        if stop.is_set():
+                            return
+            except (UnknownGroup, NotReady):
+                stop.wait(0.01)
+            except Exception as error:  # told below
+                wrong.append(repr(error))
+                return
+
+    def steadily():
+        with cluster[1].client() as client:
+            while not stop.is_set():
+                at = len(others)
+                try:
+                    client.insert("plant1.a", at, {"v": at}, ack="all")
+                except Exception as error:  # told below
+                    wrong.append(repr(error))
+                    return
+                others.append(at)
+
+    def reading():
+        while not stop.is_set():
+            try:
+                with cluster[2].client() as client:
+                    client.series()
+                    client.groups()
+                    client.last("plant1.a")
+            except (UnknownGroup, NotReady):
+                stop.wait(0.01)
+            except Exception as error:  # told below
+                wrong.append(repr(error))
+                return
+    threads = [threading.Thread(target=hammer, args=(node,)) for node in cluster]
+    threads += [threading.Thread(target=steadily), threading.Thread(target=reading)]
+    for thread in threads:
+        thread.start()
+    for _ in range(6):
+        for node in cluster:
+            before = len(written[node.id])
+            case.eventually("%s writes" % node, lambda: len(written[node.id]) > before + 50, 40)
+            reload(node, **{"group.2.devices": None})
+            case.eventually("it is closed", lambda: groups_of(node).get(2) == "files", 40)
+            reload(node, **{"group.2.devices": "plant2.*"})
+            case.eventually("it is back", lambda: groups_of(node).get(2) == "serving", 40)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    expect_equal(wrong, [], "what went wrong")
+    digest = converge(case, cluster, 2)
+    there = set(times(cluster[1], "plant2.a"))
+    expect(there.issuperset(written[1] + written[2]), "acknowledged writes are lost: %r",
+           sorted(set(written[1] + written[2]) - there)[:10])
+    expect(digest.cells >= len(written[1]) + len(written[2]), "too few cells")
+    expect_equal(converge(case, cluster, 1).cells, len(others), "cells of the steady group")

@@ -13,8 +13,8 @@ _generated.load()
 
 # pylint: disable=wrong-import-position
 from synclog.admin import TAdminService
-from synclog.admin.ttypes import (TAddMemberReq, TDigestReq, TForgetReq, TRemoveMemberReq,
-                                   TStatusReq)
+from synclog.admin.ttypes import (TAddMemberReq, TDeleteGroupReq, TDigestReq, TForgetReq,
+                                   TRemoveMemberReq, TStatusReq)
 from synclog.client import TClientService
 from synclog.client.ttypes import (TAck, TAggregateReq, TLastReq, TQueryReq, TSeriesReq,
                                    TTailReq, TWriteReq)
@@ -611,6 +611,14 @@ class Client:
     def remove_member(self, node_id: int) -> Any:
         """Takes a member out: it goes when the others have what it holds."""
         self._read("_admin", "removeMember", TRemoveMemberReq(self._named, node_id))
+
+    def groups(self) -> Any:
+        """The groups of the node (TGroup), with those of which only files are left."""
+        return self._read("_admin", "groups").groups or []
+
+    def delete_group(self, group: int) -> Any:
+        """Deletes the node's files of a group that is not in its configuration any more."""
+        self._read("_admin", "deleteGroup", TDeleteGroupReq(group))
 
     def config(self) -> Any:
         """The configuration in force, as {(section, key): TConfigEntry}."""
