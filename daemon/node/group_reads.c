@@ -209,6 +209,19 @@ static void begin_all(Groups *groups, GPtrArray *replicas, const GArray *tokens,
   wait_for_next(all);
 }
 
+/* What a group that should be here would add must not be left out without a word. */
+static gboolean check_open(Groups *groups, GError **error)
+{
+  g_autoptr(GPtrArray) closed = groups_closed(groups);
+  if (closed->len == 0)
+    return TRUE;
+  const GroupInfo *first = g_ptr_array_index(closed, 0);
+  return fail(error, SYNCLOG_NOT_READY,
+              "group %u is not open here%s%s; what another one holds can be read by its number",
+              first->id, first->message != NULL ? ": " : "",
+              first->message != NULL ? first->message : "");
+}
+
 /* --- all reads ----------------------------------------------------------------------------------
  */
 
@@ -217,14 +230,17 @@ void group_reads_begin(Groups *groups, guint32 group, const char *device, const 
 {
   gboolean by_rule = group == GROUP_BY_RULE && !groups_are_one(groups);
   g_autoptr(GPtrArray) all = by_rule ? groups_hold_all(groups) : NULL;
+  g_autoptr(GError) error = NULL;
   if (by_rule && device == NULL) {
-    begin_all(groups, g_steal_pointer(&all), tokens, timeout_ms, read, data);
+    if (check_open(groups, &error))
+      begin_all(groups, g_steal_pointer(&all), tokens, timeout_ms, read, data);
+    else
+      read(data, NULL, error);
     return;
   }
   guint32 id = by_rule                  ? groups_of_device(groups, device, strlen(device))
                : group == GROUP_BY_RULE ? 0
                                         : group;
-  g_autoptr(GError) error = NULL;
   Replica *replica = groups_hold(groups, id, &error);
   if (replica == NULL) {
     read(data, NULL, error);

@@ -254,6 +254,10 @@ def a_group_that_can_not_be_opened_harms_no_other(case):
     with node.client() as client:
         expect_refusal(NotReady, "group 1 can't be opened here",
                        client.insert, "plant1.a", 1, {"v": 1})
+        expect_refusal(NotReady, "group 1 is not open here", client.series)
+        expect_equal([row.timestamp for row in client.query("plant2.a")], list(range(5)), "rows")
+    with node.client(group=2) as client:
+        expect_equal([each.name for each in client.series()], ["plant2.a"], "devices of group 2")
     for name, text in kept.items():
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(text)
