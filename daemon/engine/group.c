@@ -325,6 +325,20 @@ void group_on_trimmed(Group *group, LogId id, guint64 first_available)
     log->first_available = MAX(log->first_available, first_available);
 }
 
+void group_on_unreadable(Group *group, LogId id, guint64 index, guint64 behind)
+{
+  Log *log = group_find_log(group, id);
+  /* What the store lacks nobody can get by a snapshot of it: the next start cuts the log there. */
+  if (log == NULL || index < log->first_available || log->applied + 1 < behind)
+    return;
+  char text[LOG_ID_TEXT_SIZE];
+  group_note(group, G_LOG_LEVEL_CRITICAL,
+             "log %s: entry %" G_GUINT64_FORMAT " is damaged in the WAL here; who lacks entries "
+             "before %" G_GUINT64_FORMAT " gets them from others, or a snapshot",
+             log_id_format(id, text), index, behind);
+  log->first_available = behind;
+}
+
 gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork *out_work)
 {
   GroupWork work = {.writes = g_ptr_array_new(),

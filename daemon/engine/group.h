@@ -258,6 +258,12 @@ void group_on_store_durable(Group *group, LogId log, guint64 index);
 void group_on_trimmed(Group *group, LogId log, guint64 first_available);
 
 /*
+ * The entry `index` of a log is damaged in the WAL here; from `behind` on entries may be read
+ * again. Those before count as deleted here: peers that lack them ask others, or for a snapshot.
+ */
+void group_on_unreadable(Group *group, LogId log, guint64 index, guint64 behind);
+
+/*
  * The WAL is over its limit: the entries of a log up to `index` are to go although members lack
  * them, as far as a majority has them (core/retention.h).
  */

@@ -46,6 +46,25 @@ gboolean log_work_mirror(LogSet *logs, const MirrorWork *work, guint *out_writte
   return !work->sync || wal_sync(wal, error);
 }
 
+EntryRun *log_work_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes,
+                        guint64 *out_behind, GError **error)
+{
+  g_autoptr(GError) first = NULL;
+  *out_behind = 0;
+  EntryRun *run = wal_read(wal, from, max_count, max_bytes, &first);
+  if (first == NULL)
+    return run;
+  /* A disk may fail to read once. */
+  g_autoptr(GError) second = NULL;
+  run = wal_read(wal, from, 1, max_bytes, &second);
+  if (second == NULL)
+    return run;
+  if (g_error_matches(second, SYNCLOG_ERROR, SYNCLOG_CORRUPT))
+    *out_behind = wal_behind_segment_of(wal, from);
+  g_propagate_error(error, g_steal_pointer(&second));
+  return NULL;
+}
+
 Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guint64 durable,
                                 guint64 now_us, GError **error)
 {

@@ -1,6 +1,7 @@
 /* The engine's ports: each hands over to another thread and returns at once. */
 #include "base/failpoint.h"
 #include "base/logging.h"
+#include "node/log_work.h"
 #include "node/replica_private.h"
 
 /* --- disk and store -----------------------------------------------------------------------------
@@ -42,13 +43,14 @@ static void read_job(gpointer data)
   Replica *replica = job->replica;
   g_autoptr(GError) error = NULL;
   EntryRun *run = NULL;
+  guint64 behind = 0;
   gint64 begun_us = clock_mono_us(replica->clock);
   FAILPOINT("read_log");
   Wal *wal = log_set_find(replica->logs, job->log);
   if (wal == NULL)
     fail(&error, SYNCLOG_CORRUPT, "the log's directory is missing");
   else
-    run = wal_read(wal, job->from, job->max_count, job->max_bytes, &error);
+    run = log_work_read(wal, job->from, job->max_count, job->max_bytes, &behind, &error);
   gint64 now_us = replica_note_step(replica, STEP_BATCH_READ, begun_us);
   replica_lock(replica);
   if (run == NULL && error == NULL) {
@@ -56,6 +58,8 @@ static void read_job(gpointer data)
     replica->own_sync_wanted = TRUE;
     port_work(replica);
   }
+  if (behind != 0)
+    group_on_unreadable(replica->group, job->log, job->from, behind);
   group_on_read(replica->group, job->peer, job->log, job->from, run,
                 error != NULL ? error->message : NULL, now_us);
   replica_unlock(replica);

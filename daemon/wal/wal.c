@@ -266,6 +266,16 @@ gboolean wal_chain_at(Wal *wal, guint64 index, guint64 *out_chain, GError **erro
   }
 }
 
+guint64 wal_behind_segment_of(Wal *wal, guint64 index)
+{
+  guint position;
+  g_mutex_lock(&wal->lock);
+  const Segment *segment = wal_find_segment(wal, index, &position);
+  guint64 next = segment != NULL ? segment->last_index + 1 : first_index(wal);
+  g_mutex_unlock(&wal->lock);
+  return next;
+}
+
 void wal_stats(Wal *wal, WalStats *out_stats)
 {
   WalStats stats = {0};

@@ -98,6 +98,10 @@ gboolean wal_chain_at(Wal *wal, guint64 index, guint64 *out_chain, GError **erro
  */
 EntryRun *wal_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes, GError **error);
 
+/* The first index behind the segment that holds `index`: where reading goes on when that record is
+ * damaged. */
+guint64 wal_behind_segment_of(Wal *wal, guint64 index);
+
 /* Deletes every segment whose records are all at or below `index`, except the last one. A file that
  * can't be deleted is an error, but breaks nothing: it is there again after the next opening. */
 gboolean wal_trim(Wal *wal, guint64 index, GError **error);

@@ -399,13 +399,16 @@ static void on_read(Sim *sim, Event *event)
   const ReadJob *job = event->message;
   g_autoptr(GError) error = NULL;
   EntryRun *run = NULL;
+  guint64 behind = 0;
   Wal *wal = log_set_find(node->logs, job->log);
   if (wal == NULL)
     fail(&error, SYNCLOG_CORRUPT, "the log's directory is missing");
   else
-    run = wal_read(wal, job->from, job->max_count, job->max_bytes, &error);
+    run = log_work_read(wal, job->from, job->max_count, job->max_bytes, &behind, &error);
   if (run != NULL)
     truth_compare(node, run);
+  if (behind != 0)
+    group_on_unreadable(node->group, job->log, job->from, behind);
   group_on_read(node->group, event->peer, job->log, job->from, run,
                 error != NULL ? error->message : NULL, sim->now_us);
 }

@@ -244,19 +244,10 @@ static guint64 readable(const SimNode *node, Wal *wal)
   }
 }
 
-gboolean sim_origin_is_stuck(Sim *sim, LogId log)
-{
-  const SimNode *origin = &sim->nodes[log.origin];
-  Wal *wal = origin->damaged && node_is_up(origin) ? log_set_find(origin->logs, log) : NULL;
-  return wal != NULL && readable(origin, wal) < wal_last_index(wal);
-}
-
 /* Whether a running node has as much of a log as any other has, durable and applied. */
 static gboolean log_is_equal(Sim *sim, LogId log)
 {
   guint64 most = 0;
-  if (sim_origin_is_stuck(sim, log))
-    return TRUE;
   for (guint i = 1; i <= sim->config.nodes; i++)
     if (node_is_up(&sim->nodes[i])) {
       Wal *wal = log_set_find(sim->nodes[i].logs, log);

@@ -212,9 +212,6 @@ void sim_run_for(Sim *sim, gint64 us);
 /* Until all running nodes hold and have applied the same; fails after limit_us. */
 void sim_run_until_equal(Sim *sim, gint64 limit_us);
 gboolean sim_is_equal(Sim *sim);
-/* Whether the origin of a log, whose disk was damaged, can't read what it holds of it: nobody else
- * is asked for it then. */
-gboolean sim_origin_is_stuck(Sim *sim, LogId log);
 guint sim_random(Sim *sim, guint below);
 gboolean sim_percent(Sim *sim, guint chance);
 /* A random time with that mean, between a half and one and a half of it. */

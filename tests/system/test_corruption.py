@@ -53,6 +53,9 @@ def flip_in_the_middle(node, origin):
     return path
 
 
+SMALL = {"wal.wal_segment_size": "64KiB"}
+
+
 def filled(case, count=3, **config):
     cluster = case.cluster(count, config)
     ledger = join_writers(start_writers(cluster, "before", per_node=2,
@@ -85,6 +88,42 @@ def d03_a_flipped_byte_in_a_mirror(case):
                     lambda: cluster[2].log_status(1).progress.durable >= status.progress.durable)
     cluster.start()
     check_everywhere(cluster, ledger)
+
+
+def damage_a_closed_segment(case, cluster, ledger, away):
+    """Node 1 writes while some are away; then a record of that goes bad in the middle of its log."""
+    for peer in away:
+        cluster[peer].stop()
+    ledger.merge(join_writers(start_writers([cluster[1]], "alone", count=100, payload="x" * 5000)))
+    before = cluster[1].own_log().progress
+    for peer in {2, 3} - set(away):
+        case.eventually("node %d has all" % peer,
+                        lambda peer=peer: cluster[peer].log_status(1).progress.durable >= before.durable)
+    cluster[1].stop()  # and its store is durable
+    path = cluster[1].segments(1)[-3]
+    offset, size = records_of(path, *log_of(cluster[1], 1))[2]
+    flip(path, offset + size // 2)
+    cluster[1].start()
+    for peer in away:
+        cluster[peer].start()
+    check_everywhere(cluster, ledger, timeout=30)
+    expect_equal(cluster[1].own_log().progress.log.incarnation, before.log.incarnation, "incarnation")
+    expect("is damaged in the WAL here" in cluster[1].log_text(), "the daemon's log does not tell")
+    goes_on(case, cluster, ledger)
+
+
+@test(timeout=60)
+def a_bad_record_that_another_node_has(case):
+    """The origin works and is heard, but can't read an old entry: the one that lacks it asks the other."""
+    cluster, ledger = filled(case, **SMALL)
+    damage_a_closed_segment(case, cluster, ledger, away=[3])
+
+
+@test(timeout=60)
+def a_bad_record_that_nobody_else_has(case):
+    """It is in the origin's store, and the others get a snapshot of that."""
+    cluster, ledger = filled(case, **SMALL)
+    damage_a_closed_segment(case, cluster, ledger, away=[2, 3])
 
 
 @test(timeout=60)

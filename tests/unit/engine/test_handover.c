@@ -196,6 +196,59 @@ START_TEST(a_former_log_is_handed_on_though_its_origin_lives)
 }
 END_TEST
 
+/* Node 1 is alone with node 2 while it writes, and loses what it could give from memory. */
+static FakeCluster *one_lags(guint32 seed, guint lag)
+{
+  FakeCluster *cluster = ready_cluster(3, seed);
+  write_many(cluster, 1, 100);
+  fake_run_until_equal(cluster, LONG_US);
+  for (guint node = 1; node < lag; node++)
+    cut_both_ways(cluster, node, 3);
+  if (lag == 2)
+    cut_both_ways(cluster, 1, 2);
+  write_many(cluster, 1, 200);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  fake_kill(cluster, 1);
+  fake_start(cluster, 1, FALSE);
+  group_on_unreadable(fake_node(cluster, 1)->group, fake_own_log(cluster, 1), 101, 250);
+  return cluster;
+}
+
+/* The origin is heard, and can't read its own log: who has more is asked. */
+START_TEST(p6_what_is_damaged_at_the_origin_comes_from_others)
+{
+  g_autoptr(FakeCluster) cluster = one_lags(10, 3);
+  LogId log = fake_own_log(cluster, 1);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 300);
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 100);
+  guint64 handed_on = 0;
+  cluster->filter = count_handed_on;
+  cluster->filter_ctx = &handed_on;
+  fake_heal(cluster);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 300);
+  ck_assert_uint_ge(handed_on, 149); /* up to what the origin can read again */
+  ck_assert(fake_says(fake_node(cluster, 1)->notes->str, "entry 101 is damaged in the WAL here"));
+  write_many(cluster, 1, 10); /* and it goes on sending what is new */
+  fake_run_until_equal(cluster, LONG_US);
+}
+END_TEST
+
+/* Nobody else has it: its store has. */
+START_TEST(p6_what_only_a_damaged_log_has_is_in_a_snapshot)
+{
+  g_autoptr(FakeCluster) cluster = one_lags(11, 2);
+  LogId log = fake_own_log(cluster, 1);
+  fake_heal(cluster);
+  fake_run_for(cluster, 10 * G_USEC_PER_SEC);
+  for (guint node = 2; node <= 3; node++) {
+    ck_assert_uint_eq(fake_applied(cluster, node, log), 100);
+    ck_assert(group_needs_seed(fake_node(cluster, node)->group));
+    ck_assert_uint_eq(group_seeder(fake_node(cluster, node)->group, 0), 1);
+  }
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {a_dead_link_is_bypassed,
@@ -206,6 +259,8 @@ int main(void)
                                 one_supplier_serves,
                                 a_supplier_that_dies_is_replaced,
                                 the_origin_takes_over_again,
-                                a_former_log_is_handed_on_though_its_origin_lives};
+                                a_former_log_is_handed_on_though_its_origin_lives,
+                                p6_what_is_damaged_at_the_origin_comes_from_others,
+                                p6_what_only_a_damaged_log_has_is_in_a_snapshot};
   return RUN_SUITE("handover", tests);
 }

@@ -518,6 +518,10 @@ START_TEST(s07_damage_in_closed_segment)
     ck_assert(!wal_chain_at(wal, 4, &chain, &third));
     ck_assert_error(third, SYNCLOG_CORRUPT);
     /* Later segments are whole, and appending goes on. */
+    guint64 behind = wal_behind_segment_of(wal, 3);
+    ck_assert_uint_gt(behind, 4);
+    ck_assert_uint_eq(wal_behind_segment_of(wal, behind - 1), behind);
+    test_check_range(wal, behind, 60, 100, 100000, max_size, 0);
     g_autoptr(EntryRun) late = wal_read(wal, 50, 100, 100000, NULL);
     test_check_run(late, 50, max_size, 0);
     test_append(wal, 61, 5, max_size);
