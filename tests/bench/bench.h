@@ -19,6 +19,7 @@ typedef struct Options {
   char **settings; /* "section.key=value" for the daemons */
   char **pids;     /* of the servers that are driven */
   char *dir;       /* where temporary folders go */
+  char *data;      /* layout: a folder with measurements */
   char *ack_text;
   int nodes;   /* started */
   int targets; /* nodes that take the load; 0: all */
@@ -54,6 +55,7 @@ json_t *bench_load(Bench *bench, GError **error);
 json_t *bench_read(Bench *bench, GError **error);
 json_t *bench_catchup(Bench *bench, GError **error);
 json_t *bench_idle(Bench *bench, GError **error);
+json_t *bench_layout(Bench *bench, GError **error);
 
 /* Prints a result as lines for people. */
 void bench_print(const json_t *result);

@@ -1,12 +1,14 @@
 # The benchmark: see tests/bench/README.md.
 #
 #   make bench            the goals beside what this machine gives, in some minutes
+#   make bench-layout     the store alone: bytes on disk, reading
+#   make bench-memory     resident memory, idle and over ten minutes of load
 #   make bench-peers      beside the floor and redis over connections, with a plot; takes longer
 
 BENCH := $(B)/synclog-bench
 BENCH_OBJECTS := $(patsubst tests/%.c,$(B)/tests/%.o,$(sort $(wildcard tests/bench/*.c)))
 
-.PHONY: bench bench-peers install-bench
+.PHONY: bench bench-peers bench-memory bench-layout install-bench
 
 # Flavours that differ in some objects only are for tests, which do without.
 ifeq ($(B),$(BASE))
@@ -24,6 +26,12 @@ bench: all
 
 bench-peers: all
 	$(Q)tests/bench/peers --build $(B)
+
+bench-memory: all
+	$(Q)tests/bench/memory --build $(B)
+
+bench-layout: all
+	$(Q)$(BENCH) layout --data ../shared/data
 
 $(B)/man/.stamp: $(BENCH)
 

@@ -30,7 +30,7 @@ static const Workload workloads[] = {
     {"row", 0, 5, 64, 1, bench_load},      {"tablet", 100, 5, 64, 1, bench_load},
     {"wide", 1000, 10, 16, 1, bench_load}, {"bulk", 0, 5, 16, 64, bench_load},
     {"read", 100000, 1, 1, 1, bench_read}, {"catchup", 0, 5, 64, 1, bench_catchup},
-    {"idle", 0, 5, 64, 1, bench_idle},
+    {"idle", 0, 5, 64, 1, bench_idle},     {"layout", 0, 5, 1, 1, bench_layout},
 };
 
 static const char SUMMARY[] =
@@ -38,7 +38,9 @@ static const char SUMMARY[] =
     "in\n"
     "flight on each connection), read (a range of one measurement, last values, an aggregate), "
     "catchup\n"
-    "(a node was down while rows were written), idle.\n"
+    "(a node was down while rows were written), idle, layout (the store alone, without daemons: "
+    "bytes on\n"
+    "disk and how fast all is read).\n"
     "With --start three daemons are started in a temporary folder and stopped at the end; else\n"
     "--connect says where they are. \"floor\" instead of a cluster: the least that any such daemon "
     "must\n"
@@ -85,6 +87,8 @@ static const GOptionEntry entries[] = {
      "COUNT"},
     {"config", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.settings,
      "setting of the daemons that are started; repeat", "SECTION.KEY=VALUE"},
+    {"data", 0, 0, G_OPTION_ARG_FILENAME, &options.data,
+     "layout: a folder with files of time,value", "DIR"},
     {"dir", 0, 0, G_OPTION_ARG_FILENAME, &options.dir, "where temporary folders go", "DIR"},
     {"keep", 0, 0, G_OPTION_ARG_NONE, &options.keep, "leave the temporary folder", NULL},
     {"no-verify", 0, 0, G_OPTION_ARG_NONE, &options.no_verify, "do not compare digests", NULL},

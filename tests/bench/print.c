@@ -66,8 +66,35 @@ static void print_parts(const json_t *result, const char *title)
   }
 }
 
+static double number_of(const json_t *object, const char *key)
+{
+  return json_number_value(json_object_get(object, key));
+}
+
+/* The table of `layout`. */
+static void print_shapes(const json_t *shapes)
+{
+  size_t i;
+  json_t *shape;
+  printf("%-16s %10s  %-24s %s\n", "", "points", "bytes per point on disk",
+         "read, million points per CPU second");
+  json_array_foreach(shapes, i, shape)
+  {
+    printf("%-16s %10.0f  %5.2f, in chunks %5.2f    %6.1f, in chunks %6.1f\n",
+           text_of(shape, "name"), number_of(shape, "points"),
+           number_of(shape, "raw_bytes_per_point"), number_of(shape, "chunk_bytes_per_point"),
+           number_of(shape, "raw_points_per_cpu_s") / 1e6,
+           number_of(shape, "chunk_points_per_cpu_s") / 1e6);
+  }
+}
+
 void bench_print(const json_t *result)
 {
+  const json_t *shapes = json_object_get(result, "shapes");
+  if (shapes != NULL) {
+    print_shapes(shapes);
+    return;
+  }
   printf("%s %s, %.0f connections, %.0f in flight on each, ack=%s\n", text_of(result, "target"),
          text_of(result, "workload"), json_number_value(json_object_get(result, "connections")),
          json_number_value(json_object_get(result, "depth")), text_of(result, "ack"));

@@ -51,6 +51,8 @@ gboolean bench_open(Bench *bench, const Options *options, GError **error)
   *bench = (Bench){.options = options,
                    .addresses = g_ptr_array_new_with_free_func(g_free),
                    .pids = g_array_new(FALSE, TRUE, sizeof(pid_t))};
+  if (strcmp(options->workload, "layout") == 0)
+    return TRUE; /* without servers */
   if (options->target == TARGET_FLOOR || options->start != NULL)
     return start_servers(bench, error);
   for (guint i = 0; options->connect != NULL && options->connect[i] != NULL; i++)
