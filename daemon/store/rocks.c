@@ -289,6 +289,7 @@ static void rocks_close(Store *parent)
   g_clear_pointer(&store->look, rocks_look_free);
   g_clear_pointer(&store->reblock, rocks_reblock_free);
   rocks_damage_free(store->damage);
+  last_cache_free(store->last);
   if (store->db != NULL)
     rocksdb_close(store->db);
   rocksdb_options_destroy(store->db_options);
@@ -318,6 +319,7 @@ typedef struct Batch {
   RocksStore *store;
   rocksdb_writebatch_t *writes;
   GArray *fresh;      /* FreshBlock, whose bytes are the entries' */
+  GArray *large;      /* the same of blocks that are in `writes` */
   GArray *progress;   /* StoreProgress: a copy of the store's, moved on */
   GArray *tombstones; /* Tombstone, with `devices` beside it */
   GArray *devices;    /* guint32 */
@@ -365,14 +367,15 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
     store_le32(place, g_array_index(decoded->columns, DecodedColumn, block->first_column + i).id);
   Version version = {entry->hlc, entry->log.origin, block->ordinal};
   const guint8 *value = decoded->values->data + block->value_at;
+  FreshBlock one = {
+      block->device_id, block->partition, block->layout, {version, value, block->value_size}};
   if (block->value_size > FRESH_MAX_BLOCK_SIZE) {
     guint8 key[BLOCK_KEY_SIZE];
     key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
     put(batch, key, sizeof key, value, block->value_size);
+    g_array_append_val(batch->large, one);
   } else {
-    FreshBlock fresh = {
-        block->device_id, block->partition, block->layout, {version, value, block->value_size}};
-    g_array_append_val(batch->fresh, fresh);
+    g_array_append_val(batch->fresh, one);
     /* Its head will be shared with others'. */
     batch->bytes += block->value_size - block->column_count * BLOCK_COLUMN_SIZE;
   }
@@ -496,6 +499,26 @@ static void put_overflowed(Batch *batch)
   batch->bytes += rocks_put_counts(batch->writes, &counts);
 }
 
+static void keep_last(const Batch *batch, const GArray *blocks)
+{
+  RocksStore *store = batch->store;
+  for (guint i = 0; i < blocks->len; i++) {
+    const FreshBlock *one = &g_array_index(blocks, FreshBlock, i);
+    last_cache_add_block(store->last, one->device, &one->part.version, one->part.bytes,
+                         one->part.size, store->tombstones);
+  }
+}
+
+/* The last values that are known, as they are now. Caller holds publish_lock for writing. */
+static void keep_all_last(const Batch *batch)
+{
+  keep_last(batch, batch->large);
+  keep_last(batch, batch->fresh);
+  for (guint i = 0; i < batch->tombstones->len; i++)
+    last_cache_add_delete(batch->store->last, g_array_index(batch->devices, guint32, i),
+                          &g_array_index(batch->tombstones, Tombstone, i));
+}
+
 /* Writes the batch and publishes what belongs to it in one step. */
 static gboolean publish(Batch *batch, GError **error)
 {
@@ -510,6 +533,7 @@ static gboolean publish(Batch *batch, GError **error)
     for (guint i = 0; i < batch->fresh->len; i++)
       fresh_add(store->fresh, &g_array_index(batch->fresh, FreshBlock, i));
     rocks_settle_down_to(store, MIN(FRESH_SIZE, store->options.memtable_size / 4), &failure);
+    keep_all_last(batch);
     for (guint i = 0; i < batch->tombstones->len; i++)
       tombstones_add(store->tombstones, g_array_index(batch->devices, guint32, i),
                      &g_array_index(batch->tombstones, Tombstone, i));
@@ -539,6 +563,7 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
   Batch batch = {.store = store,
                  .writes = rocksdb_writebatch_create(),
                  .fresh = g_array_new(FALSE, FALSE, sizeof(FreshBlock)),
+                 .large = g_array_new(FALSE, FALSE, sizeof(FreshBlock)),
                  .progress = g_array_copy(store->progress),
                  .tombstones = g_array_new(FALSE, FALSE, sizeof(Tombstone)),
                  .devices = g_array_new(FALSE, FALSE, sizeof(guint32))};
@@ -549,6 +574,7 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
   gboolean done = publish(&batch, error);
   rocksdb_writebatch_destroy(batch.writes);
   g_array_unref(batch.fresh);
+  g_array_unref(batch.large);
   g_array_unref(batch.progress);
   g_array_unref(batch.tombstones);
   g_array_unref(batch.devices);
@@ -757,6 +783,7 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->checks = pending_new();
   store->fresh = fresh_new();
   store->damage = rocks_damage_new();
+  store->last = last_cache_new(LAST_CACHE_BYTES);
   if (options->reblock_blocks > 0 && !options->read_only)
     store->reblock = rocks_reblock_new(options->reblock_blocks);
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));

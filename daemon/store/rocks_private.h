@@ -3,6 +3,7 @@
 
 #include "store/fresh.h"
 #include "store/keys.h"
+#include "store/last_cache.h"
 #include "store/partition.h"
 #include "store/pending.h"
 #include "store/store.h"
@@ -50,6 +51,7 @@ typedef struct RocksStore {
   Look *look;         /* at some of it, under way; the applying thread's */
   Cleaning *cleaning; /* of one device, under way; the applying thread's */
   Reblock *reblock;   /* NULL: blocks stay as they are; the applying thread's */
+  LastCache *last;    /* changed under publish_lock, but for what readers find */
   Damage *damage;     /* what can't be read, as far as it was met */
 } RocksStore;
 

@@ -514,9 +514,8 @@ static gboolean walk_next_newest(Walk *walk, gint64 *from, GError **error)
 /* The last values as far as they are found. */
 typedef struct LastSearch {
   const GArray *columns; /* SchemaColumn */
-  LastValue **found;     /* for each column; NULL: not yet */
+  GArray *cells;         /* LastCell for each of them */
   guint missing;
-  gsize bytes;
 } LastSearch;
 
 /* Looks in what is loaded, from from[i] on (NULL: all of it). TRUE: before that may be more. */
@@ -526,7 +525,8 @@ static gboolean find_last(Walk *walk, const gint64 *from, LastSearch *search)
   gboolean more = FALSE;
   for (guint i = 0; i < search->columns->len; i++) {
     const SchemaColumn *column = &g_array_index(search->columns, SchemaColumn, i);
-    if (search->found[i] != NULL)
+    LastCell *last = &g_array_index(search->cells, LastCell, i);
+    if (last->found)
       continue;
     gint64 begin = from != NULL ? from[i] : G_MININT64;
     partition_cells(walk->partition, column->measurement, column->type, begin, G_MAXINT64,
@@ -536,30 +536,29 @@ static gboolean find_last(Walk *walk, const gint64 *from, LastSearch *search)
       continue;
     }
     const Cell *cell = &g_array_index(cells, Cell, cells->len - 1);
-    LastValue *last = search->found[i] = g_new0(LastValue, 1);
-    last->measurement = g_strdup(column->name);
-    last->timestamp = cell->time;
-    value_unpack(column->type, cell->value, cell->size, &last->value);
+    last_cell_set(last, column->type, cell->time, cell->version, cell->value, cell->size);
     search->missing--;
-    search->bytes += cell->size + strlen(column->name);
   }
   return more;
 }
 
-GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const *measurements,
-                      GError **error)
+static GArray *cells_for(const GArray *columns)
 {
-  RocksStore *store = (RocksStore *)parent;
-  g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func((GDestroyNotify)last_value_free);
-  guint32 device = schema_find(store->schema, device_name);
-  if (device == 0)
-    return g_steal_pointer(&values);
+  GArray *cells = g_array_new(FALSE, TRUE, sizeof(LastCell));
+  g_array_set_clear_func(cells, (GDestroyNotify)last_cell_clear);
+  g_array_set_size(cells, columns->len);
+  return cells;
+}
+
+/* Looks for the last values in the files; *out_columns and *out_cells are what the device has. */
+static gboolean look_for_last(RocksStore *store, guint32 device, const char *const *measurements,
+                              GArray **out_columns, GArray **out_cells, GError **error)
+{
   Walk walk;
   if (!walk_open(store, device, G_MININT64, G_MAXINT64, TRUE, &walk, error))
-    return NULL;
+    return FALSE;
   g_autoptr(GArray) columns = schema_columns(store->schema, device, measurements);
-  g_autofree LastValue **found = g_new0(LastValue *, columns->len + 1);
-  LastSearch search = {columns, found, columns->len, 0};
+  LastSearch search = {columns, cells_for(columns), columns->len};
   g_autofree gint64 *from = g_new(gint64, columns->len + 1);
   GError *local = NULL;
   walk.columns = columns;
@@ -571,16 +570,85 @@ GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const 
     find_last(&walk, NULL, &search);
   }
   walk_close(&walk);
-  for (guint i = 0; i < columns->len; i++)
-    if (found[i] != NULL)
-      g_ptr_array_add(values, found[i]);
-  if (local == NULL && search.bytes > LIMIT_QUERY_BYTES)
-    fail(&local, SYNCLOG_TOO_LARGE, "the last values have %zu bytes, at most %d are sent",
-         search.bytes, LIMIT_QUERY_BYTES);
-  if (local == NULL)
+  *out_columns = g_steal_pointer(&columns);
+  *out_cells = search.cells;
+  if (local != NULL)
+    g_propagate_error(error, local);
+  return local == NULL;
+}
+
+/* Those of `all` that the columns are; NULL when one is missing. */
+static GArray *cells_of(const GArray *columns, const GArray *all, const GArray *cells)
+{
+  GArray *out = cells_for(columns);
+  for (guint i = 0, k = 0; i < columns->len; i++) {
+    const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
+    for (; k < all->len; k++) {
+      const SchemaColumn *other = &g_array_index(all, SchemaColumn, k);
+      if (other->measurement == column->measurement && other->type == column->type)
+        break;
+    }
+    if (k == all->len) {
+      g_array_unref(out);
+      return NULL;
+    }
+    LastCell *cell = &g_array_index(out, LastCell, i);
+    *cell = g_array_index(cells, LastCell, k);
+    if (cell->text != NULL)
+      g_bytes_ref(cell->text);
+  }
+  return out;
+}
+
+static GPtrArray *last_values(const GArray *columns, const GArray *cells, GError **error)
+{
+  g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func((GDestroyNotify)last_value_free);
+  gsize bytes = 0;
+  for (guint i = 0; i < columns->len; i++) {
+    const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
+    const LastCell *cell = &g_array_index(cells, LastCell, i);
+    if (!cell->found)
+      continue;
+    gsize size = data_type_size(column->type);
+    const guint8 *packed =
+        cell->text != NULL ? g_bytes_get_data(cell->text, &size) : (const guint8 *)cell->number;
+    LastValue *last = g_new0(LastValue, 1);
+    last->measurement = g_strdup(column->name);
+    last->timestamp = cell->time;
+    value_unpack(column->type, packed, size, &last->value);
+    g_ptr_array_add(values, last);
+    bytes += size + strlen(column->name);
+  }
+  if (bytes <= LIMIT_QUERY_BYTES)
     return g_steal_pointer(&values);
-  g_propagate_error(error, local);
+  fail(error, SYNCLOG_TOO_LARGE, "the last values have %zu bytes, at most %d are sent", bytes,
+       LIMIT_QUERY_BYTES);
   return NULL;
+}
+
+GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const *measurements,
+                      GError **error)
+{
+  RocksStore *store = (RocksStore *)parent;
+  guint32 device = schema_find(store->schema, device_name);
+  if (device == 0)
+    return g_ptr_array_new_with_free_func((GDestroyNotify)last_value_free);
+  /* Both under the lock, so that they are of one state. */
+  g_rw_lock_reader_lock(&store->publish_lock);
+  g_autoptr(GArray) columns = schema_columns(store->schema, device, measurements);
+  g_autoptr(GArray) known = last_cache_get(store->last, device, columns);
+  g_rw_lock_reader_unlock(&store->publish_lock);
+  if (known != NULL)
+    return last_values(columns, known, error);
+  guint64 begun = last_cache_begin(store->last, device, columns);
+  g_autoptr(GArray) all = NULL, cells = NULL;
+  if (!look_for_last(store, device, measurements, &all, &cells, error))
+    return NULL;
+  /* There may be further columns by now. */
+  g_autoptr(GArray) found = cells_of(columns, all, cells);
+  if (found != NULL)
+    last_cache_end(store->last, device, begun, columns, found);
+  return last_values(all, cells, error);
 }
 
 /* --- aggregate ----------------------------------------------------------------------------------

@@ -317,6 +317,7 @@ static gboolean publish(Mend *mend, guint32 device, GError **error)
     if (store->reblock != NULL && device != 0)
       rocks_reblock_mended(store->reblock, device, mend->partition);
     rocks_damage_mended(store, device, mend->partition);
+    last_cache_forget(store->last, device);
   }
   g_rw_lock_writer_unlock(&store->publish_lock);
   FAILPOINT("store_after_mend");

@@ -133,6 +133,19 @@ const GPtrArray *tombstone_set_of(const TombstoneSet *set, guint32 device)
   return g_hash_table_lookup(set->by_device, GUINT_TO_POINTER(device));
 }
 
+gboolean tombstones_hide(const Tombstones *tombstones, guint32 device, guint32 measurement,
+                         gint64 time, const Version *version)
+{
+  const GPtrArray *all = g_hash_table_lookup(tombstones->by_device, GUINT_TO_POINTER(device));
+  for (guint i = 0; all != NULL && i < all->len; i++) {
+    const Tombstone *one = all->pdata[i];
+    if (one->start_time <= time && time <= one->end_time &&
+        version_compare(&one->version, version) > 0 && tombstone_names(one, measurement))
+      return TRUE;
+  }
+  return FALSE;
+}
+
 gboolean tombstone_names(const Tombstone *tombstone, guint32 measurement)
 {
   if (tombstone->measurements == NULL)

@@ -47,5 +47,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TombstoneSet, tombstone_set_free)
 /* Borrowed; NULL when the device has none. */
 const GPtrArray *tombstone_set_of(const TombstoneSet *set, guint32 device);
 
+/* Whether a value of that version is hidden. */
+gboolean tombstones_hide(const Tombstones *tombstones, guint32 device, guint32 measurement,
+                         gint64 time, const Version *version);
+
 /* Whether it is about that measurement. */
 gboolean tombstone_names(const Tombstone *tombstone, guint32 measurement);
