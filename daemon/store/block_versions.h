@@ -15,7 +15,8 @@ typedef struct VersionRuns {
 
 static inline VersionRuns version_runs(const guint8 *bytes, gsize size)
 {
-  return (VersionRuns){.at = bytes, .end = bytes + size};
+  /* A block of one version has no runs, and no bytes at all. */
+  return (VersionRuns){.at = bytes, .end = size == 0 ? bytes : bytes + size};
 }
 
 /* Adds a run of `rows` rows (1 at least), which follows one of the version `before`: of the first

@@ -6,6 +6,17 @@
 #include <check.h>
 #include <glib.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+/* How many random histories, of so many without a sanitizer. What a history finds by its dice is
+ * found by the plain build, which plays all; a sanitizer looks at each path of the code, and a
+ * quarter has them all. */
+#define HISTORIES(plain) (SANITIZED ? (plain) / 4 : (plain))
+
 /* As ck_assert and ck_assert_msg, for inner loops: Check writes to a pipe for each of its own. */
 #define fast_assert(condition)                                                                     \
   do {                                                                                             \

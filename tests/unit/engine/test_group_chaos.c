@@ -146,6 +146,7 @@ static void run_chaos(guint32 seed, const Chaos *chaos)
 
 static void run_seeds(guint32 first, guint32 count, Chaos chaos)
 {
+  count = HISTORIES(count);
   /* CHAOS_SEEDS: so many times more seeds. CHAOS_VERBOSE: tell which one runs. */
   const char *times = g_getenv("CHAOS_SEEDS");
   count *= times != NULL ? (guint32)g_ascii_strtoull(times, NULL, 10) : 1;

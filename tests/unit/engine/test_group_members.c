@@ -310,7 +310,7 @@ static void grow_and_shrink(guint32 seed)
 
 START_TEST(grows_and_shrinks_under_faults)
 {
-  for (guint32 seed = 100; seed < 130; seed++)
+  for (guint32 seed = 100; seed < 100 + HISTORIES(30); seed++)
     grow_and_shrink(seed);
 }
 END_TEST

@@ -366,7 +366,7 @@ static void check_same_conflicts(Run *run, gboolean promptly)
 static void compare_histories(gboolean promptly)
 {
   guint64 chunks = 0;
-  for (guint32 seed = 1; seed <= 16; seed++) {
+  for (guint32 seed = 1; seed <= HISTORIES(16); seed++) {
     GRand *random = g_rand_new_with_seed(seed);
     History *history = history_new(random);
     Run run = {.history = history,

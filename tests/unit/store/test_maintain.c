@@ -176,7 +176,7 @@ static void check_all_chunks(Store *store)
 START_TEST(nothing_is_seen_of_maintenance)
 {
   guint mixed = 0;
-  for (guint32 seed = 1; seed <= 24; seed++) {
+  for (guint32 seed = 1; seed <= HISTORIES(24); seed++) {
     GRand *random = g_rand_new_with_seed(seed);
     History *history = history_new(random);
     Run run = {.history = history, .random = random, .directory = make_directory()};

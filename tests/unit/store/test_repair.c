@@ -513,9 +513,9 @@ static guint damage_and_mend(guint32 seed)
 START_TEST(p3_any_damage_is_mended)
 {
   guint mended = 0;
-  for (guint32 seed = 1; seed <= 25; seed++)
+  for (guint32 seed = 1; seed <= HISTORIES(25); seed++)
     mended += damage_and_mend(seed);
-  ck_assert_uint_gt(mended, 60); /* it did damage something */
+  ck_assert_uint_gt(mended, HISTORIES(60)); /* it did damage something */
 }
 END_TEST
 

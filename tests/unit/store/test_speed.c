@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if SANITIZED
 enum { ROWS = 20000 }; /* the figures mean nothing then */
 #else
 enum { ROWS = 200000 };

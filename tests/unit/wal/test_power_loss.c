@@ -7,6 +7,8 @@
 #include "unit/wal/helpers.h"
 #include "unit/wal/mem_io.c"
 
+#include "support/suite.h"
+
 #include <errno.h>
 
 typedef struct Model {
@@ -166,7 +168,7 @@ static guint run_history(guint32 seed)
 START_TEST(s03_histories)
 {
   const char *text = g_getenv("SYNCLOG_TEST_SEEDS");
-  guint seeds = text == NULL ? 1000 : (guint)g_ascii_strtoull(text, NULL, 10);
+  guint seeds = text == NULL ? HISTORIES(1000) : (guint)g_ascii_strtoull(text, NULL, 10);
   guint corrupt = 0;
   for (guint seed = 1; seed <= seeds; seed++)
     corrupt += run_history(seed);
