@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <termcap.h>
 #include <unistd.h>
 
 enum { GAP = 2, LEAST_ROWS = 4, LEAST_COLUMNS = 20, TEXT_SIZE = 128 };
@@ -402,7 +403,9 @@ static void begin_colours(void)
 static gboolean begin_screen(Screen *screen, GError **error)
 {
   const char *term = g_getenv("TERM");
-  screen->terminal = newterm(NULL, stdout, stdin);
+  /* Asked first: newterm() loses memory when it does not know the terminal. */
+  if (term != NULL && tgetent(NULL, term) == 1)
+    screen->terminal = newterm(NULL, stdout, stdin);
   if (screen->terminal == NULL)
     return fail(error, SYNCLOG_INVALID,
                 "the terminal (TERM is \"%s\") can't be drawn on; there is --batch",
