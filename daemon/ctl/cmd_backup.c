@@ -157,14 +157,6 @@ static void print_backup(Ctl *ctl, const char *directory, const Snapshot *snapsh
   }
 }
 
-/* Nobody shall believe that all is safe when it is one group. */
-static gboolean check_group(Ctl *ctl, GError **error)
-{
-  return !ctl_has_groups(ctl) ||
-         ctl_usage(error, "the node has %u groups, and a backup is of one: say --group N",
-                   ctl->info.groups->len);
-}
-
 static gboolean create_backup(Ctl *ctl, const char *directory, GError **error)
 {
   Create create = {ctl, (guint64)g_random_int() << 16 | 1, backup_bar(ctl, "backup")};
@@ -295,7 +287,7 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   if (strcmp(action, "verify") == 0)
     return verify_backup(ctl, directory, error);
   if (strcmp(action, "create") == 0)
-    return ctl_connect(ctl, error) && check_group(ctl, error) &&
+    return ctl_connect(ctl, error) && ctl_one_group(ctl, error) &&
            create_backup(ctl, directory, error);
   return ctl_usage(error, "\"%s\" is none of create, verify, restore", action);
 }

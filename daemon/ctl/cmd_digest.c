@@ -253,7 +253,7 @@ static gboolean digest_group(Ctl *ctl, gboolean compare, GError **error)
 static gboolean digest_groups(Ctl *ctl, gboolean compare, GError **error)
 {
   if (ctl->format != FORMAT_TEXT)
-    return ctl_usage(error, "the node has %u groups: say --group N", ctl->info.groups->len);
+    return ctl_one_group(ctl, error);
   g_autoptr(GArray) groups = g_array_ref(ctl->info.groups);
   gboolean good = TRUE;
   for (guint i = 0; good && i < groups->len; i++) {

@@ -200,7 +200,8 @@ static gboolean connect_both(Repair *repair, const char *time, GError **error)
   /* Only the first one is meant. */
   for (guint i = 1; ctl->servers[i] != NULL; i++)
     g_clear_pointer(&ctl->servers[i], g_free);
-  return ctl_connect(ctl, error) && ctl_time(ctl, "--time", time, &repair->time, error);
+  return ctl_connect(ctl, error) && ctl_one_group(ctl, error) &&
+         ctl_time(ctl, "--time", time, &repair->time, error);
 }
 
 static gboolean check_options(Repair *repair, gint from, gboolean yes, GError **error)

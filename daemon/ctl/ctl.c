@@ -178,6 +178,13 @@ gboolean ctl_has_groups(const Ctl *ctl)
   return ctl->routed == GROUP_BY_RULE;
 }
 
+gboolean ctl_one_group(const Ctl *ctl, GError **error)
+{
+  return !ctl_has_groups(ctl) ||
+         ctl_usage(error, "the node has %u groups, and this is of one: say --group N",
+                   ctl->info.groups->len);
+}
+
 gboolean ctl_connect_next(Ctl *ctl, GError **error)
 {
   ctl->server = (ctl->server + 1) % g_strv_length(ctl->servers);

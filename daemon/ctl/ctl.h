@@ -71,6 +71,8 @@ gboolean ctl_connect(Ctl *ctl, GError **error);
 
 /* Whether the server has further groups and none was given. After ctl_connect. */
 gboolean ctl_has_groups(const Ctl *ctl);
+/* For what is of one group: FALSE with an error of wrong use when it is not clear of which. */
+gboolean ctl_one_group(const Ctl *ctl, GError **error);
 
 /* The same from the next server of the list on, back to the first behind the last. */
 gboolean ctl_connect_next(Ctl *ctl, GError **error);
