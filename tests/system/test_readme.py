@@ -222,12 +222,16 @@ def data_over_http(case):
 
 @test
 def configurations(case):
-    """Those that stand there are right, with an id where they are a part only."""
+    """Those that stand there are right, with an id and peers where they are a part only."""
     found = [block for block in load_blocks() if block.runner == "a configuration"]
     expect(len(found) >= 4, "configurations: %d", len(found))
     for block in found:
         path = os.path.join(case.dir, "synclogd.ini")
         text = block.text if "[node]" in block.text else "[node]\nid = 1\n\n" + block.text
+        # Members of a group are peers, which stand elsewhere in the file.
+        for peer in {int(each) for members in re.findall(r"^members = (.*)$", text, re.MULTILINE) for each in members.split(",")} - {1}:
+            if "[peer.%d]" % peer not in text:
+                text += "\n\n[peer.%d]\naddress = 10.0.0.%d:7671\n" % (peer, peer)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text.replace("[node]\n", "[node]\ndata_dir = %s/data\n" % case.dir, 1))
         done = subprocess.run([case.program("synclogd"), "--check-config", "-c", path], capture_output=True, text=True,
