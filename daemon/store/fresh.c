@@ -27,12 +27,16 @@ struct Pile {
   gsize used, room;
   guint8 *entries; /* PileEntry; or the head of all, and PlainRow from `rows_at` on */
   gsize rows_at;
-  GList order; /* its place */
+  guint64 untold_rows, untold_blocks, untold_newest; /* see fresh_take_notes() */
+  GList order, untold;                               /* its places; the latter while it has some */
 };
 
 struct Fresh {
   GQueue order;       /* Pile, by its first block */
   GPtrArray *devices; /* GList of Pile by id of the device, newest first; NULL: none */
+  GQueue untold;      /* Pile */
+  guint64 untold_blocks;
+  GArray *notes; /* FreshNote, of piles that left; NULL: none */
   gsize bytes;
 };
 
@@ -41,6 +45,7 @@ Fresh *fresh_new(void)
   Fresh *fresh = g_new0(Fresh, 1);
   fresh->devices = g_ptr_array_new();
   g_queue_init(&fresh->order);
+  g_queue_init(&fresh->untold);
   return fresh;
 }
 
@@ -50,6 +55,7 @@ void fresh_free(Fresh *fresh)
   while ((pile = fresh_oldest(fresh)) != NULL)
     fresh_remove(fresh, pile);
   g_ptr_array_unref(fresh->devices);
+  g_clear_pointer(&fresh->notes, g_array_unref);
   g_free(fresh);
 }
 
@@ -122,7 +128,7 @@ static Pile *begin_pile(Fresh *fresh, const FreshBlock *block)
   Pile *pile = g_new0(Pile, 1);
   pile->device = block->device;
   pile->partition = block->partition;
-  pile->order.data = pile->of_device.data = pile;
+  pile->order.data = pile->of_device.data = pile->untold.data = pile;
   g_queue_push_tail_link(&fresh->order, &pile->order);
   if (block->device >= fresh->devices->len)
     g_ptr_array_set_size(fresh->devices, (gint)MAX(block->device + 1, fresh->devices->len * 2));
@@ -178,6 +184,16 @@ static void put_entry(Pile *pile, const MergePart *part)
   memcpy(entry->bytes, part->bytes, part->size);
 }
 
+static void count_untold(Fresh *fresh, Pile *pile, const MergePart *part)
+{
+  if (pile->untold_blocks == 0)
+    g_queue_push_tail_link(&fresh->untold, &pile->untold);
+  pile->untold_blocks++;
+  fresh->untold_blocks++;
+  pile->untold_rows += load_le32(part->bytes + 4);
+  pile->untold_newest = MAX(pile->untold_newest, part->version.hlc);
+}
+
 void fresh_add(Fresh *fresh, const FreshBlock *block)
 {
   g_assert(block->part.size <= FRESH_MAX_BLOCK_SIZE);
@@ -189,8 +205,35 @@ void fresh_add(Fresh *fresh, const FreshBlock *block)
   }
   make_room(fresh, pile, needed);
   put_entry(pile, &block->part);
+  count_untold(fresh, pile, &block->part);
   pile->used += needed;
   pile->count++;
+}
+
+/* Where the next row of a device goes is mostly in no cache: two blocks ahead its newest pile is
+ * fetched, one ahead that one's end. */
+static void fetch_ahead(const Fresh *fresh, const FreshBlock *next, const FreshBlock *after)
+{
+  const GList *first = next != NULL ? piles_of(fresh, next->device) : NULL;
+  if (first != NULL) {
+    const Pile *pile = first->data;
+    __builtin_prefetch(pile->entries + pile->used, 1);
+    __builtin_prefetch(pile->entries + pile->used + 64, 1);
+  }
+  const GList *second = after != NULL ? piles_of(fresh, after->device) : NULL;
+  if (second != NULL) {
+    __builtin_prefetch(second);
+    __builtin_prefetch((const guint8 *)second + 64);
+  }
+}
+
+void fresh_add_all(Fresh *fresh, const FreshBlock *blocks, guint count)
+{
+  for (guint i = 0; i < count; i++) {
+    fetch_ahead(fresh, i + 1 < count ? &blocks[i + 1] : NULL,
+                i + 2 < count ? &blocks[i + 2] : NULL);
+    fresh_add(fresh, &blocks[i]);
+  }
 }
 
 /* --- taking out ---------------------------------------------------------------------------------
@@ -212,8 +255,36 @@ Pile *fresh_of_device(const Fresh *fresh, guint32 device)
   return piles != NULL ? piles->data : NULL;
 }
 
+static void tell(Fresh *fresh, Pile *pile)
+{
+  if (pile->untold_blocks == 0)
+    return;
+  if (fresh->notes == NULL)
+    fresh->notes = g_array_new(FALSE, FALSE, sizeof(FreshNote));
+  FreshNote note = {pile->device, pile->partition, pile->untold_blocks, pile->untold_rows,
+                    pile->untold_newest};
+  g_array_append_val(fresh->notes, note);
+  g_queue_unlink(&fresh->untold, &pile->untold);
+  pile->untold_blocks = pile->untold_rows = pile->untold_newest = 0;
+}
+
+GArray *fresh_take_notes(Fresh *fresh, gboolean all)
+{
+  while (all && !g_queue_is_empty(&fresh->untold))
+    tell(fresh, g_queue_peek_head(&fresh->untold));
+  for (guint i = 0; fresh->notes != NULL && i < fresh->notes->len; i++)
+    fresh->untold_blocks -= g_array_index(fresh->notes, FreshNote, i).blocks;
+  return g_steal_pointer(&fresh->notes);
+}
+
+guint64 fresh_untold(const Fresh *fresh)
+{
+  return fresh->untold_blocks;
+}
+
 void fresh_remove(Fresh *fresh, Pile *pile)
 {
+  tell(fresh, pile);
   g_queue_unlink(&fresh->order, &pile->order);
   fresh->devices->pdata[pile->device] =
       g_list_remove_link(fresh->devices->pdata[pile->device], &pile->of_device);

@@ -36,6 +36,9 @@ void fresh_free(Fresh *fresh);
 /* Copies the block. */
 void fresh_add(Fresh *fresh, const FreshBlock *block);
 
+/* Copies all of them. */
+void fresh_add_all(Fresh *fresh, const FreshBlock *blocks, guint count);
+
 /* Bytes of memory. */
 gsize fresh_bytes(const Fresh *fresh);
 
@@ -45,6 +48,23 @@ Pile *fresh_of_device(const Fresh *fresh, guint32 device);
 
 /* Takes the pile out and frees it. */
 void fresh_remove(Fresh *fresh, Pile *pile);
+
+/* What came to one partition. */
+typedef struct FreshNote {
+  guint32 device;
+  gint64 partition;
+  guint64 blocks, rows; /* as they came */
+  guint64 newest;       /* greatest clock */
+} FreshNote;
+
+/*
+ * Each block is told once, by one of these calls: that of a pile which left by the next one, others
+ * when all are asked for. Transfer full; NULL: there is nothing to tell.
+ */
+GArray *fresh_take_notes(Fresh *fresh, gboolean all);
+
+/* Blocks that are not told yet. */
+guint64 fresh_untold(const Fresh *fresh);
 
 /*
  * What is put into RocksDB for the pile: the key and the value, which is in `scratch` (emptied

@@ -374,6 +374,8 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
     key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
     put(batch, key, sizeof key, value, block->value_size);
     g_array_append_val(batch->large, one);
+    rocks_reblock_note(batch->store->reblock, &(FreshNote){block->device_id, block->partition, 1,
+                                                           load_le32(value + 4), version.hlc});
   } else {
     g_array_append_val(batch->fresh, one);
     /* Its head will be shared with others'. */
@@ -382,9 +384,6 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
   Noted noted = pending_note_block(batch->store->checks, block->device_id, block->partition,
                                    &version, block->min_time, block->max_time);
   put_noted(batch, &noted, block->device_id, version.origin);
-  if (batch->store->reblock != NULL)
-    rocks_reblock_note(batch->store->reblock, block->device_id, block->partition,
-                       load_le32(value + 4), version.hlc);
 }
 
 static int compare_ids(gconstpointer a, gconstpointer b)
@@ -519,6 +518,13 @@ static void keep_all_last(const Batch *batch)
                           &g_array_index(batch->tombstones, Tombstone, i));
 }
 
+static void note_blocks(RocksStore *store, GArray *notes)
+{
+  for (guint i = 0; notes != NULL && i < notes->len; i++)
+    rocks_reblock_note(store->reblock, &g_array_index(notes, FreshNote, i));
+  g_clear_pointer(&notes, g_array_unref);
+}
+
 /* Writes the batch and publishes what belongs to it in one step. */
 static gboolean publish(Batch *batch, GError **error)
 {
@@ -530,8 +536,8 @@ static gboolean publish(Batch *batch, GError **error)
   if (rocksdb_writebatch_count(batch->writes) > 0)
     rocksdb_write(store->db, store->write_options, batch->writes, &message);
   if (message == NULL) {
-    for (guint i = 0; i < batch->fresh->len; i++)
-      fresh_add(store->fresh, &g_array_index(batch->fresh, FreshBlock, i));
+    fresh_add_all(store->fresh, (const FreshBlock *)(const void *)batch->fresh->data,
+                  batch->fresh->len);
     rocks_settle_down_to(store, MIN(FRESH_SIZE, store->options.memtable_size / 4), &failure);
     keep_all_last(batch);
     for (guint i = 0; i < batch->tombstones->len; i++)
@@ -543,7 +549,9 @@ static gboolean publish(Batch *batch, GError **error)
     store->conflicts.overflowed += batch->overflowed;
     store->conflicts.pending = pending_count(store->checks);
   }
+  GArray *notes = fresh_take_notes(store->fresh, FALSE);
   g_rw_lock_writer_unlock(&store->publish_lock);
+  note_blocks(store, notes);
   FAILPOINT("store_after_write");
   if (message == NULL) {
     g_atomic_int_add(&store->unpersisted_kib, (gint)(batch->bytes / 1024) + 1);

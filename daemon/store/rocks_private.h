@@ -144,9 +144,8 @@ guint rocks_damage_count(const RocksStore *store);
 /* rocks_reblock.c. enough: blocks of a partition that are worth it. */
 Reblock *rocks_reblock_new(guint enough);
 void rocks_reblock_free(Reblock *reblock);
-/* While applying: a block was put. */
-void rocks_reblock_note(Reblock *reblock, guint32 device, gint64 partition, guint rows,
-                        guint64 hlc);
+/* Blocks were applied. NULL takes no notice. */
+void rocks_reblock_note(Reblock *reblock, const FreshNote *note);
 /* What was damaged there may be sound now. */
 void rocks_reblock_mended(Reblock *reblock, guint32 device, gint64 partition);
 /* Blocks that wait; NULL has none. By any thread. */

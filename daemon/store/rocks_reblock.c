@@ -51,10 +51,23 @@ guint64 rocks_reblock_waiting(Reblock *reblock)
   return reblock != NULL ? (guint64)g_atomic_int_get(&reblock->blocks) : 0;
 }
 
-void rocks_reblock_note(Reblock *reblock, guint32 device, gint64 partition, guint rows, guint64 hlc)
+void rocks_reblock_note(Reblock *reblock, const FreshNote *note)
 {
-  reblock_queue_add(reblock->queue, device, partition, &(Backlog){1, rows, hlc});
+  if (reblock == NULL)
+    return;
+  reblock_queue_add(reblock->queue, note->device, note->partition,
+                    &(Backlog){note->blocks, note->rows, note->newest});
   count_blocks(reblock);
+}
+
+/* Of what is fresh, too. */
+static void take_notes(RocksStore *store)
+{
+  g_rw_lock_writer_lock(&store->publish_lock);
+  g_autoptr(GArray) notes = fresh_take_notes(store->fresh, TRUE);
+  g_rw_lock_writer_unlock(&store->publish_lock);
+  for (guint i = 0; notes != NULL && i < notes->len; i++)
+    rocks_reblock_note(store->reblock, &g_array_index(notes, FreshNote, i));
 }
 
 void rocks_reblock_mended(Reblock *reblock, guint32 device, gint64 partition)
@@ -562,6 +575,7 @@ gboolean rocks_reblock(RocksStore *store, guint64 horizon, gsize budget, gboolea
   *out_more = FALSE;
   if (reblock_state == NULL || pending_first(store->checks) != NULL)
     return TRUE;
+  take_notes(store);
   if (reblock_queue_take_lost(reblock_state->queue)) {
     reblock_state->swept = FALSE;
     memset(reblock_state->next_key, 0, sizeof reblock_state->next_key);

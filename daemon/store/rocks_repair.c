@@ -150,9 +150,8 @@ static void put_block(Mend *mend, const BucketPart *part, Decoded *decoded,
   Noted noted = pending_note_mended(store->checks, block->device_id, block->partition,
                                     version.origin, block->min_time, block->max_time);
   mend->bytes += rocks_put_noted(mend->writes, &noted, block->device_id, version.origin);
-  if (store->reblock != NULL)
-    rocks_reblock_note(store->reblock, block->device_id, block->partition, load_le32(value + 4),
-                       version.hlc);
+  rocks_reblock_note(store->reblock, &(FreshNote){block->device_id, block->partition, 1,
+                                                  load_le32(value + 4), version.hlc});
 }
 
 /* All parts are checked before anything is changed: names get ids that must reach the disk. */

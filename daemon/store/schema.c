@@ -15,15 +15,15 @@ typedef struct Name Name;
 typedef struct Layout Layout;
 
 struct Name {
+  Slice text; /* first: by it a name is found */
   guint32 id;
-  guint size;
   gboolean on_disk;
   gboolean is_device;   /* something was applied to a device of this name */
   GArray *measurements; /* guint32 ids that were applied to this device; NULL: none */
   /* Of this device. Under the read lock one may be put in front, atomically; under the write lock
    * all go when a type of the device changes. */
   Layout *layouts;
-  char *bytes; /* NUL-terminated */
+  char bytes[]; /* NUL-terminated */
 };
 
 /*
@@ -52,7 +52,7 @@ typedef struct Types {
 
 struct Schema {
   GRWLock lock;        /* guards all below; names themselves never move */
-  GHashTable *by_name; /* Slice* (inside Name) → Name */
+  GHashTable *by_name; /* set of Name; asked with a Slice */
   GPtrArray *by_id;    /* Name; 0 is NULL */
   GHashTable *types;   /* guint64 device << 32 | measurement → Types */
   GTree *devices;      /* bytes → Name: devices with something applied, in order */
@@ -100,7 +100,6 @@ static void name_free(gpointer data)
     return;
   drop_layouts(name);
   g_clear_pointer(&name->measurements, g_array_unref);
-  g_free(name->bytes);
   g_free(name);
 }
 
@@ -109,7 +108,7 @@ Schema *schema_new(void)
   static gint generations = 0;
   Schema *schema = g_new0(Schema, 1);
   g_rw_lock_init(&schema->lock);
-  schema->by_name = g_hash_table_new_full(name_hash, name_equal, g_free, NULL);
+  schema->by_name = g_hash_table_new(name_hash, name_equal);
   schema->by_id = g_ptr_array_new_with_free_func(name_free);
   g_ptr_array_add(schema->by_id, NULL);
   schema->types = g_hash_table_new_full(pair_hash, g_int64_equal, g_free, g_free);
@@ -130,16 +129,14 @@ void schema_free(Schema *schema)
 
 static Name *add_name(Schema *schema, guint32 id, const char *bytes, gsize size)
 {
-  Name *name = g_new0(Name, 1);
+  Name *name = g_malloc0(sizeof *name + size + 1);
   name->id = id;
-  name->size = (guint)size;
-  name->bytes = g_strndup(bytes, size);
+  memcpy(name->bytes, bytes, size);
+  name->text = (Slice){name->bytes, (guint)size};
   while (schema->by_id->len <= id)
     g_ptr_array_add(schema->by_id, NULL);
   schema->by_id->pdata[id] = name;
-  Slice *key = g_new(Slice, 1);
-  *key = (Slice){name->bytes, name->size};
-  g_hash_table_insert(schema->by_name, key, name);
+  g_hash_table_add(schema->by_name, name);
   return name;
 }
 
@@ -287,7 +284,7 @@ static gboolean is_column(const struct LayoutColumn *known, const DecodedColumn 
     return FALSE;
   if (resolved)
     return known->id == column->id;
-  return known->name->size == column->measurement.size &&
+  return known->name->text.size == column->measurement.size &&
          memcmp(known->name->bytes, column->measurement.bytes, column->measurement.size) == 0;
 }
 
@@ -477,7 +474,7 @@ static void sink_name(Name *name, const SchemaSink *sink)
   if (name->on_disk)
     return;
   name->on_disk = TRUE;
-  sink->name(sink->ctx, name->id, name->bytes, name->size);
+  sink->name(sink->ctx, name->id, name->bytes, name->text.size);
 }
 
 static void apply_column(Schema *schema, Name *device, const DecodedColumn *column,
@@ -649,7 +646,7 @@ static Device *describe_device(Schema *schema, const Name *name, gsize *bytes)
     g_array_append_val(device->measurements, measurement);
     *bytes += strlen(column->name) + MEASUREMENT_BYTES;
   }
-  *bytes += name->size + MEASUREMENT_BYTES;
+  *bytes += name->text.size + MEASUREMENT_BYTES;
   return device;
 }
 

@@ -117,6 +117,54 @@ START_TEST(other_blocks_with_the_same_columns)
 }
 END_TEST
 
+static void check_note(const GArray *notes, guint i, guint32 device, guint64 blocks, guint64 newest)
+{
+  const FreshNote *note = &g_array_index(notes, FreshNote, i);
+  ck_assert_uint_eq(note->device, device);
+  ck_assert_uint_eq(note->blocks, blocks);
+  ck_assert_uint_eq(note->rows, blocks);
+  ck_assert_uint_eq(note->newest, newest);
+}
+
+START_TEST(each_block_is_told_once)
+{
+  Fresh *fresh = fresh_new();
+  guint64 hlc;
+  ck_assert_ptr_null(fresh_take_notes(fresh, TRUE));
+  add(fresh, 7, 0, 10, 1, DATA_DOUBLE);
+  add(fresh, 7, 0, 12, 1, DATA_DOUBLE);
+  add(fresh, 7, 0, 11, 1, DATA_DOUBLE);
+  add(fresh, 8, 0, 13, 1, DATA_DOUBLE);
+  ck_assert_ptr_null(fresh_take_notes(fresh, FALSE));
+  ck_assert_uint_eq(fresh_untold(fresh), 4);
+  take(fresh, fresh_of_device(fresh, 7), &hlc);
+  GArray *notes = fresh_take_notes(fresh, FALSE);
+  ck_assert_uint_eq(notes->len, 1);
+  check_note(notes, 0, 7, 3, 12);
+  ck_assert_uint_eq(fresh_untold(fresh), 1);
+  g_array_unref(notes);
+
+  add(fresh, 7, 0, 14, 1, DATA_DOUBLE);
+  notes = fresh_take_notes(fresh, TRUE);
+  ck_assert_uint_eq(notes->len, 2);
+  check_note(notes, 0, 8, 1, 13);
+  check_note(notes, 1, 7, 1, 14);
+  g_array_unref(notes);
+
+  add(fresh, 8, 0, 15, 1, DATA_DOUBLE); /* its pile was told before */
+  take(fresh, fresh_of_device(fresh, 8), &hlc);
+  take(fresh, fresh_of_device(fresh, 7), &hlc);
+  notes = fresh_take_notes(fresh, TRUE);
+  ck_assert_uint_eq(notes->len, 1);
+  check_note(notes, 0, 8, 1, 15);
+  ck_assert_uint_eq(fresh_untold(fresh), 0);
+  g_array_unref(notes);
+  add(fresh, 8, 0, 16, 1, DATA_DOUBLE); /* freed with the rest, as is what left */
+  take(fresh, fresh_of_device(fresh, 8), &hlc);
+  fresh_free(fresh);
+}
+END_TEST
+
 /* One row of each device in turn, by two leaders; now and then a delete. */
 static void put_rows(Store *store, guint64 from, guint64 to)
 {
@@ -227,6 +275,7 @@ int main(void)
   const TTest *const tests[] = {like_blocks_leave_as_one,
                                 piles_are_bounded,
                                 other_blocks_with_the_same_columns,
+                                each_block_is_told_once,
                                 reads_see_what_is_fresh,
                                 p2_what_is_durable_is_an_exact_prefix,
                                 p2_a_written_out_memtable_tells_no_progress};
