@@ -518,13 +518,6 @@ static void keep_all_last(const Batch *batch)
                           &g_array_index(batch->tombstones, Tombstone, i));
 }
 
-static void note_blocks(RocksStore *store, GArray *notes)
-{
-  for (guint i = 0; notes != NULL && i < notes->len; i++)
-    rocks_reblock_note(store->reblock, &g_array_index(notes, FreshNote, i));
-  g_clear_pointer(&notes, g_array_unref);
-}
-
 /* Writes the batch and publishes what belongs to it in one step. */
 static gboolean publish(Batch *batch, GError **error)
 {
@@ -551,7 +544,7 @@ static gboolean publish(Batch *batch, GError **error)
   }
   GArray *notes = fresh_take_notes(store->fresh, FALSE);
   g_rw_lock_writer_unlock(&store->publish_lock);
-  note_blocks(store, notes);
+  rocks_reblock_note_all(store->reblock, notes);
   FAILPOINT("store_after_write");
   if (message == NULL) {
     g_atomic_int_add(&store->unpersisted_kib, (gint)(batch->bytes / 1024) + 1);

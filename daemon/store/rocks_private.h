@@ -146,6 +146,8 @@ Reblock *rocks_reblock_new(guint enough);
 void rocks_reblock_free(Reblock *reblock);
 /* Blocks were applied. NULL takes no notice. */
 void rocks_reblock_note(Reblock *reblock, const FreshNote *note);
+/* The notes may be NULL. Transfer full. */
+void rocks_reblock_note_all(Reblock *reblock, GArray *notes);
 /* What was damaged there may be sound now. */
 void rocks_reblock_mended(Reblock *reblock, guint32 device, gint64 partition);
 /* Blocks that wait; NULL has none. By any thread. */

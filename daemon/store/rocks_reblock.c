@@ -60,14 +60,20 @@ void rocks_reblock_note(Reblock *reblock, const FreshNote *note)
   count_blocks(reblock);
 }
 
+void rocks_reblock_note_all(Reblock *reblock, GArray *notes)
+{
+  for (guint i = 0; notes != NULL && i < notes->len; i++)
+    rocks_reblock_note(reblock, &g_array_index(notes, FreshNote, i));
+  g_clear_pointer(&notes, g_array_unref);
+}
+
 /* Of what is fresh, too. */
 static void take_notes(RocksStore *store)
 {
   g_rw_lock_writer_lock(&store->publish_lock);
-  g_autoptr(GArray) notes = fresh_take_notes(store->fresh, TRUE);
+  GArray *notes = fresh_take_notes(store->fresh, TRUE);
   g_rw_lock_writer_unlock(&store->publish_lock);
-  for (guint i = 0; notes != NULL && i < notes->len; i++)
-    rocks_reblock_note(store->reblock, &g_array_index(notes, FreshNote, i));
+  rocks_reblock_note_all(store->reblock, notes);
 }
 
 void rocks_reblock_mended(Reblock *reblock, guint32 device, gint64 partition)
