@@ -507,7 +507,30 @@ char *config_print(const Config *config)
   return g_string_free(text, FALSE);
 }
 
-/* --- reload --- */
+/* --- copies and reload --- */
+
+Config *config_dup(const Config *config)
+{
+  Config *copy = config_new();
+  guint count;
+  const ConfigKey *keys = config_keys(&count);
+  for (guint i = 0; i < count; i++)
+    config_copy(copy, config, &keys[i]);
+  for (guint i = 0; i < config->peers->len; i++) {
+    const ConfigPeer *peer = &g_array_index(config->peers, ConfigPeer, i);
+    ConfigPeer one = {peer->node_id, g_strdup(peer->address)};
+    g_array_append_val(copy->peers, one);
+  }
+  config_adopt_groups(copy, config);
+  return copy;
+}
+
+gboolean config_check(const Config *config, const char *name, GError **error)
+{
+  g_autoptr(GHashTable) no_lines = g_hash_table_new(g_str_hash, g_str_equal);
+  Scan scan = {.name = name, .line_of = no_lines};
+  return check_all(config, &scan, error);
+}
 
 static void free_change(gpointer data)
 {

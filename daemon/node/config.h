@@ -147,7 +147,17 @@ typedef struct ConfigChange {
 /* What differs between the running configuration and a fresh one. ConfigChange*, transfer full. */
 GPtrArray *config_diff(const Config *running, const Config *fresh);
 
-/* Takes over the values of all reloadable keys, new groups, and that groups are gone. */
+/* A copy of one that was checked, or of a mixture by config_adopt; that need not fit together. */
+Config *config_dup(const Config *config);
+
+/* Whether the values fit together, as config_parse demands; `name` stands for the path in errors.
+ */
+gboolean config_check(const Config *config, const char *name, GError **error);
+
+/*
+ * Takes over the values of all reloadable keys, new groups, and that groups are gone. The mixture
+ * with what only a restart changes need not fit together, though both did: config_check tells.
+ */
 void config_adopt(Config *running, const Config *fresh);
 
 /* conf/synclogd.ini: every key with comment and default. */

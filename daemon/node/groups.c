@@ -42,14 +42,6 @@ static GroupRule *make_rule(const Config *config)
   return rule;
 }
 
-static Config *copy_of(const Config *config)
-{
-  g_autofree char *text = config_print(config);
-  Config *copy = config_parse(text, strlen(text), "configuration", NULL);
-  g_assert(copy != NULL);
-  return copy;
-}
-
 /* Caller holds `lock` for writing, or is alone. */
 static void take_rule(Groups *groups)
 {
@@ -81,7 +73,7 @@ Groups *groups_open(Identity *identity, RpcLoops *loops, const Config *config, g
   groups->loops = loops;
   groups->store_files = store_files;
   groups->data_dir = g_strdup(config->data_dir);
-  groups->config = copy_of(config);
+  groups->config = config_dup(config);
   groups->entries = g_ptr_array_new();
   g_queue_init(&groups->jobs);
   g_mutex_init(&groups->jobs_mutex);

@@ -140,10 +140,8 @@ static Identity *open_identity(Groups *groups, const Config *config, guint32 id,
 static Config *hold_config(Groups *groups)
 {
   g_rw_lock_reader_lock(&groups->lock);
-  g_autofree char *text = config_print(groups->config);
+  Config *config = config_dup(groups->config);
   g_rw_lock_reader_unlock(&groups->lock);
-  Config *config = config_parse(text, strlen(text), "configuration", NULL);
-  g_assert(config != NULL);
   return config;
 }
 

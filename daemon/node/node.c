@@ -187,24 +187,40 @@ static void note_change(const ConfigChange *change)
               from, to);
 }
 
+/* Both are good, but what only a restart changes stays as it is, and need not fit with the rest. */
+static gboolean check_mixture(Node *node, const Config *fresh, GError **error)
+{
+  g_autoptr(Config) mixture = config_dup(node->config);
+  config_adopt(mixture, fresh);
+  g_autoptr(GError) reason = NULL;
+  return config_check(mixture, node->config_path, &reason) ||
+         fail(error, SYNCLOG_INVALID, "%s (what only a restart changes counts as it was)",
+              reason->message);
+}
+
+static gboolean reload(Node *node, GError **error)
+{
+  g_autoptr(Config) fresh = config_load(node->config_path, error);
+  if (fresh == NULL || !check_mixture(node, fresh, error))
+    return FALSE;
+  g_autoptr(GPtrArray) changes = config_diff(node->config, fresh);
+  for (guint i = 0; i < changes->len; i++)
+    note_change(changes->pdata[i]);
+  config_adopt(node->config, fresh);
+  service_adopt(node->service, node->config);
+  log_set_level((LogLevel)node->config->log_level);
+  groups_adopt(node->groups, node->config);
+  g_message("configuration read again: %u changes", changes->len);
+  return TRUE;
+}
+
 static gboolean on_reload_signal(gpointer data)
 {
   Node *node = data;
   sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time());
   g_autoptr(GError) error = NULL;
-  g_autoptr(Config) fresh = config_load(node->config_path, &error);
-  if (fresh == NULL) {
+  if (!reload(node, &error))
     g_critical("reload: %s; the running configuration stays", error->message);
-  } else {
-    g_autoptr(GPtrArray) changes = config_diff(node->config, fresh);
-    for (guint i = 0; i < changes->len; i++)
-      note_change(changes->pdata[i]);
-    config_adopt(node->config, fresh);
-    service_adopt(node->service, node->config);
-    log_set_level((LogLevel)node->config->log_level);
-    groups_adopt(node->groups, node->config);
-    g_message("configuration read again: %u changes", changes->len);
-  }
   sd_notify(0, "READY=1");
   return G_SOURCE_CONTINUE;
 }
@@ -265,10 +281,7 @@ static void run_main_loop(Node *node)
 gboolean node_run(const Config *config, const char *config_path, GError **error)
 {
   signal(SIGPIPE, SIG_IGN);
-  g_autofree char *text = config_print(config);
-  g_autoptr(Config) running = config_parse(text, strlen(text), config_path, error);
-  if (running == NULL)
-    return FALSE;
+  g_autoptr(Config) running = config_dup(config);
   Node node = {.config_path = config_path, .config = running};
   /* Applying what the store lacks may take longer than the unit's TimeoutStartSec. */
   sd_notifyf(0, "STATUS=opening the logs and the store\nEXTEND_TIMEOUT_USEC=%" G_GINT64_FORMAT,

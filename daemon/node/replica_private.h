@@ -89,6 +89,7 @@ typedef struct PeerWatch {
 
 struct Replica {
   ReplicaOptions options;
+  guint64 serial; /* no other replica of this process has it; with rpc_call_set_peer */
   Identity *identity;
   RpcLoops *loops;
   Membership *membership;

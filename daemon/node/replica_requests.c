@@ -297,7 +297,7 @@ void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *req
     refuse_sync(call, SYNCLOG_UNKNOWN_GROUP, "the group does not exist here");
     return;
   }
-  guint32 sender = rpc_call_peer(call, request->group);
+  guint32 sender = rpc_call_peer(call, replica->serial);
   if (sender == 0) {
     refuse_sync(call, SYNCLOG_NOT_MEMBER, "no handshake was accepted on this connection");
     return;
@@ -322,7 +322,7 @@ void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handsha
   replica_lock(replica);
   group_on_handshake(replica->group, handshake, &reply, clock_mono_us(replica->clock));
   replica_unlock(replica);
-  rpc_call_set_peer(call, reply.status == SYNCLOG_OK ? handshake->node_id : 0, handshake->group);
+  rpc_call_set_peer(call, reply.status == SYNCLOG_OK ? handshake->node_id : 0, replica->serial);
   rpc_call_reply_handshake(call, &reply);
   handshake_reply_clear(&reply);
 }
@@ -330,7 +330,7 @@ void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handsha
 void replica_heartbeat(Replica *replica, RpcCall *call, const Heartbeat *heartbeat)
 {
   HeartbeatReply reply;
-  if (rpc_call_peer(call, heartbeat->group) != heartbeat->node_id) {
+  if (rpc_call_peer(call, replica->serial) != heartbeat->node_id) {
     reply = (HeartbeatReply){
         .status = SYNCLOG_NOT_MEMBER,
         .message = (char *)"no handshake of this node was accepted on this connection"};

@@ -54,9 +54,7 @@ Service *service_new(Groups *groups, RpcLoops *loops, const Config *config)
     g_array_append_val(service->loops, one);
   }
   g_mutex_init(&service->mutex);
-  g_autofree char *text = config_print(config);
-  service->config = config_parse(text, strlen(text), "configuration", NULL);
-  g_assert(service->config != NULL);
+  service->config = config_dup(config);
   return service;
 }
 
@@ -210,7 +208,7 @@ static void handle_handshake(gpointer ctx, RpcCall *call, const Handshake *hands
     replica_release(replica);
     return;
   }
-  rpc_call_set_peer(call, 0, handshake->group);
+  rpc_call_set_peer(call, 0, 0);
   HandshakeReply reply = {.status = (SynclogStatus)error->code, .message = error->message};
   rpc_call_reply_handshake(call, &reply);
 }

@@ -69,14 +69,14 @@ const char *rpc_call_peer_address(RpcCall *call)
   return conn_address(call->conn);
 }
 
-void rpc_call_set_peer(RpcCall *call, guint32 node_id, guint32 group)
+void rpc_call_set_peer(RpcCall *call, guint32 node_id, guint64 receiver)
 {
-  conn_set_peer(call->conn, node_id, group);
+  conn_set_peer(call->conn, node_id, receiver);
 }
 
-guint32 rpc_call_peer(RpcCall *call, guint32 group)
+guint32 rpc_call_peer(RpcCall *call, guint64 receiver)
 {
-  return conn_peer(call->conn, group);
+  return conn_peer(call->conn, receiver);
 }
 
 gpointer rpc_call_room(RpcCall *call)

@@ -40,8 +40,8 @@ struct RpcConn {
   guint index; /* in set->conns */
   int fd;
   char *address;
-  guint32 peer; /* node id after its handshake, else 0 */
-  guint32 peer_group;
+  guint32 peer;          /* node id after its handshake, else 0 */
+  guint64 peer_receiver; /* to whom it introduced itself */
   gboolean reserved;
   struct event read_event, write_event;
   FrameReader reader;
@@ -607,15 +607,15 @@ gboolean conn_is_reserved(const RpcConn *conn)
   return conn->reserved;
 }
 
-void conn_set_peer(RpcConn *conn, guint32 node_id, guint32 group)
+void conn_set_peer(RpcConn *conn, guint32 node_id, guint64 receiver)
 {
   conn->peer = node_id;
-  conn->peer_group = group;
+  conn->peer_receiver = receiver;
 }
 
-guint32 conn_peer(const RpcConn *conn, guint32 group)
+guint32 conn_peer(const RpcConn *conn, guint64 receiver)
 {
-  return conn->peer_group == group ? conn->peer : 0;
+  return conn->peer_receiver == receiver ? conn->peer : 0;
 }
 
 RpcConn *conn_ref(RpcConn *conn)

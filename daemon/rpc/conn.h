@@ -88,9 +88,10 @@ void conn_answer(RpcConn *conn, guint64 number, RpcReply *reply, guint flags);
 /* The request just given to on_frame may have a large reply. */
 void conn_add_heavy(RpcConn *conn);
 
-/* The peer that has introduced itself on this connection, for one group; 0: none. */
-void conn_set_peer(RpcConn *conn, guint32 node_id, guint32 group);
-guint32 conn_peer(const RpcConn *conn, guint32 group);
+/* The peer that has introduced itself on this connection, to the receiver of that serial; 0: none.
+ */
+void conn_set_peer(RpcConn *conn, guint32 node_id, guint64 receiver);
+guint32 conn_peer(const RpcConn *conn, guint64 receiver);
 
 /* "host:port" of the other side. Any thread, while a reference is held. */
 const char *conn_address(const RpcConn *conn);

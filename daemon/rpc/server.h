@@ -148,11 +148,14 @@ RpcLoop *rpc_call_loop(RpcCall *call);
 /* "host:port" of the other side, for log lines; valid until the call is answered. */
 const char *rpc_call_peer_address(RpcCall *call);
 
-/* Marks the call's connection as that of a peer whose handshake for one group was accepted, for all
- * later calls on it; 0 while it is not, and for other groups. On the connection's network thread.
+/*
+ * Marks the call's connection as that of a peer whose handshake was accepted, for all later calls
+ * on it; 0 while it is not. `receiver` is the serial of who accepted it, for whom alone it counts:
+ * no other in this process has it, nor has the same group when it is opened again. On the
+ * connection's network thread.
  */
-void rpc_call_set_peer(RpcCall *call, guint32 node_id, guint32 group);
-guint32 rpc_call_peer(RpcCall *call, guint32 group);
+void rpc_call_set_peer(RpcCall *call, guint32 node_id, guint64 receiver);
+guint32 rpc_call_peer(RpcCall *call, guint64 receiver);
 
 /* Of a write or syncLog: its bytes count in *counter until it is answered. */
 void rpc_call_charge(RpcCall *call, _Atomic guint64 *counter, gsize size);

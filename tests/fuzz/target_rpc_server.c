@@ -222,7 +222,7 @@ static void on_handshake(gpointer ctx, RpcCall *call, const Handshake *handshake
   if (current->kind % 4 != 0)
     reply = (HandshakeReply){SYNCLOG_OK, NULL, 1, 17, some_progress(), 1 << 20, 99};
   else
-    rpc_call_set_peer(call, handshake->node_id, handshake->group);
+    rpc_call_set_peer(call, handshake->node_id, handshake->group + 1);
   rpc_call_reply_handshake(call, &reply);
   g_clear_pointer(&reply.progress, progress_free);
 }

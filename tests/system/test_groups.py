@@ -170,6 +170,50 @@ def groups_come_and_go_while_the_node_runs(case):
 
 
 @test
+def a_reload_that_does_not_fit_with_what_runs_is_refused(case):
+    """Files that are good by themselves; what only a restart changes stays as it was."""
+    node = case.node(config={"wal.wal_segment_size": "64MiB"})
+    node.start()
+
+    def refused(text, group, **changes):
+        before = node.log_text().count("the running configuration stays")
+        reload(node, **changes)
+        case.eventually("the reload is refused", lambda: node.log_text().count(
+            "the running configuration stays") > before)
+        expect(text in node.log_text(), "the log does not say %r", text)
+        expect_equal(groups_of(node), {0: "serving"}, "groups")
+        write(node, "plant1.a", group, 1)
+    node.peers[2] = "127.0.0.1:%d" % free_port(case)
+    refused("[group.1] members: node 2 is neither this one nor is there a [peer.2]", 1,
+            **{"group.1.devices": "plant1.*", "group.1.members": "1, 2"})
+    refused("throttle_threshold: must not be less than wal_segment_size", 2,
+            **{"group.1.members": None, "wal.wal_segment_size": "8MiB",
+               "wal.throttle_threshold": "32MiB"})
+    # At the next start all of it counts.
+    node.stop()
+    node.config["group.1.members"] = "1, 2"
+    node.write_config()
+    node.start()
+    case.eventually("group 1 is open", lambda: groups_of(node).get(1) == "serving")
+
+
+@test(timeout=90)
+def a_group_that_was_opened_anew_is_replicated_to(case):
+    """Between two heartbeats, so that the peer does not see that it was away."""
+    cluster = case.cluster(2, config=dict(TWO, **{"replication.heartbeat_interval": "5s"}))
+    write(cluster[1], "plant2.a", 0, 20)
+    expect_equal(converge(case, cluster, 2).cells, 20, "cells")
+    reload(cluster[2], **{"group.2.devices": None})
+    case.eventually("group 2 is closed", lambda: groups_of(cluster[2]).get(2) == "files")
+    with cluster[2].client() as client:
+        client.delete_group(2)
+    reload(cluster[2], **{"group.2.devices": "plant2.*, special"})
+    case.eventually("group 2 is back", lambda: groups_of(cluster[2]).get(2) == "serving")
+    case.eventually("it has everything", lambda: times(cluster[2], "plant2.a") ==
+                    list(range(20)), 40)
+
+
+@test
 def the_files_of_a_group_are_deleted_by_an_operators_word(case):
     node = case.node(config=TWO)
     node.start()

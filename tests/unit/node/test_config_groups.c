@@ -119,10 +119,41 @@ START_TEST(reload_takes_new_ones_and_what_can_change)
 }
 END_TEST
 
+static gboolean fits_after_reload(const char *before, const char *after, GError **error)
+{
+  g_autoptr(Config) running = parse_good(before);
+  g_autoptr(Config) fresh = parse_good(after);
+  g_autoptr(Config) mixture = config_dup(running);
+  config_adopt(mixture, fresh);
+  g_autoptr(Config) copy = config_dup(mixture); /* of one that does not fit together as well */
+  g_autofree char *text = config_print(mixture), *copied = config_print(copy);
+  ck_assert_str_eq(copied, text);
+  return config_check(mixture, "n.ini", error);
+}
+
+START_TEST(what_a_reload_mixes_is_checked)
+{
+  ck_assert(fits_after_reload(HEAD, HEAD "[group.1]\ndevices = a\nmembers = 1,2\n", NULL));
+  g_autoptr(GError) error = NULL;
+  ck_assert(!fits_after_reload(
+      HEAD, HEAD "[peer.7]\naddress = n7:6669\n[group.1]\ndevices = a\nmembers = 1,7\n", &error));
+  ck_assert_str_eq(error->message,
+                   "n.ini: [group.1] members: node 7 is neither this one nor is there a [peer.7]");
+  g_clear_error(&error);
+  ck_assert(!fits_after_reload(
+      HEAD, HEAD "[wal]\nwal_segment_size = 8MiB\nthrottle_threshold = 32MiB\n", &error));
+  ck_assert_str_eq(error->message,
+                   "n.ini: [wal] throttle_threshold: must not be less than wal_segment_size");
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {limits_are_those_of_the_other_sections,
-                                print_reads_back_to_the_same, bad_ones_are_refused, most_groups,
-                                reload_takes_new_ones_and_what_can_change};
+                                print_reads_back_to_the_same,
+                                bad_ones_are_refused,
+                                most_groups,
+                                reload_takes_new_ones_and_what_can_change,
+                                what_a_reload_mixes_is_checked};
   return RUN_SUITE("config_groups", tests);
 }
