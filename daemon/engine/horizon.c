@@ -124,7 +124,8 @@ static gboolean is_complete(const Group *group, const Log *log)
     if (!knows_closed(peer, log->id) || (theirs != NULL && theirs->received > log->applied))
       return FALSE;
   }
-  return log->applied >= log->written;
+  /* What came before it was known to be closed may be on its way to the disk here. */
+  return log->applied >= log->written && !follower_is_writing(log);
 }
 
 static guint64 allowed_by(const Group *group, const Log *log)
