@@ -346,7 +346,8 @@ static gboolean replace(Mend *mend, GError **error)
     for (guint k = 0; k < decoded->blocks->len; k++)
       put_block(mend, part, decoded, &g_array_index(decoded->blocks, DecodedBlock, k));
   }
-  return publish(mend, device, error);
+  /* One that was not known has an id by now, and readers may have looked for its values. */
+  return publish(mend, schema_find(mend->store->schema, asked->device), error);
 }
 
 gboolean rocks_mend(Store *parent, const BucketMend *asked, GError **error)

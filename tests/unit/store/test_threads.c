@@ -190,8 +190,71 @@ START_TEST(readers_see_whole_entries)
 }
 END_TEST
 
+/* --- last values beside mends -------------------------------------------------------------------
+ */
+
+enum { MENDED = 30, PARTS = 300 };
+
+/* Asks for the last values of a device from before it is there. */
+static gpointer ask_last(gpointer data)
+{
+  Shared *shared = data;
+  while (!g_atomic_int_get(&shared->stop)) {
+    g_autofree char *name = g_strdup_printf("new%d", g_atomic_int_get(&shared->rounds));
+    g_autoptr(GPtrArray) values = store_last(shared->store, name, NULL, NULL);
+    fast_assert(values != NULL);
+  }
+  return NULL;
+}
+
+/* Many versions of one row each. */
+static GPtrArray *parts_of_device(Store *source, const char *device, guint64 *index)
+{
+  for (guint i = 0; i < PARTS; i++) {
+    TestWrite write = {0};
+    tw_cell(&write, device, (gint64)i % 100, "m", TW_INT64((gint64)i));
+    ++*index;
+    apply_write(source, test_log, *index, 100 + *index, &write);
+  }
+  BucketQuery query = {.device = device, .cut = G_MAXUINT64};
+  g_autoptr(BucketPage) page = store_bucket(source, &query, 1 << 20, NULL);
+  fast_assert(page != NULL && !page->more);
+  return g_ptr_array_ref(page->parts);
+}
+
+START_TEST(last_values_of_a_new_device_beside_its_mend)
+{
+  g_autofree char *directory = make_directory();
+  Store *source = open_mem(), *rocks = open_rocks(directory);
+  Shared shared = {.store = rocks};
+  guint64 index = 0;
+  GThread *threads[2];
+  for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+    threads[i] = g_thread_new("last", ask_last, &shared);
+  for (gint i = 0; i < MENDED; i++) {
+    g_autofree char *device = g_strdup_printf("new%d", i);
+    g_autoptr(GPtrArray) parts = parts_of_device(source, device, &index);
+    g_autoptr(GError) error = NULL;
+    g_atomic_int_set(&shared.rounds, i);
+    gboolean more = TRUE;
+    while (more)
+      fast_assert(store_find_conflicts(rocks, 1, 1 << 20, &more, NULL));
+    fast_assert_msg(store_mend(rocks, &(BucketMend){device, 0, G_MAXUINT64, parts}, &error), "%s",
+                    error != NULL ? error->message : "");
+    check_text(last_text(rocks, device, NULL), "m INT64 99=299\n");
+  }
+  g_atomic_int_set(&shared.stop, 1);
+  for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+    g_thread_join(threads[i]);
+  store_close(source);
+  store_close(rocks);
+  remove_tree(directory);
+}
+END_TEST
+
 int main(void)
 {
-  const TTest *const tests[] = {one_type_wins, readers_see_whole_entries};
+  const TTest *const tests[] = {one_type_wins, readers_see_whole_entries,
+                                last_values_of_a_new_device_beside_its_mend};
   return RUN_SUITE("store threads", tests);
 }
