@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { DEVICE_SHARE = 4 }; /* of all memory that columns of one device have at most */
+
 typedef struct Known {
   guint32 measurement;
   DataType type;
@@ -88,22 +90,10 @@ static void drop(LastCache *cache, Entry *entry)
   g_hash_table_remove(cache->entries, GUINT_TO_POINTER(entry->device));
 }
 
-static gsize bytes_of(const Entry *entry)
+/* After a change of the entry, which had `before` bytes, and may go by it. */
+static void count(LastCache *cache, const Entry *entry, gsize before)
 {
-  gsize bytes = sizeof *entry + entry->known->len * sizeof(Known);
-  for (guint i = 0; i < entry->known->len; i++) {
-    const Known *one = &g_array_index(entry->known, Known, i);
-    bytes += one->cell.text != NULL ? g_bytes_get_size(one->cell.text) : 0;
-  }
-  return bytes;
-}
-
-/* After a change of the entry, which may go by it. */
-static void count(LastCache *cache, Entry *entry)
-{
-  cache->bytes -= entry->bytes;
-  entry->bytes = bytes_of(entry);
-  cache->bytes += entry->bytes;
+  cache->bytes += entry->bytes - before;
   while (cache->bytes > cache->most && cache->order.tail != NULL)
     drop(cache, cache->order.tail->data);
 }
@@ -121,6 +111,11 @@ static guint place_of(const Entry *entry, guint32 measurement, DataType type)
       high = middle;
   }
   return low;
+}
+
+static gsize text_bytes(const LastCell *cell)
+{
+  return cell->text != NULL ? g_bytes_get_size(cell->text) : 0;
 }
 
 static Known *known_of(const Entry *entry, guint32 measurement, DataType type)
@@ -176,29 +171,86 @@ GArray *last_cache_get(LastCache *cache, guint32 device, const GArray *columns)
   return cells;
 }
 
-guint64 last_cache_begin(LastCache *cache, guint32 device, const GArray *columns)
+static int compare_known(gconstpointer a, gconstpointer b)
 {
-  g_mutex_lock(&cache->mutex);
-  Entry *entry = find(cache, device);
-  if (entry == NULL) {
-    entry = g_new0(Entry, 1);
-    entry->device = device;
-    entry->begun = ++cache->begun;
-    entry->known = g_array_new(FALSE, TRUE, sizeof(Known));
-    g_array_set_clear_func(entry->known, known_clear);
-    entry->link.data = entry;
-    g_hash_table_insert(cache->entries, GUINT_TO_POINTER(device), entry);
-    g_queue_push_head_link(&cache->order, &entry->link);
-  }
+  const Known *x = a, *y = b;
+  if (x->measurement != y->measurement)
+    return x->measurement < y->measurement ? -1 : 1;
+  return x->type < y->type ? -1 : x->type > y->type;
+}
+
+/* The columns that the entry (NULL: there is none) does not have yet, sorted; each is there once.
+ */
+static GArray *missing_columns(const Entry *entry, const GArray *columns)
+{
+  GArray *missing = g_array_new(FALSE, FALSE, sizeof(Known));
   for (guint i = 0; i < columns->len; i++) {
     const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
-    if (known_of(entry, column->measurement, column->type) != NULL)
+    if (entry != NULL && known_of(entry, column->measurement, column->type) != NULL)
       continue;
     Known fresh = {.measurement = column->measurement, .type = column->type};
-    g_array_insert_val(entry->known, place_of(entry, column->measurement, column->type), fresh);
+    g_array_append_val(missing, fresh);
   }
-  guint64 begun = entry->begun;
-  count(cache, entry);
+  g_array_sort(missing, compare_known);
+  guint kept = 0;
+  for (guint i = 0; i < missing->len; i++) {
+    const Known *one = &g_array_index(missing, Known, i);
+    if (kept == 0 || compare_known(one, &g_array_index(missing, Known, kept - 1)) != 0)
+      g_array_index(missing, Known, kept++) = *one;
+  }
+  g_array_set_size(missing, kept);
+  return missing;
+}
+
+/* Joins two sorted lists, from behind, so that each column is moved once. */
+static void add_missing(Entry *entry, const GArray *missing)
+{
+  guint old = entry->known->len, left = missing->len;
+  g_array_set_size(entry->known, old + left);
+  Known *known = (Known *)(void *)entry->known->data;
+  while (left > 0) {
+    const Known *last = &g_array_index(missing, Known, left - 1);
+    guint to = old + left - 1;
+    if (old > 0 && compare_known(&known[old - 1], last) > 0)
+      known[to] = known[--old];
+    else
+      known[to] = *last, left--;
+  }
+  entry->bytes += missing->len * sizeof(Known);
+}
+
+static Entry *add_entry(LastCache *cache, guint32 device)
+{
+  Entry *entry = g_new0(Entry, 1);
+  entry->device = device;
+  entry->begun = ++cache->begun;
+  entry->bytes = sizeof *entry;
+  entry->known = g_array_new(FALSE, TRUE, sizeof(Known));
+  g_array_set_clear_func(entry->known, known_clear);
+  entry->link.data = entry;
+  g_hash_table_insert(cache->entries, GUINT_TO_POINTER(device), entry);
+  g_queue_push_head_link(&cache->order, &entry->link);
+  cache->bytes += entry->bytes;
+  return entry;
+}
+
+guint64 last_cache_begin(LastCache *cache, guint32 device, const GArray *columns)
+{
+  guint most = (guint)(cache->most / DEVICE_SHARE / sizeof(Known));
+  if (columns->len > most)
+    return 0;
+  g_mutex_lock(&cache->mutex);
+  Entry *entry = find(cache, device);
+  g_autoptr(GArray) missing = missing_columns(entry, columns);
+  guint64 begun = 0;
+  if (missing->len + (entry != NULL ? entry->known->len : 0) <= most) {
+    if (entry == NULL)
+      entry = add_entry(cache, device);
+    gsize before = entry->bytes;
+    begun = entry->begun;
+    add_missing(entry, missing);
+    count(cache, entry, before);
+  }
   g_mutex_unlock(&cache->mutex);
   return begun;
 }
@@ -209,6 +261,7 @@ void last_cache_end(LastCache *cache, guint32 device, guint64 begun, const GArra
   g_mutex_lock(&cache->mutex);
   Entry *entry = find(cache, device);
   if (entry != NULL && entry->begun == begun) {
+    gsize before = entry->bytes;
     for (guint i = 0; i < columns->len; i++) {
       const SchemaColumn *column = &g_array_index(columns, SchemaColumn, i);
       const LastCell *cell = &g_array_index(cells, LastCell, i);
@@ -218,10 +271,11 @@ void last_cache_end(LastCache *cache, guint32 device, guint64 begun, const GArra
       one->known = TRUE;
       if (!cell->found || !is_later(&one->cell, cell->time, &cell->version))
         continue;
+      entry->bytes += text_bytes(cell) - text_bytes(&one->cell);
       last_cell_clear(&one->cell);
       copy_cell(cell, &one->cell);
     }
-    count(cache, entry);
+    count(cache, entry, before);
   }
   g_mutex_unlock(&cache->mutex);
 }
@@ -255,7 +309,9 @@ static gboolean add_column(Entry *entry, const Block *block, const BlockColumn *
     return FALSE;
   gsize size;
   const guint8 *value = block_value(block, column, row, &size);
+  gsize text = text_bytes(&one->cell);
   last_cell_set(&one->cell, column->type, time, version, value, size);
+  entry->bytes += text_bytes(&one->cell) - text;
   return TRUE;
 }
 
@@ -268,13 +324,13 @@ void last_cache_add_block(LastCache *cache, guint32 device, const Version *versi
   if (entry != NULL) {
     gboolean good = block_open(bytes, size, &block, NULL) && block.versions == NULL;
     guint cursor = 0;
-    gsize data_at = 0;
+    gsize data_at = 0, before = entry->bytes;
     BlockColumn column;
     while (good && block_next_column(&block, &cursor, &data_at, &column))
       good = add_column(entry, &block, &column, version, tombstones);
-    if (good)
-      count(cache, entry);
-    else
+    count(cache, entry, before);
+    entry = find(cache, device);
+    if (!good && entry != NULL)
       drop(cache, entry);
   }
   g_mutex_unlock(&cache->mutex);

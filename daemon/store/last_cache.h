@@ -41,7 +41,7 @@ void last_cell_set(LastCell *cell, DataType type, gint64 time, const Version *ve
 GArray *last_cache_get(LastCache *cache, guint32 device, const GArray *columns);
 
 /* Before a reader takes its snapshot and looks for these columns: what it gives last_cache_end().
- */
+ * 0: they are too many to be kept; the others of the device stay. */
 guint64 last_cache_begin(LastCache *cache, guint32 device, const GArray *columns);
 /* What was found, a LastCell for each of the same columns. Of no use when the device was forgotten
  * meanwhile. */

@@ -108,6 +108,103 @@ START_TEST(memory_is_bounded)
 }
 END_TEST
 
+static void shuffle(GRand *random, GArray *columns)
+{
+  for (guint i = columns->len; i > 1; i--) {
+    guint k = (guint)g_rand_int_range(random, 0, (gint32)i);
+    SchemaColumn *a = &g_array_index(columns, SchemaColumn, i - 1),
+                 *b = &g_array_index(columns, SchemaColumn, k), other = *a;
+    *a = *b;
+    *b = other;
+  }
+}
+
+START_TEST(a_device_of_too_many_columns_takes_no_room)
+{
+  g_autoptr(GRand) random = g_rand_new_with_seed(11);
+  LastCache *cache = last_cache_new(LAST_CACHE_BYTES);
+  g_autoptr(GArray) columns = columns_of(5, DATA_INT64), most = columns_of(5000, DATA_INT64),
+                    wide = columns_of(LAST_CACHE_BYTES / 100, DATA_INT64);
+  shuffle(random, most);
+  shuffle(random, wide);
+  fill(cache, 1, columns);
+  fill(cache, 2, columns);
+  gsize bytes = last_cache_bytes(cache);
+  ck_assert_uint_eq(last_cache_begin(cache, 2, wide), 0);
+  ck_assert_uint_eq(last_cache_begin(cache, 3, wide), 0);
+  ck_assert_uint_eq(last_cache_bytes(cache), bytes);
+  ck_assert_int_eq(time_of(cache, 1, columns), 10); /* nobody had to go for it */
+  ck_assert_int_eq(time_of(cache, 2, columns), 10);
+  fill(cache, 2, most); /* what is there already counts too, once */
+  ck_assert_int_eq(time_of(cache, 2, most), 10);
+  ck_assert_int_eq(time_of(cache, 2, columns), 10);
+  last_cache_forget(cache, 2);
+  last_cache_forget(cache, 1);
+  ck_assert_uint_eq(last_cache_bytes(cache), 0);
+  last_cache_free(cache);
+}
+END_TEST
+
+/* Each column has its own value, in whatever order and however often they are asked for. */
+START_TEST(columns_come_in_any_order)
+{
+  enum { COLUMNS = 300 };
+  g_autoptr(GRand) random = g_rand_new_with_seed(12);
+  LastCache *cache = last_cache_new(LAST_CACHE_BYTES);
+  g_autoptr(GArray) all = columns_of(COLUMNS, DATA_INT64);
+  for (guint tries = 0; tries < 50; tries++) {
+    g_autoptr(GArray) some = g_array_new(FALSE, FALSE, sizeof(SchemaColumn));
+    g_autoptr(GArray) cells = g_array_new(FALSE, TRUE, sizeof(LastCell));
+    shuffle(random, all);
+    g_array_append_vals(some, all->data, 1 + tries);
+    g_array_append_vals(some, all->data, 1); /* twice */
+    guint64 begun = last_cache_begin(cache, 1, some);
+    g_array_set_size(cells, some->len);
+    for (guint i = 0; i < some->len; i++) {
+      gint64 time = g_array_index(some, SchemaColumn, i).measurement;
+      last_cell_set(&g_array_index(cells, LastCell, i), DATA_INT64, time, &(Version){1, 1, 0},
+                    (const guint8[8]){0}, 8);
+    }
+    last_cache_end(cache, 1, begun, some, cells);
+    g_autoptr(GArray) found = last_cache_get(cache, 1, some);
+    ck_assert_ptr_nonnull(found);
+    for (guint i = 0; i < some->len; i++)
+      ck_assert_int_eq(g_array_index(found, LastCell, i).time,
+                       g_array_index(some, SchemaColumn, i).measurement);
+  }
+  last_cache_free(cache);
+}
+END_TEST
+
+static void set_text(LastCache *cache, const GArray *columns, gint64 time, gsize size)
+{
+  g_autofree guint8 *text = g_malloc0(size);
+  LastCell cell = {0};
+  last_cell_set(&cell, DATA_TEXT, time, &(Version){1, 1, 0}, text, size);
+  g_autoptr(GArray) cells = g_array_new(FALSE, TRUE, sizeof(LastCell));
+  g_array_set_clear_func(cells, cell_clear);
+  g_array_append_val(cells, cell);
+  last_cache_end(cache, 1, last_cache_begin(cache, 1, columns), columns, cells);
+}
+
+START_TEST(texts_count_as_long_as_they_are_there)
+{
+  LastCache *cache = last_cache_new(LAST_CACHE_BYTES);
+  g_autoptr(GArray) columns = columns_of(1, DATA_TEXT);
+  set_text(cache, columns, 1, 10);
+  gsize bytes = last_cache_bytes(cache);
+  set_text(cache, columns, 2, 100000);
+  ck_assert_uint_eq(last_cache_bytes(cache), bytes + 100000 - 10);
+  set_text(cache, columns, 1, 500); /* older: it is not taken */
+  ck_assert_uint_eq(last_cache_bytes(cache), bytes + 100000 - 10);
+  set_text(cache, columns, 3, 10);
+  ck_assert_uint_eq(last_cache_bytes(cache), bytes);
+  last_cache_forget(cache, 1);
+  ck_assert_uint_eq(last_cache_bytes(cache), 0);
+  last_cache_free(cache);
+}
+END_TEST
+
 static Tombstone delete_of(gint64 from, gint64 to, guint64 hlc)
 {
   return (Tombstone){.version = {hlc, 1, 0}, .start_time = from, .end_time = to};
@@ -148,6 +245,9 @@ int main(void)
   TCase *cases = tcase_create("last cache");
   tcase_set_timeout(cases, 120);
   tcase_add_test(cases, memory_is_bounded);
+  tcase_add_test(cases, a_device_of_too_many_columns_takes_no_room);
+  tcase_add_test(cases, columns_come_in_any_order);
+  tcase_add_test(cases, texts_count_as_long_as_they_are_there);
   tcase_add_test(cases, a_delete_forgets_what_it_hides);
   tcase_add_loop_test(cases, p3_they_are_those_of_the_reference, 0, 8);
   suite_add_tcase(suite, cases);
