@@ -103,7 +103,12 @@ def _at_start(round_, node, name, change=None):
     node.expect_death()
     round_.wait(lambda: not node.running or node.is_ready(), START_S)
     if not _wait_dead(round_, node, 0.1):
-        round_.note_started(node, begin)
+        try:
+            round_.note_started(node, begin)
+        except SynclogError:
+            # It came to the point while it was asked.
+            if not _wait_dead(round_, node, 1):
+                raise
     return not node.running
 
 
