@@ -460,7 +460,8 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
       return;
     group->refusal_noted_us = now_us;
     group_note(group, G_LOG_LEVEL_WARNING, "handshake of node %u refused: %s", handshake->node_id,
-               out_reply->message != NULL ? out_reply->message : "the node stops");
+               out_reply->message != NULL ? out_reply->message
+                                          : "the node stops, or this group is closed here");
     return;
   }
   Peer *peer = group_find_peer(group, handshake->node_id);
@@ -482,7 +483,7 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
   *out_reply = (HeartbeatReply){.status = SYNCLOG_OK};
   if (group->stopped) { /* nobody new is met any more */
     out_reply->status = SYNCLOG_NOT_READY;
-    out_reply->message = g_strdup("the node stops");
+    out_reply->message = g_strdup("the node stops, or this group is closed here");
     return;
   }
   Peer *peer = group_find_peer(group, heartbeat->node_id);

@@ -423,15 +423,18 @@ guint32 groups_of_device(Groups *groups, const char *device, gsize size)
 
 typedef struct WriteSearch {
   const GroupRule *rule;
-  gboolean some;
+  gboolean by_rule, some;
   guint32 group, other; /* of the device that does not fit */
   const char *device;
   gsize size;
 } WriteSearch;
 
-static gboolean take_device(gpointer ctx, const char *device, gsize size)
+static gboolean take_device(gpointer ctx, gboolean deletes, const char *device, gsize size)
 {
   WriteSearch *search = ctx;
+  /* What was written before the rule was changed must go where it is. */
+  if (deletes && !search->by_rule)
+    return TRUE;
   guint32 group = group_rule_find(search->rule, device, size);
   if (!search->some)
     search->group = group;
@@ -450,7 +453,7 @@ gboolean groups_of_write(Groups *groups, guint32 asked, const guint8 *data, gsiz
   if (groups_are_one(groups))
     return TRUE;
   g_autoptr(GroupRule) rule = groups_hold_rule(groups);
-  WriteSearch search = {.rule = rule, .some = !by_rule, .group = *out_group};
+  WriteSearch search = {.rule = rule, .by_rule = by_rule, .some = !by_rule, .group = *out_group};
   if (write_devices(data, size, take_device, &search)) {
     *out_group = search.group;
     return TRUE;

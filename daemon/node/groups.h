@@ -67,7 +67,7 @@ guint32 groups_of_device(Groups *groups, const char *device, gsize size);
 
 /*
  * The group of an encoded write: `asked`, or with GROUP_BY_RULE that of its devices. INVALID
- * when one of them is another group's.
+ * when one of them is another group's; deletes may name any group, and act in that one only.
  */
 gboolean groups_of_write(Groups *groups, guint32 asked, const guint8 *data, gsize size,
                          guint32 *out_group, GError **error);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define FOLDER_PREFIX "group-"
+#define PAST_SUFFIX ".past"       /* what is kept of a group that was deleted */
 #define DELETED_SUFFIX ".deleted" /* behind the folder's name, until all of it is gone */
 
 enum {
@@ -133,8 +134,11 @@ static Replica *open_replica(Groups *groups, Identity *identity, const Config *c
 static Identity *open_identity(Groups *groups, const Config *config, guint32 id, GError **error)
 {
   g_autofree char *directory = groups_directory(groups, id);
-  return identity_open(directory, config->node_id, config->cluster_id,
-                       config_time_precision_name(config), error);
+  g_autofree char *past = g_strconcat(directory, PAST_SUFFIX, NULL);
+  g_autoptr(Identity) identity = identity_open(directory, config->node_id, config->cluster_id,
+                                               config_time_precision_name(config), error);
+  return identity != NULL && identity_take_past(identity, past, error) ? g_steal_pointer(&identity)
+                                                                       : NULL;
 }
 
 static Config *hold_config(Groups *groups)
@@ -256,6 +260,18 @@ static gboolean remove_tree(const char *directory, GError **error)
          fail_errno(error, SYNCLOG_INTERNAL, errno, "removing %s", directory);
 }
 
+/* A group of that number may come again, and others remember this one. What can't be read any more
+ * is no reason to keep the files. */
+static void keep_past(Groups *groups, const char *directory)
+{
+  g_autoptr(Config) config = hold_config(groups);
+  g_autofree char *past = g_strconcat(directory, PAST_SUFFIX, NULL);
+  g_autoptr(GError) error = NULL;
+  if (!identity_keep_past(directory, config->node_id, config->cluster_id,
+                          config_time_precision_name(config), past, &error))
+    g_warning("nothing is kept of what is deleted: %s", error->message);
+}
+
 /* The folder gets another name first, so a group is there wholly or not at all. */
 static gboolean delete_files(Groups *groups, guint32 id, GError **error)
 {
@@ -269,6 +285,8 @@ static gboolean delete_files(Groups *groups, guint32 id, GError **error)
                 "group %u is in use: take [group.%u] out of the configuration first", id, id);
   if (!remove_tree(deleted, error))
     return FALSE;
+  if (g_file_test(directory, G_FILE_TEST_IS_DIR))
+    keep_past(groups, directory);
   if (rename(directory, deleted) != 0)
     return errno == ENOENT
                ? fail(error, SYNCLOG_UNKNOWN_GROUP, "there are no files of group %u here", id)

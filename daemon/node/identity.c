@@ -402,18 +402,58 @@ gboolean identity_begin_incarnation(Identity *identity, guint64 now_us, GError *
 {
   g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&identity->mutex);
   guint64 before = identity->incarnation;
-  if (before >= G_MAXINT64)
+  guint64 last = MAX(before, identity->past);
+  if (last >= G_MAXINT64)
     return fail(error, SYNCLOG_CORRUPT, "%s/" FILE_NAME ": no incarnation can follow the last one",
                 identity->directory);
   gboolean copied = identity->copied;
   FAILPOINT("incarnation_before_save");
-  identity->incarnation = MAX(before + 1, now_us);
+  identity->incarnation = MAX(last + 1, now_us);
   identity->copied = FALSE;
   if (save(identity, error))
     return TRUE;
   identity->incarnation = before;
   identity->copied = copied;
   return FALSE;
+}
+
+gboolean identity_take_past(Identity *identity, const char *path, GError **error)
+{
+  g_autoptr(GKeyFile) file = g_key_file_new();
+  g_autoptr(GError) local = NULL;
+  if (identity->incarnation != 0 || !g_file_test(path, G_FILE_TEST_EXISTS))
+    return TRUE;
+  guint64 past = 0, clock_bound = 0;
+  if (g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &local))
+    past = g_key_file_get_uint64(file, GROUP, "incarnation", &local);
+  if (local == NULL)
+    clock_bound = g_key_file_get_uint64(file, GROUP, "clock_bound", &local);
+  if (local != NULL)
+    return fail(error, SYNCLOG_CORRUPT, "%s: %s", path, local->message);
+  identity->past = MAX(identity->past, past);
+  identity->clock_bound = MAX(identity->clock_bound, clock_bound);
+  return TRUE;
+}
+
+gboolean identity_keep_past(const char *directory, guint32 node_id, const char *cluster_id,
+                            const char *time_precision, const char *path, GError **error)
+{
+  g_autoptr(Identity) identity =
+      identity_open(directory, node_id, cluster_id, time_precision, error);
+  if (identity == NULL || !identity_take_past(identity, path, error))
+    return FALSE;
+  guint64 past = MAX(identity->incarnation, identity->past);
+  if (past == 0)
+    return TRUE;
+  g_autofree char *text =
+      g_strdup_printf("# Written by synclogd, of what was deleted. Do not edit.\n[" GROUP "]\n"
+                      "incarnation=%" G_GUINT64_FORMAT "\nclock_bound=%" G_GUINT64_FORMAT "\n",
+                      past, identity->clock_bound);
+  g_autoptr(GError) local = NULL;
+  return g_file_set_contents_full(path, text, -1,
+                                  G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
+                                  0640, &local) ||
+         fail(error, SYNCLOG_INTERNAL, "%s", local->message);
 }
 
 gboolean identity_set_clean(Identity *identity, gboolean clean, GError **error)

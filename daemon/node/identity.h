@@ -28,6 +28,7 @@ typedef struct Identity {
       copied; /* the directory is not the one that was written last: it was restored or moved */
 
   guint64 incarnation; /* 0: none was ever begun */
+  guint64 past;        /* the last one before the directory was deleted: the next is later */
   gboolean clean;      /* the last stop was clean, or syncs every write */
   guint64 clock_bound; /* hlc: the clock begins above it; what was promised is not */
   GArray *forgotten;   /* guint32: members that are lost, as versions without a record kept them */
@@ -73,6 +74,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Identity, identity_free)
  * writes it durably.
  */
 gboolean identity_begin_incarnation(Identity *identity, guint64 now_us, GError **error);
+
+/*
+ * What must outlive a directory that is deleted on purpose, in a small file beside it: the last
+ * incarnation and the bound of the clock, so that those who remember its logs never see a number
+ * or a time again. Nobody may have the directory open; without node.ini there is nothing to keep.
+ */
+gboolean identity_keep_past(const char *directory, guint32 node_id, const char *cluster_id,
+                            const char *time_precision, const char *path, GError **error);
+/* Takes it over into one that was just opened and has no incarnation yet. No such file: nothing. */
+gboolean identity_take_past(Identity *identity, const char *path, GError **error);
 
 /* Writes durably whether a crash from now on would lose nothing that was acknowledged. */
 gboolean identity_set_clean(Identity *identity, gboolean clean, GError **error);

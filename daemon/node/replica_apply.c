@@ -529,7 +529,8 @@ static gboolean check_running(Replica *replica, GError **error)
   g_mutex_lock(&replica->apply_mutex);
   gboolean stopping = replica->apply_stop;
   g_mutex_unlock(&replica->apply_mutex);
-  return !stopping || fail(error, SYNCLOG_NOT_READY, "the node stops");
+  return !stopping ||
+         fail(error, SYNCLOG_NOT_READY, "the node stops, or this group is closed here");
 }
 
 /* Until no conflict and no delete up to the cut waits, or the node stops. */
@@ -605,7 +606,8 @@ static void end_mend(Replica *replica, gboolean ended)
   replica->apply_ended = ended;
   if (replica->mend != NULL) {
     if (ended)
-      fail(&replica->mend->error, SYNCLOG_NOT_READY, "the node stops");
+      fail(&replica->mend->error, SYNCLOG_NOT_READY,
+           "the node stops, or this group is closed here");
     replica->mend->done = TRUE;
     replica->mend = NULL;
     g_cond_broadcast(&replica->mend_cond);

@@ -301,9 +301,11 @@ static void hold_logs(Replica *replica)
   group_hold(replica->group, SEED_HOLD, points);
 }
 
+/* NULL also once the replica is stopped: the links are freed then, without the lock. Caller holds
+ * `mutex`. */
 static const char *address_of(Replica *replica, guint32 peer)
 {
-  for (guint i = 0; i < replica->links->len; i++)
+  for (guint i = 0; !replica->stopped && i < replica->links->len; i++)
     if (((Link *)replica->links->pdata[i])->peer == peer)
       return ((Link *)replica->links->pdata[i])->address;
   return NULL;

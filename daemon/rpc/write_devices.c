@@ -2,11 +2,10 @@
 
 #include "rpc/wire.h"
 
-enum { PARTS = 3 }; /* deletes, rows, tablets: fields 1 to 3, and the device is field 1 of each */
+enum { DELETES = 1, PARTS = 3 }; /* rows, tablets: 2 and 3; the device is field 1 of each */
 
 /* FALSE when `found` says so, or the bytes are no struct; the latter shows in r->failed. */
-static gboolean read_part(ByteReader *r, gboolean (*found)(gpointer, const char *, gsize),
-                          gpointer ctx)
+static gboolean read_part(ByteReader *r, gboolean deletes, WriteDeviceFound found, gpointer ctx)
 {
   WireFields fields = {0};
   gboolean go_on = TRUE;
@@ -17,34 +16,31 @@ static gboolean read_part(ByteReader *r, gboolean (*found)(gpointer, const char 
     }
     guint32 size = byte_reader_be32(r);
     const guint8 *device = byte_reader_take(r, size);
-    go_on = go_on && (device == NULL || found(ctx, (const char *)device, size));
+    go_on = go_on && (device == NULL || found(ctx, deletes, (const char *)device, size));
   }
   return go_on && !r->failed;
 }
 
-static gboolean read_parts(ByteReader *r, gboolean (*found)(gpointer, const char *, gsize),
-                           gpointer ctx)
+static gboolean read_parts(ByteReader *r, gboolean deletes, WriteDeviceFound found, gpointer ctx)
 {
   guint8 type = byte_reader_u8(r);
   guint32 count = byte_reader_be32(r);
   if (type != WIRE_STRUCT || count > byte_reader_left(r))
     r->failed = TRUE;
   for (guint32 i = 0; i < count && !r->failed; i++)
-    if (!read_part(r, found, ctx))
+    if (!read_part(r, deletes, found, ctx))
       return FALSE;
   return TRUE;
 }
 
-gboolean write_devices(const guint8 *data, gsize size,
-                       gboolean (*found)(gpointer ctx, const char *device, gsize size),
-                       gpointer ctx)
+gboolean write_devices(const guint8 *data, gsize size, WriteDeviceFound found, gpointer ctx)
 {
   ByteReader r = byte_reader(data, size);
   WireFields fields = {0};
   while (wire_next_field(&r, &fields)) {
     if (fields.id < 1 || fields.id > PARTS || fields.type != WIRE_LIST)
       wire_skip(&r, fields.type, 1);
-    else if (!read_parts(&r, found, ctx))
+    else if (!read_parts(&r, fields.id == DELETES, found, ctx))
       return r.failed;
   }
   return TRUE;

@@ -11,7 +11,7 @@ import urllib.request
 from case import expect, expect_equal, expect_error, test
 from cluster import free_port
 from test_operators import run_ctl
-from synclog_client import (Invalid, NotReady, Overloaded, Session, SynclogError, TWrite,
+from synclog_client import (Invalid, NotReady, Overloaded, Session, SynclogError, TDelete, TWrite,
                             UnknownGroup, UnknownLog, make_row)
 
 TWO = {"group.1.devices": "plant1.*", "group.2.devices": "plant2.*, special"}
@@ -217,7 +217,9 @@ def a_group_that_was_opened_anew_is_replicated_to(case):
 def the_files_of_a_group_are_deleted_by_an_operators_word(case):
     node = case.node(config=TWO)
     node.start()
-    write(node, "plant2.a", 0, 5)
+    write(node, "plant2.a", 0, 4)
+    with node.client() as client:
+        incarnation = client.insert("plant2.a", 4, {"v": 4}).token.incarnation
     expect_ctl(case, node, 1, "is in use", "group", "delete", "2", "--yes")
     expect_ctl(case, node, 1, "always there", "group", "delete", "0", "--yes")
     expect_ctl(case, node, 1, "no files of group 9", "group", "delete", "9", "--yes")
@@ -230,8 +232,16 @@ def the_files_of_a_group_are_deleted_by_an_operators_word(case):
         expect_refusal(Invalid, "is in use", client.delete_group, 1)
     expect_ctl(case, node, 0, "are deleted", "group", "delete", "2", "--yes")
     expect_equal(groups_of(node), {0: "serving", 1: "serving"}, "groups")
-    expect(not [name for name in os.listdir(node.data_dir) if name.startswith("group-2")],
-           "files are left")
+    expect_equal([name for name in os.listdir(node.data_dir) if name.startswith("group-2")],
+                 ["group-2.past"], "files that are left")
+    # Others remember its logs: should it come again, it goes on behind them.
+    past = os.path.join(node.data_dir, "group-2.past")
+    with open(past, encoding="utf-8") as file:
+        text = file.read()
+    expect("incarnation=%d\n" % incarnation in text, "what is kept is %s", text)
+    ahead = incarnation + 10 ** 12  # as after a clock that went back
+    with open(past, "w", encoding="utf-8") as file:
+        file.write(text.replace(str(incarnation), str(ahead)))
     # One that was interrupted is finished at the next start.
     node.stop()
     os.makedirs(os.path.join(node.data_dir, "group-5.deleted", "wal", "1-1"))
@@ -240,6 +250,25 @@ def the_files_of_a_group_are_deleted_by_an_operators_word(case):
     reload(node, **{"group.2.devices": "plant2.*"})
     case.eventually("group 2 is open", lambda: groups_of(node).get(2) == "serving")
     expect_equal(times(node, "plant2.a"), [], "the data of a group that was deleted")
+    with node.client() as client:
+        expect_equal(client.insert("plant2.a", 1, {"v": 1}).token.incarnation, ahead + 1,
+                     "the log that follows")
+
+
+@test
+def what_the_rule_left_behind_can_be_deleted(case):
+    node = case.node()
+    node.start()
+    write(node, "plant1.a", 0, 5)
+    reload(node, **{"group.1.devices": "plant1.*"})
+    case.eventually("group 1 is open", lambda: groups_of(node).get(1) == "serving")
+    write(node, "plant1.a", 100, 5)
+    expect_ctl(case, node, 0, "", "--group", "0", "delete", "--yes", "plant1.a")
+    expect_equal(times(node, "plant1.a", group=0), [], "what was left")
+    expect_equal(times(node, "plant1.a"), list(range(100, 105)), "what the group has")
+    with node.client(group=0) as client:
+        both = TWrite(deletes=[TDelete("plant1.a", None, 0, 1)], rows=[make_row("plant1.a", 1, {"v": 1})])
+        expect_refusal(Invalid, "belongs to group 1, not to group 0", client.write, both)
 
 
 @test(timeout=90)

@@ -51,9 +51,10 @@ END_TEST
 
 /* --- the devices of a write --- */
 
-static gboolean note(gpointer ctx, const char *device, gsize size)
+static gboolean note(gpointer ctx, gboolean deletes, const char *device, gsize size)
 {
   GString *names = ctx;
+  g_string_append(names, deletes ? "-" : "");
   g_string_append_len(names, device, (gssize)size);
   g_string_append_c(names, ' ');
   return strstr(names->str, "stop") == NULL;
@@ -82,7 +83,7 @@ START_TEST(every_part_of_a_write_tells_its_device)
   g_autoptr(GByteArray) bytes = sample();
   g_autoptr(GString) names = g_string_new(NULL);
   ck_assert(write_devices(bytes->data, bytes->len, note, names));
-  ck_assert_str_eq(names->str, "gone all row1 row2 tablet ");
+  ck_assert_str_eq(names->str, "-gone -all row1 row2 tablet ");
   g_autoptr(WriteBuilder) builder = write_builder_new();
   write_builder_delete(builder, "stop", NULL, 1, 2);
   write_builder_delete(builder, "behind", NULL, 1, 2);
@@ -90,7 +91,7 @@ START_TEST(every_part_of_a_write_tells_its_device)
   write_builder_encode(builder, more);
   g_string_set_size(names, 0);
   ck_assert(!write_devices(more->data, more->len, note, names));
-  ck_assert_str_eq(names->str, "stop ");
+  ck_assert_str_eq(names->str, "-stop ");
 }
 END_TEST
 
