@@ -11,8 +11,8 @@ enum {
    * these bounds. So a small log stays small, and a step comes rarely in a large one. */
   FILL_MIN_SIZE = 64 * 1024,
   FILL_MAX_SIZE = 1024 * 1024,
-  /* Bytes at the end of the log that opening writes again. */
-  REWRITE_SIZE = 8 * 1024 * 1024,
+  /* The step in which opening writes the last segment again. */
+  REWRITE_STEP = 1024 * 1024,
 };
 
 static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, GError **error);
@@ -360,23 +360,23 @@ Segment *wal_find_segment(Wal *wal, guint64 index, guint *out_position)
 }
 
 /*
- * Writes the end of the log once more as it was read. A process before may have stopped over a
- * failed sync, and then the kernel can take pages for written that are not on the disk; a sync
- * alone would not bring them there.
+ * Writes the last segment once more as it was read. A process before may have stopped over a failed
+ * sync, and then the kernel can take pages for written that are not on the disk; a sync alone would
+ * not bring them there. All of it, as nothing tells how much of it was never synced; the segments
+ * before were, when this one began.
  */
-static gboolean rewrite_end(Wal *wal, GError **error)
+static gboolean rewrite_segment(Wal *wal, GError **error)
 {
   Segment *segment = wal->open;
-  gsize size = (gsize)MIN(segment->end - SEGMENT_HEADER_SIZE, (goffset)REWRITE_SIZE);
-  goffset offset = segment->end - (goffset)size;
-  if (size == 0)
-    return TRUE;
-  g_autofree guint8 *bytes = g_malloc(size);
-  gssize n = wal_file_read(&wal->file, bytes, size, offset);
-  if (n != (gssize)size)
-    return fail_errno(error, SYNCLOG_INTERNAL, n < 0 ? errno : EIO, "read %s", segment->path);
-  if (wal_file_write(&wal->file, bytes, size, offset) < size)
-    return fail_errno(error, SYNCLOG_INTERNAL, errno, "write %s", segment->path);
+  g_autofree guint8 *bytes = g_malloc(REWRITE_STEP);
+  for (goffset at = SEGMENT_HEADER_SIZE; at < segment->end; at += REWRITE_STEP) {
+    gsize size = (gsize)MIN(segment->end - at, (goffset)REWRITE_STEP);
+    gssize n = wal_file_read(&wal->file, bytes, size, at);
+    if (n != (gssize)size)
+      return fail_errno(error, SYNCLOG_INTERNAL, n < 0 ? errno : EIO, "read %s", segment->path);
+    if (wal_file_write(&wal->file, bytes, size, at) < size)
+      return fail_errno(error, SYNCLOG_INTERNAL, errno, "write %s", segment->path);
+  }
   return TRUE;
 }
 
@@ -401,7 +401,7 @@ static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, GError **error)
         return fail_errno(error, SYNCLOG_INTERNAL, errno, "truncate %s", segment->path);
       segment->file_size = segment->end;
     }
-    if (!rewrite_end(wal, error))
+    if (!rewrite_segment(wal, error))
       return FALSE;
   }
   wal->filled = segment->file_size;

@@ -76,6 +76,30 @@ START_TEST(test_failed_sync_then_reopen)
 }
 END_TEST
 
+/* So much may be unsynced: all that the last segment holds. */
+START_TEST(test_failed_sync_of_a_whole_segment)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  const gsize large = 64 << 20, record = 1 << 20;
+  g_autoptr(Wal) wal = test_open_as(disk, large, WAL_CLEAN);
+  for (guint64 first = 1; first < 41; first += 4)
+    test_append(wal, first, 4, record);
+  WalStats stats;
+  wal_stats(wal, &stats);
+  ck_assert_uint_eq(stats.segments, 1);
+  ck_assert_uint_gt(stats.bytes, 12 << 20);
+  mem_disk_fail(disk, MEM_FDATASYNC, 0, EIO, 0);
+  ck_assert(!wal_sync(wal, NULL));
+  wal_close(g_steal_pointer(&wal));
+  wal = test_open_as(disk, large, WAL_CLEAN);
+  ck_assert_uint_eq(wal_durable_index(wal), 40);
+  wal_close(g_steal_pointer(&wal));
+  mem_disk_crash(disk, MEM_LOSE_ALL);
+  wal = test_open_as(disk, large, WAL_CLEAN);
+  test_check_log(wal, 1, 40, record);
+}
+END_TEST
+
 START_TEST(test_write_fails)
 {
   /* The first write of an append that finds its place is the run itself. */
@@ -365,12 +389,19 @@ int main(void)
 {
   Suite *suite = suite_create("wal faults");
   const TTest *tests[] = {
-      test_sync_fails,  test_failed_sync_then_reopen,
-      test_write_fails, test_no_space_within_run,
-      test_disk_full,   test_disk_full_at_begin,
-      test_roll_fails,  test_died_before_directory_sync,
-      test_short_calls, test_read_fails,
-      test_open_fails,  test_cut_fails,
+      test_sync_fails,
+      test_failed_sync_then_reopen,
+      test_write_fails,
+      test_no_space_within_run,
+      test_disk_full,
+      test_disk_full_at_begin,
+      test_roll_fails,
+      test_died_before_directory_sync,
+      test_short_calls,
+      test_read_fails,
+      test_open_fails,
+      test_cut_fails,
+      test_failed_sync_of_a_whole_segment,
   };
   test_add(suite, "faults", tests, G_N_ELEMENTS(tests));
   return test_main(suite);
