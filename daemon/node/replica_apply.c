@@ -242,9 +242,20 @@ static gboolean go_on_unpersisted(Replica *replica, GError **error)
               stats.unpersisted_bytes, why);
 }
 
+static gboolean check_syncable(Replica *replica, GError **error)
+{
+  replica_lock(replica);
+  g_autofree char *why = why_unsyncable(replica);
+  replica_unlock(replica);
+  return why == NULL ||
+         fail(error, SYNCLOG_READ_ONLY,
+              "the store's disk was full, and it can't be made durable now: %s", why);
+}
+
 /*
  * Waits until the disk has room and persists. FALSE: another error, or the node stops. Should the
- * database refuse all since it met the full disk itself, it is opened again.
+ * database refuse all since it met the full disk itself, it is opened again. A log that can't be
+ * synced before a restart ends it: nothing is applied in here, and only persisting leads out.
  */
 static gboolean persist_when_there_is_space(Replica *replica, GError **error)
 {
@@ -260,7 +271,7 @@ static gboolean persist_when_there_is_space(Replica *replica, GError **error)
     if (!replica_has_room(replica, stats.unpersisted_bytes, NULL))
       continue;
     if (!replica_sync_logs(replica)) {
-      if (!go_on_unpersisted(replica, error))
+      if (!check_syncable(replica, error))
         return FALSE;
       continue;
     }
@@ -294,11 +305,12 @@ static gboolean wait_for_space(Replica *replica, GError **error)
 static gboolean apply_entries(Replica *replica, GArray *entries, GError **error)
 {
   for (;;) {
-    FAILPOINT("apply_before_store");
     g_autoptr(GError) local = NULL;
     g_rw_lock_reader_lock(&replica->store_lock);
-    gboolean applied =
-        store_apply(replica->store, (StoreEntry *)(void *)entries->data, entries->len, &local);
+    gboolean applied = FAILPOINT_FAILS("apply_before_store")
+                           ? fail_errno(&local, SYNCLOG_NO_SPACE, errno, "apply")
+                           : store_apply(replica->store, (StoreEntry *)(void *)entries->data,
+                                         entries->len, &local);
     g_rw_lock_reader_unlock(&replica->store_lock);
     for (guint i = 0; applied && i < entries->len; i++)
       replica_key_applied(replica, g_array_index(entries, StoreEntry, i).decoded);
@@ -473,6 +485,7 @@ static gboolean maintain(Replica *replica, GError **error)
   store_stats(replica->store, &before);
   gboolean more = TRUE, worked = FALSE, roomy = TRUE;
   for (; more && roomy && horizon != 0; horizon = take_horizon(replica)) {
+    FAILPOINT("maintain_before_step");
     g_autoptr(GError) local = NULL;
     g_rw_lock_reader_lock(&replica->store_lock);
     gboolean done = store_maintain(replica->store, horizon, MAINTAIN_BYTES, &more, &local);
@@ -494,13 +507,14 @@ static gboolean maintain(Replica *replica, GError **error)
   return persist_maintained(replica, before.tombstones, error);
 }
 
-/* What is not looked at yet must not be carried out: it would not be found any more. */
+/* What is not looked at yet must not be carried out: it would not be found any more. And as long as
+ * nothing can be persisted, the memory that is left is for what is applied. */
 static gboolean find_and_maintain(Replica *replica, GError **error)
 {
   gboolean all;
   if (!find_conflicts(replica, &all, error))
     return FALSE;
-  if (all)
+  if (all && !replica->persist_stopped)
     return maintain(replica, error);
   end_maintenance(replica);
   return TRUE;

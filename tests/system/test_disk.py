@@ -358,6 +358,72 @@ def a_store_behind_a_mirror_that_can_not_be_synced(case):
     check_everywhere(cluster, ledger)
 
 
+def store_made_durable_no_more(case):
+    """Two nodes; a sync of the second one's copy of the first one's log has failed, so its store persists no more,
+    and little waits in its memory. Returns them and what was written."""
+    cluster = case.cluster(2, start=False, config={"store.memtable_size": "256KiB",
+                                                   "replication.mirror_sync_interval": "1s"})
+    node = cluster[2]
+    for each in cluster:
+        each.arm("")
+    cluster.start()
+    ledger = join_writers(start_writers(cluster, "before", count=5))
+    cluster.converge()
+    # Behind the syncs of what was written until now.
+    case.eventually("all is durable", lambda: all(
+        log.progress.durable == log.progress.applied for log in node.status().logs))
+    node.arm("wal_before_sync=EIO")
+    ledger.merge(join_writers(start_writers([cluster[1]], "one", count=20, payload="x" * 20000)))
+    case.eventually("the sync failed", lambda: node.log_status(1).state == "read-only")
+    ledger.merge(join_writers(start_writers([node], "two", count=20, payload="x" * 20000)))
+    case.eventually("it persists no more",
+                    lambda: "made durable no more until a restart" in node.log_text())
+    return cluster, ledger
+
+
+@test(timeout=60, failpoints=True)
+def a_full_disk_behind_a_mirror_that_can_not_be_synced(case):
+    """A store that met a full disk takes nothing until it is opened again, and for that all logs must be synced.
+    When one can't be, the process ends at once, however little waits; it does not stand still for ever."""
+    cluster, ledger = store_made_durable_no_more(case)
+    node = cluster[2]
+    node.expect_death()
+    node.arm("apply_before_store=ENOSPC")
+    ledger.merge(join_writers(start_writers([cluster[1]], "full", count=5)))
+    with node.client() as client:
+        try:
+            client.insert("full", 1, {"v": "1"})
+        except (SynclogError, OSError):
+            pass
+    expect_equal(node.wait_exit(), 1, "exit code")
+    expect("the store's disk was full, and it can't be made durable now" in node.log_text(),
+           "the daemon's log does not say why")
+    node.arm("")
+    node.start()
+    ledger.unknown["full"] = {1: "1"}
+    check_everywhere(cluster, ledger)
+
+
+@test(timeout=60, failpoints=True)
+def no_maintenance_while_nothing_is_persisted(case):
+    """The memory that is left is for what is applied: maintenance would only fill it."""
+    cluster, ledger = store_made_durable_no_more(case)
+    node, other = cluster[2], cluster[1]
+    began = len(node.log_text())
+
+    def steps(of, since=0):
+        return of.log_text()[since:].count("failpoint maintain_before_step")
+    node.arm("maintain_before_step=delay:0+")
+    other.arm("maintain_before_step=delay:0+")
+    # Both look for work each second.
+    case.eventually("the other one maintains its store", lambda: steps(other) >= 4)
+    expect_equal(steps(node, began), 0, "steps of maintenance")
+    node.kill()
+    node.start()
+    case.eventually("after a restart it does again", lambda: steps(node, began) > 0)
+    check_everywhere(cluster, ledger)
+
+
 @test(timeout=60)
 def s14_a_slow_disk(case):
     """Syncs of 100 ms: writes that come meanwhile share the next one, and reads do not wait."""
