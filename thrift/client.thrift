@@ -169,7 +169,10 @@ struct TInfoReply {
   4: optional string version
   /** "ms", "us" or "ns". */
   5: optional string timePrecision
+  /** Those that are open here. */
   6: optional list<i32> groups
+  /** All of the node's configuration, also those that are elsewhere or can't be opened. */
+  7: optional list<i32> configuredGroups
 }
 
 /**

@@ -95,6 +95,8 @@ struct TToken {
   1: required TLogId log
   /** Search index of the entry. */
   2: required i64 index
+  /** The log's group; absent: group 0, or not told. A read by the rule leaves tokens of other groups aside. */
+  3: optional i32 consensusGroupId
 }
 
 /** How far one node is with one log; each is the highest index without a hole below it. */

@@ -120,6 +120,7 @@ void node_info_clear(NodeInfo *info)
   g_clear_pointer(&info->version, g_free);
   g_clear_pointer(&info->time_precision, g_free);
   g_clear_pointer(&info->groups, g_array_unref);
+  g_clear_pointer(&info->configured, g_array_unref);
 }
 
 void group_info_free(GroupInfo *info)

@@ -179,7 +179,8 @@ typedef struct NodeInfo {
   char *cluster_id;
   char *version;
   char *time_precision;
-  GArray *groups; /* guint32 */
+  GArray *groups;     /* guint32: those that are open */
+  GArray *configured; /* guint32: all of the configuration; empty or NULL: nobody told */
 } NodeInfo;
 
 void node_info_clear(NodeInfo *info);

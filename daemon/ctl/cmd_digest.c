@@ -56,7 +56,7 @@ static GArray *points_to_reach(const GArray *answers)
     for (guint i = 0; i < answers->len; i++)
       behind = behind || applied_of(answer_at(answers, i)->progress, log->log) < log->applied;
     if (behind)
-      g_array_append_val(tokens, ((Token){log->log, log->applied}));
+      g_array_append_val(tokens, ((Token){.log = log->log, .index = log->applied}));
   }
   return tokens;
 }
@@ -105,7 +105,7 @@ static void print(const Ctl *ctl, const GArray *answers)
       const LogProgress *log = &g_array_index(answer->progress->logs, LogProgress, k);
       char text[TOKEN_TEXT_SIZE];
       g_string_append_printf(applied, "%s%s", k > 0 ? "," : "",
-                             token_format(&(Token){log->log, log->applied}, text));
+                             token_format(&(Token){.log = log->log, .index = log->applied}, text));
     }
     grid_text(grid, answer->server);
     grid_text(grid, digest);
@@ -220,19 +220,44 @@ static gboolean compare_at_horizon(Ctl *ctl, const GArray *answers, GError **err
   return common_horizon(ctl, answers, &cut, error) && compare_parts(ctl, answers, cut, error);
 }
 
-/* Of the group that `ctl` says. */
-static gboolean digest_group(Ctl *ctl, gboolean compare, GError **error)
+/* A group, and of each server whether it is one of its members. */
+typedef struct GroupPlaces {
+  guint32 id;
+  guint64 elsewhere; /* a bit per server */
+} GroupPlaces;
+
+G_STATIC_ASSERT(LIMIT_MEMBERS <= 64);
+
+static gboolean is_elsewhere(const GroupPlaces *places, guint server)
 {
-  guint count = g_strv_length(ctl->servers);
-  g_autoptr(GArray) answers = g_array_new(FALSE, TRUE, sizeof(Answer));
-  g_array_set_clear_func(answers, answer_clear);
-  g_array_set_size(answers, count);
-  for (guint i = 0; i < count; i++) {
-    Answer *answer = answer_at(answers, i);
+  return (places->elsewhere >> server & 1) != 0;
+}
+
+static gboolean ask_all(Ctl *ctl, const GroupPlaces *places, GArray *answers, GError **error)
+{
+  for (guint i = 0; ctl->servers[i] != NULL; i++) {
+    if (is_elsewhere(places, i))
+      continue;
+    g_array_set_size(answers, answers->len + 1);
+    Answer *answer = answer_at(answers, answers->len - 1);
     answer->server = ctl->servers[i];
     answer->client = rpc_client_new(answer->server, ctl->timeout_ms);
     if (!ask(ctl, answer, NULL, error))
       return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean digest_group(Ctl *ctl, const GroupPlaces *places, gboolean compare, GError **error)
+{
+  g_autoptr(GArray) answers = g_array_new(FALSE, TRUE, sizeof(Answer));
+  g_array_set_clear_func(answers, answer_clear);
+  ctl->group = places->id;
+  if (!ask_all(ctl, places, answers, error))
+    return FALSE;
+  if (compare && answers->len < 2) {
+    ctl_say(ctl, "on %s of the servers: nothing to compare\n", answers->len == 0 ? "none" : "one");
+    compare = FALSE;
   }
   g_autoptr(GError) local = NULL;
   if (compare)
@@ -249,17 +274,70 @@ static gboolean digest_group(Ctl *ctl, gboolean compare, GError **error)
   return FALSE;
 }
 
+static GroupPlaces *find_places(GArray *all, guint32 id)
+{
+  guint at = 0;
+  while (at < all->len && g_array_index(all, GroupPlaces, at).id < id)
+    at++;
+  if (at == all->len || g_array_index(all, GroupPlaces, at).id != id) {
+    GroupPlaces fresh = {.id = id};
+    g_array_insert_val(all, at, fresh);
+  }
+  return &g_array_index(all, GroupPlaces, at);
+}
+
+/* What one server has in its configuration: another server may have more, and not be asked. */
+static gboolean add_groups(Ctl *ctl, guint server, GArray *all, GError **error)
+{
+  g_autoptr(RpcClient) client = rpc_client_new(ctl->servers[server], ctl->timeout_ms);
+  NodeInfo info = {0};
+  if (!rpc_client_info(client, &info, error))
+    return FALSE;
+  guint count = info.configured->len;
+  node_info_clear(&info);
+  if (count < 2)
+    return TRUE;
+  g_autoptr(GPtrArray) groups = rpc_client_groups(client, error);
+  for (guint i = 0; groups != NULL && i < groups->len; i++) {
+    const GroupInfo *group = groups->pdata[i];
+    if (strcmp(group->state, "files") == 0)
+      continue;
+    GroupPlaces *places = find_places(all, group->id);
+    if (strcmp(group->state, "elsewhere") == 0)
+      places->elsewhere |= (guint64)1 << server;
+  }
+  return groups != NULL;
+}
+
+/* Of all servers together: GroupPlaces, by id. */
+static GArray *list_groups(Ctl *ctl, GError **error)
+{
+  g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(GroupPlaces));
+  find_places(all, 0);
+  for (guint i = 0; ctl->servers[i] != NULL; i++)
+    if (!add_groups(ctl, i, all, error)) {
+      fail_prefix(error, "%s: ", ctl->servers[i]);
+      return NULL;
+    }
+  return g_steal_pointer(&all);
+}
+
 /* One after the other. Programs name the group that they want: theirs is one document. */
 static gboolean digest_groups(Ctl *ctl, gboolean compare, GError **error)
 {
-  if (ctl->format != FORMAT_TEXT)
-    return ctl_one_group(ctl, error);
-  g_autoptr(GArray) groups = g_array_ref(ctl->info.groups);
+  g_autoptr(GArray) groups = list_groups(ctl, error);
+  if (groups == NULL)
+    return FALSE;
+  if (groups->len > 1 && ctl->format != FORMAT_TEXT)
+    return ctl_usage(error, "the servers have %u groups, and this is of one: say --group N",
+                     groups->len);
   gboolean good = TRUE;
   for (guint i = 0; good && i < groups->len; i++) {
-    ctl->group = g_array_index(groups, guint32, i);
-    ctl_say(ctl, "%sgroup %u\n", i > 0 ? "\n" : "", ctl->group);
-    good = digest_group(ctl, compare, error) || fail_prefix(error, "group %u: ", ctl->group);
+    const GroupPlaces *places = &g_array_index(groups, GroupPlaces, i);
+    if (groups->len > 1)
+      ctl_say(ctl, "%sgroup %u\n", i > 0 ? "\n" : "", places->id);
+    good = digest_group(ctl, places, compare, error) ||
+           (groups->len > 1 && fail_prefix(error, "group %u: ", places->id));
   }
   return good;
 }
@@ -276,10 +354,9 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
     return FALSE;
   if (compare && g_strv_length(ctl->servers) < 2)
     return ctl_usage(error, "--compare needs several servers: --server A,B,C");
-  /* That none answers is told by the question itself. */
-  if (ctl_connect(ctl, NULL) && ctl_has_groups(ctl))
+  if (ctl->given.group < 0)
     return digest_groups(ctl, compare, error);
-  return digest_group(ctl, compare, error);
+  return digest_group(ctl, &(GroupPlaces){.id = ctl->group}, compare, error);
 }
 
 const CtlCommand ctl_digest = {

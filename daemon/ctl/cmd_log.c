@@ -30,7 +30,7 @@ static gboolean list(Ctl *ctl, GError **error)
   for (guint i = 0; i < status->logs->len; i++) {
     const LogStatus *log = &g_array_index(status->logs, LogStatus, i);
     char id[LOG_ID_TEXT_SIZE], entry[TOKEN_TEXT_SIZE];
-    Token stopped = {log->progress.log, log->stopped_at};
+    Token stopped = {.log = log->progress.log, .index = log->stopped_at};
     g_autofree char *skipped = skipped_text(log->skipped);
     grid_text(grid, log_id_format(log->progress.log, id));
     grid_text(grid, log->state);

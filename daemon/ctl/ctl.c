@@ -135,8 +135,9 @@ static gboolean connect_one(Ctl *ctl, GError **error)
   ctl->client = rpc_client_new(ctl->servers[ctl->server], ctl->timeout_ms);
   if (!rpc_client_info(ctl->client, &ctl->info, error))
     return FALSE;
-  /* A node without further groups may be one that does not know of them. */
-  gboolean by_rule = ctl->given.group == NO_GROUP && ctl->info.groups->len > 1;
+  /* A node without further groups may be one that does not know of them. One that has them has
+   * the rule, whether they are open here or not. */
+  gboolean by_rule = ctl->given.group == NO_GROUP && ctl->info.configured->len > 1;
   ctl->routed = by_rule ? GROUP_BY_RULE : ctl->group;
   if (!time_precision_parse(ctl->info.time_precision, &ctl->per_second))
     return fail(error, SYNCLOG_WRONG_VERSION, "%s: unknown time precision \"%s\"",
@@ -173,16 +174,11 @@ gboolean ctl_connect(Ctl *ctl, GError **error)
   return connect_any(ctl, error);
 }
 
-gboolean ctl_has_groups(const Ctl *ctl)
-{
-  return ctl->routed == GROUP_BY_RULE;
-}
-
 gboolean ctl_one_group(const Ctl *ctl, GError **error)
 {
-  return !ctl_has_groups(ctl) ||
+  return ctl->routed != GROUP_BY_RULE ||
          ctl_usage(error, "the node has %u groups, and this is of one: say --group N",
-                   ctl->info.groups->len);
+                   ctl->info.configured->len);
 }
 
 gboolean ctl_connect_next(Ctl *ctl, GError **error)
@@ -285,12 +281,17 @@ Device *ctl_device(Ctl *ctl, const char *name, GError **error)
   g_autofree char *next = NULL;
   g_autoptr(GPtrArray) devices =
       rpc_client_series(ctl->client, ctl->routed, name, NULL, 1, &next, error);
-  if (devices == NULL || devices->len == 0)
+  if (devices == NULL)
     return NULL;
-  Device *device = g_ptr_array_index(devices, 0);
-  if (strcmp(device->name, name) != 0)
-    return NULL;
-  return g_ptr_array_steal_index(devices, 0);
+  if (devices->len > 0 && strcmp(((Device *)devices->pdata[0])->name, name) == 0)
+    return g_ptr_array_steal_index(devices, 0);
+  /* The list is of the groups that are on the node. Whether the device's is one of them is said by
+   * a read of the device. */
+  if (ctl->routed == GROUP_BY_RULE) {
+    g_autoptr(GPtrArray) values =
+        rpc_client_last(ctl->client, ctl->routed, name, NULL, NULL, error);
+  }
+  return NULL;
 }
 
 int ctl_measurement_type(const Device *device, const char *measurement)

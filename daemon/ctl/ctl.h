@@ -69,9 +69,8 @@ gboolean ctl_apply_options(Ctl *ctl, GError **error);
 /* Connects to the first server that answers, in the order given, and asks it what it is. */
 gboolean ctl_connect(Ctl *ctl, GError **error);
 
-/* Whether the server has further groups and none was given. After ctl_connect. */
-gboolean ctl_has_groups(const Ctl *ctl);
-/* For what is of one group: FALSE with an error of wrong use when it is not clear of which. */
+/* For what is of one group: FALSE with an error of wrong use when the server has further groups and
+ * none was given. After ctl_connect. */
 gboolean ctl_one_group(const Ctl *ctl, GError **error);
 
 /* The same from the next server of the list on, back to the first behind the last. */

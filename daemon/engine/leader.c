@@ -6,7 +6,7 @@
 
 static void answer(Group *group, GroupWrite *write, SynclogStatus status, const char *message)
 {
-  Token token = {group->own->id, write->index};
+  Token token = {.log = group->own->id, .index = write->index};
   gboolean durable = status == SYNCLOG_OK || status == SYNCLOG_PENDING;
   group->ports.write_done(group->ports.ctx, write, status, message, durable ? &token : NULL);
 }

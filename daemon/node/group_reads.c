@@ -137,13 +137,23 @@ static gboolean is_known(const GPtrArray *replicas, LogId log)
   return FALSE;
 }
 
-/* The tokens that are this replica's, and those that are nobody's, which it refuses. */
+/*
+ * Whether a read of this replica is to wait for a token. One that doesn't tell its group may be of
+ * any: it is where its log is known, and when nobody knows it, everywhere, and is refused.
+ */
+static gboolean is_for(const GPtrArray *replicas, Replica *replica, const Token *token)
+{
+  if (token->group != 0)
+    return token->group == replica_group(replica);
+  return replica_knows_log(replica, token->log) || !is_known(replicas, token->log);
+}
+
 static GArray *tokens_for(const GPtrArray *replicas, Replica *replica, const GArray *tokens)
 {
   GArray *own = g_array_new(FALSE, FALSE, sizeof(Token));
   for (guint i = 0; tokens != NULL && i < tokens->len; i++) {
     Token token = g_array_index(tokens, Token, i);
-    if (replica_knows_log(replica, token.log) || !is_known(replicas, token.log))
+    if (is_for(replicas, replica, &token))
       g_array_append_val(own, token);
   }
   return own;

@@ -122,7 +122,8 @@ static gboolean claim(Replica *replica, const ClientWrite *write, Known *out)
   }
   WriteKey applied;
   if (replica->store != NULL && store_find_key(replica->store, write->key_hash, &applied)) {
-    *out = (Known){SYNCLOG_PENDING, ACK_LOCAL, {applied.log, applied.index}};
+    *out =
+        (Known){SYNCLOG_PENDING, ACK_LOCAL, {applied.log, applied.index, replica_group(replica)}};
     return FALSE;
   }
   KeyInFlight *fresh = g_new0(KeyInFlight, 1);

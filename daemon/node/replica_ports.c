@@ -310,10 +310,13 @@ void replica_free_links(Replica *replica)
  */
 
 static void port_write_done(gpointer ctx, gpointer write, SynclogStatus status, const char *message,
-                            const Token *token)
+                            const Token *engine_token)
 {
   Replica *replica = ctx;
   ClientWrite *client_write = write;
+  Token named = engine_token != NULL ? *engine_token : (Token){.index = 0};
+  named.group = replica_group(replica); /* the engine knows of one group only */
+  const Token *token = engine_token != NULL ? &named : NULL;
   /* By the time of the event that led here: no clock is read for each. */
   if (client_write->durable_us != 0) {
     latency_add_alone(&replica->steps.step[STEP_WRITE],

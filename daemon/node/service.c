@@ -366,7 +366,7 @@ static void handle_tail(gpointer ctx, RpcCall *call, guint32 group, const TailQu
     rpc_call_reply_tail(call, error, NULL, query->from, 0);
     return;
   }
-  Token token = {query->log, query->from};
+  Token token = {.log = query->log, .index = query->from};
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof token);
   g_array_append_val(tokens, token);
   ReadJob *job = g_new0(ReadJob, 1);
@@ -469,13 +469,17 @@ static void handle_info(gpointer ctx, RpcCall *call)
 {
   Service *service = ctx;
   NodeInfo info = {.version = g_strdup(SYNCLOG_VERSION),
-                   .groups = g_array_new(FALSE, FALSE, sizeof(guint32))};
+                   .groups = g_array_new(FALSE, FALSE, sizeof(guint32)),
+                   .configured = g_array_new(FALSE, TRUE, sizeof(guint32))};
   g_autoptr(GPtrArray) open = groups_hold_all(service->groups);
   for (guint i = 0; i < open->len; i++) {
     guint32 group = replica_group(open->pdata[i]);
     g_array_append_val(info.groups, group);
   }
+  g_array_set_size(info.configured, 1); /* group 0 */
   g_mutex_lock(&service->mutex);
+  for (guint i = 0; i < service->config->groups->len; i++)
+    g_array_append_val(info.configured, g_array_index(service->config->groups, ConfigGroup, i).id);
   info.node_id = service->config->node_id;
   info.cluster_id = g_strdup(service->config->cluster_id);
   info.time_precision = g_strdup(config_time_precision_name(service->config));

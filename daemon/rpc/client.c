@@ -392,9 +392,8 @@ static gboolean read_written(RpcClient *client, const SlTWriteReply *reply,
   Token token = {0};
   if (!reply->__isset_token || reply->token->index < 1)
     return fail(error, SYNCLOG_CORRUPT, "the answer to a write holds no token");
-  if (!convert_log_id_from_thrift(reply->token->log, &token.log, error))
+  if (!convert_token_from_thrift(reply->token, &token, error))
     return FALSE;
-  token.index = (guint64)reply->token->index;
   *out_status = code;
   *out_token = token;
   return TRUE;

@@ -234,6 +234,22 @@ Progress *convert_progress_from_thrift(const SlTGroupProgress *in, GError **erro
   return g_steal_pointer(&progress);
 }
 
+gboolean convert_token_from_thrift(const SlTToken *in, Token *out, GError **error)
+{
+  Token token = {.index = (guint64)in->index};
+  if (!convert_log_id_from_thrift(in->log, &token.log, error))
+    return FALSE;
+  if (in->index < 0)
+    return bad(error, "token.index");
+  if (in->__isset_consensusGroupId) {
+    if (in->consensusGroupId < 0 || in->consensusGroupId > LIMIT_GROUP_ID)
+      return bad(error, "token.consensusGroupId");
+    token.group = (guint32)in->consensusGroupId;
+  }
+  *out = token;
+  return TRUE;
+}
+
 gboolean convert_tokens_from_thrift(const GPtrArray *tokens, GArray **out, GError **error)
 {
   *out = NULL;
@@ -245,11 +261,8 @@ gboolean convert_tokens_from_thrift(const GPtrArray *tokens, GArray **out, GErro
   for (guint i = 0; i < tokens->len; i++) {
     const SlTToken *in = tokens->pdata[i];
     Token token;
-    if (!convert_log_id_from_thrift(in->log, &token.log, error))
+    if (!convert_token_from_thrift(in, &token, error))
       return FALSE;
-    if (in->index < 0)
-      return bad(error, "token.index");
-    token.index = (guint64)in->index;
     g_array_append_val(result, token);
   }
   *out = g_steal_pointer(&result);
@@ -263,6 +276,8 @@ void convert_tokens_to_thrift(const GArray *tokens, GPtrArray *out)
     SlTToken *one = g_object_new(SL_TYPE_T_TOKEN, NULL);
     log_id_to_thrift(token->log, one->log);
     one->index = (gint64)token->index;
+    one->consensusGroupId = (gint32)token->group;
+    one->__isset_consensusGroupId = token->group != 0;
     g_ptr_array_add(out, one);
   }
 }

@@ -38,6 +38,7 @@ GPtrArray *convert_members_from_thrift(const GPtrArray *in, GError **error);
 Progress *convert_progress_from_thrift(const SlTGroupProgress *progress, GError **error);
 gboolean convert_log_id_from_thrift(const SlTLogId *id, LogId *out, GError **error);
 /* Token array, NULL when there is none. */
+gboolean convert_token_from_thrift(const SlTToken *in, Token *out, GError **error);
 gboolean convert_tokens_from_thrift(const GPtrArray *tokens, GArray **out, GError **error);
 void convert_tokens_to_thrift(const GArray *tokens, GPtrArray *out);
 void convert_value_to_thrift(const Value *value, SlTValue *out);

@@ -195,6 +195,16 @@ GPtrArray *convert_series_from_thrift(const SlTSeriesReply *reply, GError **erro
   return g_steal_pointer(&devices);
 }
 
+static GArray *group_ids(const GArray *in)
+{
+  GArray *ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+  for (guint i = 0; in != NULL && i < in->len; i++) {
+    guint32 group = (guint32)g_array_index(in, gint32, i);
+    g_array_append_val(ids, group);
+  }
+  return ids;
+}
+
 gboolean convert_info_from_thrift(const SlTInfoReply *reply, NodeInfo *out, GError **error)
 {
   *out = (NodeInfo){0};
@@ -204,11 +214,8 @@ gboolean convert_info_from_thrift(const SlTInfoReply *reply, NodeInfo *out, GErr
   out->cluster_id = g_strdup(reply->clusterId);
   out->version = g_strdup(reply->version);
   out->time_precision = g_strdup(reply->timePrecision);
-  out->groups = g_array_new(FALSE, FALSE, sizeof(guint32));
-  for (guint i = 0; reply->groups != NULL && i < reply->groups->len; i++) {
-    guint32 group = (guint32)g_array_index(reply->groups, gint32, i);
-    g_array_append_val(out->groups, group);
-  }
+  out->groups = group_ids(reply->groups);
+  out->configured = group_ids(reply->configuredGroups);
   return TRUE;
 }
 

@@ -197,6 +197,11 @@ void convert_info_to_thrift(const NodeInfo *info, SlTInfoReply *out)
     gint32 group = (gint32)g_array_index(info->groups, guint32, i);
     g_array_append_val(out->groups, group);
   }
+  out->__isset_configuredGroups = info->configured != NULL;
+  for (guint i = 0; info->configured != NULL && i < info->configured->len; i++) {
+    gint32 group = (gint32)g_array_index(info->configured, guint32, i);
+    g_array_append_val(out->configuredGroups, group);
+  }
 }
 
 static void log_status_to_thrift(const LogStatus *log, SlTLogStatus *out)

@@ -327,7 +327,7 @@ static RpcReply *accepted_reply(gint32 seqid, const Token *token)
 RpcReply *hot_write_reply(gint32 seqid, SynclogStatus status, const char *message,
                           gint32 retry_after_ms, const Token *token)
 {
-  if (status == SYNCLOG_OK && token != NULL)
+  if (status == SYNCLOG_OK && token != NULL && token->group == 0)
     return accepted_reply(seqid, token);
   g_autofree char *text = message_for(status, message);
   ByteWriter w;
@@ -339,6 +339,8 @@ RpcReply *hot_write_reply(gint32 seqid, SynclogStatus status, const char *messag
     wire_put_field(&w, WIRE_STRUCT, 2);
     put_log_id(&w, 1, token->log);
     wire_put_i64(&w, 2, token->index);
+    if (token->group != 0)
+      wire_put_i32(&w, 3, token->group);
     byte_writer_u8(&w, WIRE_STOP);
   }
   byte_writer_u8(&w, WIRE_STOP);

@@ -99,10 +99,11 @@ static inline GPtrArray *some_devices(void)
 
 static inline NodeInfo some_info(void)
 {
-  NodeInfo info = {1, g_strdup("cluster"), g_strdup("0.1"), g_strdup("ms"), NULL};
+  NodeInfo info = {1, g_strdup("cluster"), g_strdup("0.1"), g_strdup("ms"), NULL, NULL};
   guint32 group = 0;
   info.groups = g_array_new(FALSE, FALSE, sizeof group);
   g_array_append_val(info.groups, group);
+  info.configured = g_array_copy(info.groups);
   return info;
 }
 

@@ -241,7 +241,7 @@ static void spoil_replies(FuzzInput *in, FakeCluster *cluster)
 static void ask_read(FuzzInput *in, FakeCluster *cluster)
 {
   static int answer;
-  Token token = {some_log(in, cluster), 0};
+  Token token = {.log = some_log(in, cluster), .index = 0};
   token.index = some_index(in, fake_applied(cluster, VICTIM, token.log));
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof token);
   g_array_append_val(tokens, token);

@@ -181,7 +181,7 @@ static gboolean run_forget(RpcClient *client, GError **error)
 
 static gboolean run_skip(RpcClient *client, GError **error)
 {
-  Token entry = {{2, 17}, 5};
+  Token entry = {.log = {2, 17}, .index = 5};
   return rpc_client_skip(client, 0, &entry, error);
 }
 

@@ -189,7 +189,7 @@ static void check_names(const char *const *names)
 static void on_write(gpointer ctx, RpcCall *call, const WriteRequest *request)
 {
   (void)ctx;
-  Token token = {{1, 1700000000000000}, 5};
+  Token token = {.log = {1, 1700000000000000}, .index = 5};
   g_assert(request->group <= G_MAXINT32 && request->size >= 1);
   /* What is kept stays readable beyond the answer. */
   gpointer frame = rpc_call_ref_frame(call);

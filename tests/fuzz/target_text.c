@@ -99,7 +99,8 @@ static void run_token(const char *text)
     return;
   }
   g_assert(token_parse(token_format(&token, out), &again, NULL));
-  g_assert(log_id_equal(token.log, again.log) && token.index == again.index);
+  g_assert(log_id_equal(token.log, again.log) && token.index == again.index &&
+           token.group == again.group);
 }
 
 /* One message is one line, and in JSON a line that others can read. */

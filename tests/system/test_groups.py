@@ -283,6 +283,24 @@ def a_node_that_is_no_member_keeps_nothing(case):
         expect_refusal(UnknownGroup, "not on this node", client.last, "plant1.a")
         expect_equal(sorted(client.info().groups), [0, 2], "groups")
     expect(not os.path.exists(os.path.join(cluster[3].data_dir, "group-1")), "it has files of it")
+    # A session that has written there reads what is here, without waiting for what will never come.
+    session = Session()
+    for device, node in (("plant1.a", cluster[1]), ("plant2.a", cluster[3])):
+        with node.client(session=session) as client:
+            client.insert(device, 500, {"v": 500})
+    with cluster[3].client(session=session) as client:
+        expect_equal(client.last("plant2.a", timeout_ms=60000)["v"].value, 500, "by the session")
+        expect("plant2.a" in [each.name for each in client.series()], "the device is not listed")
+    expect_equal([token.group for token in session.tokens()], [1, 2], "groups of the tokens")
+    code, token, _ = run_ctl(case, "-s", cluster[1].address, "insert", "plant1.a", "v=1")
+    expect(code == 0 and token.strip().endswith("@1"), "insert printed %s", token)
+    expect_ctl(case, cluster[3], 0, "500", "--timeout", "60s", "last", "--token", token.strip(), "plant2.a")
+    # synclogctl: the rule holds where a group is elsewhere, and its members alone are compared.
+    expect_ctl(case, cluster[3], 1, "not on this node", "query", "plant1.a")
+    expect_ctl(case, cluster[3], 2, "say --group N", "backup", "create", os.path.join(case.dir, "copy"))
+    converge(case, [cluster[1], cluster[2]], 1)
+    code, out, complaint = run_ctl(case, "-s", ",".join(node.address for node in reversed(list(cluster))), "digest", "--compare")
+    expect(code == 0 and "group 1\n" in out and out.count("equal") == 3, "digest: %d %s%s", code, out, complaint)
     with cluster[1].client(group=1) as client:
         expect_equal([each.nodeId for each in client.status().peers], [2], "peers")
     expect_equal(groups_of(cluster[3]), {0: "serving", 1: "elsewhere", 2: "serving"}, "groups")
@@ -331,6 +349,10 @@ def a_group_that_can_not_be_opened_harms_no_other(case):
         expect_equal([row.timestamp for row in client.query("plant2.a")], list(range(5)), "rows")
     with node.client(group=2) as client:
         expect_equal([each.name for each in client.series()], ["plant2.a"], "devices of group 2")
+    # No command leaves it out without a word, not even with no further group open.
+    expect_ctl(case, node, 3, "group 1 is not open here", "query", "plant1.a")
+    expect_ctl(case, node, 3, "group 1 can't be opened here", "digest")
+    expect_ctl(case, node, 3, "group 1 is not open here", "devices")
     for name, text in kept.items():
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(text)

@@ -82,19 +82,21 @@ class Device(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What a node says of itself."""
+    """What a node says of itself; groups: those that are open here, of those of its configuration."""
     node_id: int
     cluster_id: str
     version: str
     time_precision: str
     groups: List[int]
+    configured_groups: List[int] = []
 
 
 class Token(NamedTuple):
-    """A point in a log."""
+    """A point in a log; group: the log's, 0 also where nobody said."""
     origin: int
     incarnation: int
     index: int  # type: ignore[assignment]
+    group: int = 0
 
 
 class WriteResult(NamedTuple):
@@ -296,24 +298,24 @@ class Session:
     """The newest token of each log. Share it between clients to read your own writes anywhere."""
 
     def __init__(self) -> None:
-        self._newest: Dict[Tuple[int, int], int] = {}
+        self._newest: Dict[Tuple[int, int], Token] = {}
 
     def add(self, token: Token) -> None:
         key = (token.origin, token.incarnation)
-        if token.index > self._newest.get(key, 0):
-            self._newest[key] = token.index
+        known = self._newest.get(key)
+        if known is None or token.index > known.index:
+            self._newest[key] = token
 
     def tokens(self) -> List[Token]:
-        return [Token(origin, incarnation, index)
-                for (origin, incarnation), index in sorted(self._newest.items())]
+        return sorted(self._newest.values())
 
 
 def token_to_thrift(token: Token) -> Any:
-    return TToken(TLogId(token.origin, token.incarnation), token.index)
+    return TToken(TLogId(token.origin, token.incarnation), token.index, token.group or None)
 
 
 def token_from_thrift(token: Any) -> Token:
-    return Token(token.log.origin, token.log.incarnation, token.index)
+    return Token(token.log.origin, token.log.incarnation, token.index, token.consensusGroupId or 0)
 
 
 # --- the client -----------------------------------------------------------------------------------
@@ -343,6 +345,7 @@ class Client:
         self._transport: Any = None
         self._client: Any = None
         self._admin: Any = None
+        self._knows_rules = True  # the node takes BY_RULE, unless it has refused it
 
     def __enter__(self) -> Any:
         return self
@@ -390,8 +393,26 @@ class Client:
         if self._transport is not None:
             self._transport.close()
         self._transport = self._client = self._admin = None
+        self._knows_rules = True
 
     def _call_once(self, service: str, method: str, *arguments: Any) -> Any:
+        self.connect()
+        by_rule = bool(arguments) and getattr(arguments[0], "consensusGroupId", None) == BY_RULE
+        if not by_rule or self._knows_rules:
+            reply = self._send(service, method, *arguments)
+            refused = reply.status.code == Status.INVALID and \
+                (reply.status.message or "").startswith("consensusGroupId")
+            if not by_rule or not refused:
+                return reply
+        # A node from before there were groups: it holds all in group 0.
+        self._knows_rules = False
+        arguments[0].consensusGroupId = 0
+        try:
+            return self._send(service, method, *arguments)
+        finally:
+            arguments[0].consensusGroupId = BY_RULE
+
+    def _send(self, service: str, method: str, *arguments: Any) -> Any:
         self.connect()
         try:
             return getattr(getattr(self, service), method)(*arguments)
@@ -578,7 +599,7 @@ class Client:
         for each in reply.entries:
             write = TWrite()
             write.read(TBinaryProtocolAccelerated(TMemoryBuffer(each.data), strictRead=True))
-            entries.append(Entry(Token(origin, incarnation, each.index), each.hlc, write))
+            entries.append(Entry(Token(origin, incarnation, each.index, self._named), each.hlc, write))
         return entries
 
     # --- about the node ---
@@ -586,7 +607,7 @@ class Client:
     def info(self) -> Info:
         reply = self._read("_client", "info")
         return Info(reply.nodeId, reply.clusterId, reply.version, reply.timePrecision,
-                    reply.groups)
+                    reply.groups, reply.configuredGroups or reply.groups)
 
     def status(self) -> Any:
         """The TNodeStatus of thrift/admin.thrift."""

@@ -235,17 +235,39 @@ END_TEST
 START_TEST(tokens)
 {
   char text[TOKEN_TEXT_SIZE];
-  Token token = {{3, 1767323045678901}, 42}, back;
+  Token token = {.log = {3, 1767323045678901}, .index = 42}, back;
   ck_assert_str_eq(token_format(&token, text), "3-1767323045678901:42");
   ck_assert(token_parse(text, &back, NULL));
   ck_assert(log_id_equal(back.log, token.log));
   ck_assert_uint_eq(back.index, 42);
-  Token largest = {{65535, G_MAXINT64}, G_MAXINT64};
+  Token largest = {.log = {65535, G_MAXINT64}, .index = G_MAXINT64};
   ck_assert(token_parse(token_format(&largest, text), &back, NULL));
   ck_assert_uint_eq(back.index, G_MAXINT64);
-  static const char *const wrong[] = {
-      "",    ":", "3-5", "3-5:", "3:5", "3-5:-1", "3-5:x", "3-5:1:2", "3-5:9223372036854775808",
-      "-5:1"};
+  ck_assert_uint_eq(back.group, 0);
+  largest.group = LIMIT_GROUP_ID;
+  ck_assert(token_parse(token_format(&largest, text), &back, NULL));
+  ck_assert_uint_eq(back.index, G_MAXINT64);
+  ck_assert_uint_eq(back.group, LIMIT_GROUP_ID);
+  token.group = 7;
+  ck_assert_str_eq(token_format(&token, text), "3-1767323045678901:42@7");
+  static const char *const wrong[] = {"",
+                                      ":",
+                                      "3-5",
+                                      "3-5:",
+                                      "3:5",
+                                      "3-5:-1",
+                                      "3-5:x",
+                                      "-5:1",
+                                      "3-5:1@",
+                                      "3-5:1@0",
+                                      "3-5:1@-1",
+                                      "3-5:1@x",
+                                      "3-5:1@99999999",
+                                      "3-5:9223372036854775808",
+                                      "3-5@1",
+                                      "3-5:@1",
+                                      "3-5@1:1",
+                                      "3-5:1:2"};
   for (guint i = 0; i < G_N_ELEMENTS(wrong); i++)
     ck_assert_msg(!token_parse(wrong[i], &back, NULL), "%s", wrong[i]);
 }

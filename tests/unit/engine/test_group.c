@@ -383,7 +383,7 @@ enum { NO_ANSWER = -1 };
 static GArray *tokens(LogId log, guint64 index)
 {
   GArray *list = g_array_new(FALSE, FALSE, sizeof(Token));
-  Token token = {log, index};
+  Token token = {.log = log, .index = index};
   g_array_append_val(list, token);
   return list;
 }

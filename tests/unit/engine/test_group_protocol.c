@@ -323,7 +323,7 @@ START_TEST(stopped_group_takes_no_write_and_lets_no_read_wait)
   FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
   ck_assert(!write->taken);
   ck_assert_int_eq(write->status, SYNCLOG_NOT_READY);
-  Token token = {fake_own_log(cluster, 2), 1};
+  Token token = {.log = fake_own_log(cluster, 2), .index = 1};
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(Token));
   g_array_append_val(tokens, token);
   int read = -1;

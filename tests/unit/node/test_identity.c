@@ -63,7 +63,7 @@ START_TEST(all_is_there_after_reopening)
   g_autoptr(GPtrArray) older = member_list_new();
   ck_assert(identity_set_members(identity, older, 4, NULL)); /* not kept */
   ck_assert(identity_set_clean(identity, FALSE, NULL));
-  Token first = {{2, G_MAXINT64}, 5}, second = {{7, 1}, G_MAXINT64};
+  Token first = {.log = {2, G_MAXINT64}, .index = 5}, second = {.log = {7, 1}, .index = G_MAXINT64};
   ck_assert(identity_skip(identity, &first, NULL));
   ck_assert(identity_skip(identity, &second, NULL));
   ck_assert(identity_skip(identity, &first, NULL));
@@ -115,9 +115,10 @@ START_TEST(what_is_left_out_is_bounded)
   make_directory();
   Identity *identity = begun();
   for (guint i = 1; i <= LIMIT_SKIPPED; i++)
-    ck_assert(identity_skip(identity, &(Token){{65535, G_MAXINT64}, G_MAXINT64 - i}, NULL));
+    ck_assert(identity_skip(identity, &(Token){.log = {65535, G_MAXINT64}, .index = G_MAXINT64 - i},
+                            NULL));
   g_autoptr(GError) error = NULL;
-  ck_assert(!identity_skip(identity, &(Token){{1, 1}, 1}, &error));
+  ck_assert(!identity_skip(identity, &(Token){.log = {1, 1}, .index = 1}, &error));
   ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TOO_LARGE));
   ck_assert(!identity_skips(identity, (LogId){1, 1}, 1));
   identity_free(identity);

@@ -62,7 +62,7 @@ static inline RigMode rig_hold(Rig *rig, RpcCall *call, guint64 *counter, gsize 
 
 static inline void rig_answer_write(RpcCall *call)
 {
-  Token token = {{1, 1000}, 5};
+  Token token = {.log = {1, 1000}, .index = 5};
   rpc_call_reply_write(call, SYNCLOG_OK, NULL, &token);
 }
 

@@ -72,7 +72,7 @@ START_TEST(a_repair)
   query.from_node = 70000;
   ck_assert(!rpc_client_repair(client, 0, &query, &result, &error));
   ck_assert(g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_INVALID));
-  Token entry = {{2, 17}, 5};
+  Token entry = {.log = {2, 17}, .index = 5};
   g_clear_error(&error);
   ck_assert(rpc_client_skip(client, 0, &entry, &error));
   check_seen(rig, "skip 0 2-17:5");

@@ -215,7 +215,7 @@ START_TEST(reads)
   static const char *const names[] = {"m", "n", NULL};
   g_autoptr(GError) error = NULL;
   g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(Token));
-  g_array_append_val(tokens, ((Token){{1, 2}, 3}));
+  g_array_append_val(tokens, ((Token){.log = {1, 2}, .index = 3}));
   Query query = {.device = "d", .start_time = 0, .end_time = 100};
   g_autoptr(Table) table = rpc_client_query(client, 2, &query, tokens, &error);
   ck_assert_msg(table != NULL, "%s", error != NULL ? error->message : "");

@@ -503,11 +503,11 @@ static void check_same(RpcReply *reply, Message *m)
 
 static const char *const texts[] = {NULL, "", "the log is full", "größer als erlaubt"};
 
-START_TEST(write_replies_are_the_generated_ones)
+static void compare_write_replies(guint32 group)
 {
   for (int code = SYNCLOG_OK; code <= SYNCLOG_INTERNAL; code++) {
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++) {
-      Token token = {LOG, 1234567890123};
+      Token token = {.log = LOG, .index = 1234567890123};
       g_autoptr(SlTWriteReply) object = g_object_new(SL_TYPE_T_WRITE_REPLY, NULL);
       convert_status_to_thrift(code, texts[i], object->status);
       if (i % 2 == 0) {
@@ -515,12 +515,22 @@ START_TEST(write_replies_are_the_generated_ones)
         object->token->log->incarnation = (gint64)LOG.incarnation;
         object->token->index = (gint64)token.index;
         object->__isset_token = TRUE;
+        token.group = group;
+        object->token->consensusGroupId = (gint32)group;
+        object->token->__isset_consensusGroupId = group != 0;
       }
       Message m = generated_reply("write", -5, object);
       check_same(hot_write_reply(-5, (SynclogStatus)code, texts[i], 0, i % 2 == 0 ? &token : NULL),
                  &m);
     }
   }
+}
+
+START_TEST(write_replies_are_the_generated_ones)
+{
+  compare_write_replies(0);
+  compare_write_replies(1);
+  compare_write_replies(LIMIT_GROUP_ID);
 }
 END_TEST
 
