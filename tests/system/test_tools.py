@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 from case import expect, expect_equal, test
 from cluster import sanitizer_environment
@@ -96,3 +97,11 @@ def completion_knows_commands_options_and_devices(case):
                  "devices of the node in the environment")
     expect_equal(completions(case, "-s %s query plant1.b" % node.address), ["plant1.boiler"],
                  "devices of the node that is named")
+
+
+@test(timeout=60)
+def a_step_that_does_not_run_is_no_success(case):
+    """Of scripts/check-all, where there is no program that it needs."""
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "check-all", "lint", "unit"], text=True, check=False,
+                          env={"PATH": case.dir}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    expect_equal((done.returncode, done.stdout.split("\n")[-2]), (1, "0 passed, 2 failed, 0 skipped"), "what it says")
