@@ -129,7 +129,8 @@ static gboolean send_batch(Import *import, WriteBuilder *builder, GError **error
   g_autofree char *cluster = g_strdup(ctl->info.cluster_id);
   gint64 give_up_us = g_get_monotonic_time() + import->retry_ms * 1000;
   gint64 pause_ms = FIRST_PAUSE_MS;
-  /* When the one that wants it soonest wants another try, once all have been asked. */
+  /* When the one that wants it soonest wants another try, once all have been asked; who can't be
+   * reached says nothing. */
   gint64 hint_ms = G_MAXINT64;
   guint asked = 0;
   for (;;) {
@@ -151,10 +152,13 @@ static gboolean send_batch(Import *import, WriteBuilder *builder, GError **error
       erase(import);
       g_printerr("synclogctl: import: %s; trying again\n", local->message);
     }
-    hint_ms = MIN(hint_ms, lost ? 0 : rpc_client_retry_after_ms(ctl->client));
+    gint32 hint = lost ? 0 : rpc_client_retry_after_ms(ctl->client);
+    if (hint > 0)
+      hint_ms = MIN(hint_ms, hint);
     gboolean all = ++asked % g_strv_length(ctl->servers) == 0;
     gint64 left_ms = (give_up_us - g_get_monotonic_time()) / 1000;
-    g_usleep((gulong)CLAMP(all ? MAX(pause_ms, hint_ms) : pause_ms, 0, MAX(left_ms, 0)) * 1000);
+    gboolean hinted = all && hint_ms != G_MAXINT64;
+    g_usleep((gulong)CLAMP(hinted ? MAX(pause_ms, hint_ms) : pause_ms, 0, MAX(left_ms, 0)) * 1000);
     hint_ms = all ? G_MAXINT64 : hint_ms;
     pause_ms = MIN(pause_ms * 2, LAST_PAUSE_MS);
     /* Another node may take what this one can't. */

@@ -98,6 +98,29 @@ def writes_are_refused_at_the_threshold(case):
     check_ledger(node, ledger)
 
 
+def waits_of_the_package(addresses, count):
+    """How long it sleeps, the first times, while no node takes a write."""
+    waits, real = [], cluster_module.time
+
+    class Clock:
+        monotonic = staticmethod(real.monotonic)
+
+        @staticmethod
+        def sleep(seconds):
+            waits.append(seconds)
+            if len(waits) == count:
+                raise KeyboardInterrupt  # enough was seen
+    cluster_module.time = Clock
+    try:
+        with Several(addresses) as client:
+            client.insert("d", 1, {"v": 1})
+    except KeyboardInterrupt:
+        return waits
+    finally:
+        cluster_module.time = real
+    return []
+
+
 @test(timeout=120)
 def the_hint_follows_how_long_it_lasts(case):
     """And who honours it: the Python package once all nodes have said no, and an import."""
@@ -121,26 +144,11 @@ def the_hint_follows_how_long_it_lasts(case):
     status, headers, _ = ask(case, node, "POST", "/write", b"full2 v=1")
     expect_equal(status, 429, "status over HTTP")
     expect(int(headers["Retry-After"]) * 1000 >= later.retry_after_ms, "Retry-After: %s", headers["Retry-After"])
-    # The package asks both, then waits as long as the one says that wants it soonest.
-    waits, asked, real = [], [], cluster_module.time
-
-    class Clock:
-        monotonic = staticmethod(real.monotonic)
-
-        @staticmethod
-        def sleep(seconds):
-            waits.append(seconds)
-            if len(waits) == 4:
-                raise KeyboardInterrupt  # enough was seen
-    cluster_module.time = Clock
-    try:
-        with Several([each.address for each in others]) as client:
-            client.insert("d", 1, {"v": 1})
-    except KeyboardInterrupt:
-        asked = waits
-    finally:
-        cluster_module.time = real
-    expect_equal([wait >= 1.0 for wait in asked], [False, True, False, True], "waits: %s" % waits)
+    # The package asks all, then waits as long as the one says that wants it soonest; one that is down says nothing.
+    for addresses, pattern in (([each.address for each in others], [False, True] * 2),
+                               ([each.address for each in cluster], [False, False, True] * 2)):
+        waits = waits_of_the_package(addresses, len(pattern))
+        expect_equal([wait >= 1.0 for wait in waits], pattern, "waits: %s" % waits)
     # An import tries as often as it is told to, not as it likes: not six times in four seconds.
     path = os.path.join(case.dir, "data.csv")
     with open(path, "w", encoding="utf-8") as file:

@@ -37,7 +37,8 @@ class Cluster(Client):
         key = key or write.key or uuid.uuid4().bytes
         deadline = time.monotonic() + self.patience
         pause, again_here = FIRST_PAUSE_S, True
-        hints: List[float] = []  # of the nodes that were asked since all had been
+        asked = 0  # nodes, since all had been
+        hints: List[float] = []  # of those that gave one: who can't be reached says nothing
         while True:
             try:
                 return super().write(write, ack, timeout_ms, key)
@@ -47,16 +48,17 @@ class Cluster(Client):
                 if again_here:
                     again_here = False
                     continue
-                hints.append(0.0)
             except SynclogError as error:
                 if not error.retryable or time.monotonic() >= deadline:
                     raise
-                hints.append((error.retry_after_ms or 0) / 1000)
+                if error.retry_after_ms:
+                    hints.append(error.retry_after_ms / 1000)
             # Once every node has said no, the one that wants it soonest says when.
             wait = 0.0
-            if len(hints) >= len(self.addresses):
-                wait = min(hints)
-                hints.clear()
+            asked += 1
+            if asked >= len(self.addresses):
+                wait = min(hints, default=0.0)
+                asked, hints = 0, []
             self.next_node()
             again_here = True
             time.sleep(min(max(wait, pause * random.uniform(0.5, 1.0)), max(0.0, deadline - time.monotonic())))
