@@ -1,4 +1,5 @@
 /* Line protocol over HTTP: POST /write and /api/v2/write, and what clients ask beforehand. */
+#include "base/bytes.h"
 #include "base/limits.h"
 #include "http/gunzip.h"
 #include "http/line_protocol.h"
@@ -49,9 +50,9 @@ typedef struct GroupBatch {
   guint32 group;
   Replica *replica; /* held; NULL: it can't be written to, and the rest of its lines is left out */
   Replica *home;    /* the same, borrowed: for what it answers, while it is there */
-  guint slices;     /* that became an entry */
+  guint slices;     /* that were cut off so far */
   LineBatch *lines;
-  Token last; /* of its entries, under the job's lock; index 0: none yet */
+  GArray *tokens; /* Token, the last of each log that has an entry of it; under the job's lock */
 } GroupBatch;
 
 /* --- answers ------------------------------------------------------------------------------------
@@ -92,6 +93,7 @@ static void batch_free(gpointer data)
   GroupBatch *batch = data;
   g_clear_pointer(&batch->replica, replica_release);
   line_batch_free(batch->lines);
+  g_array_unref(batch->tokens);
   g_free(batch);
 }
 
@@ -112,11 +114,12 @@ static GString *token_header(const WriteJob *job)
   const char *before = "X-Synclog-Token: ";
   for (guint i = 0; i < job->batches->len; i++) {
     const GroupBatch *batch = job->batches->pdata[i];
-    char text[TOKEN_TEXT_SIZE];
-    if (batch->last.index == 0)
-      continue;
-    g_string_append_printf(headers, "%s%s", before, token_format(&batch->last, text));
-    before = ",";
+    for (guint k = 0; k < batch->tokens->len; k++) {
+      char text[TOKEN_TEXT_SIZE];
+      g_string_append_printf(headers, "%s%s", before,
+                             token_format(&g_array_index(batch->tokens, Token, k), text));
+      before = ",";
+    }
   }
   if (before[0] == ',')
     g_string_append(headers, "\r\n");
@@ -172,6 +175,19 @@ static void note_failure(WriteJob *job, Replica *replica, SynclogStatus status, 
   g_mutex_unlock(&job->lock);
 }
 
+/* With a key an entry may be one of another node's log, or of an older one of its own. */
+static void note_token(GroupBatch *batch, const Token *token)
+{
+  for (guint i = 0; i < batch->tokens->len; i++) {
+    Token *one = &g_array_index(batch->tokens, Token, i);
+    if (log_id_compare(&one->log, &token->log) == 0) {
+      one->index = MAX(one->index, token->index);
+      return;
+    }
+  }
+  g_array_append_val(batch->tokens, *token);
+}
+
 /* Under the replica's lock. */
 static void on_written(gpointer data, SynclogStatus status, const char *message, const Token *token)
 {
@@ -180,9 +196,8 @@ static void on_written(gpointer data, SynclogStatus status, const char *message,
   if (status != SYNCLOG_OK)
     note_failure(job, batch->home, status, message);
   g_mutex_lock(&job->lock);
-  /* Tokens of one log come in order; a new incarnation has the greater id. */
-  if (token != NULL && log_id_compare(&token->log, &batch->last.log) >= 0)
-    batch->last = *token;
+  if (token != NULL)
+    note_token(batch, token);
   g_mutex_unlock(&job->lock);
   end_part(job);
 }
@@ -240,12 +255,30 @@ static void drop_conflicts(GroupBatch *batch)
 /* --- entries ------------------------------------------------------------------------------------
  */
 
-/* A body may become several entries; cut the same way, it has the same keys. Transfer full. */
+/*
+ * A body may become several entries. The key of each stands for the very lines that are in it, as
+ * they were sent, without the time that a node gives: to know the key is to have the lines. Another
+ * node may leave out others for their types. Transfer full.
+ */
 static char *key_of_slice(const GroupBatch *batch)
 {
-  g_autofree char *text =
-      g_strdup_printf("%s\n%u\n%u", batch->job->key, batch->group, batch->slices);
-  return g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+  const LineBatch *lines = batch->lines;
+  g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+  g_autofree char *head = g_strdup_printf("%s\n%u %u %" G_GINT64_FORMAT "\n", batch->job->key,
+                                          batch->group, batch->slices, batch->job->unit_ns);
+  g_checksum_update(sum, (const guchar *)head, -1);
+  for (guint run = 0; run < line_batch_runs(lines); run++) {
+    for (guint i = 0; !line_batch_is_dropped(lines, run) && i < line_batch_run_lines(lines, run);
+         i++) {
+      gsize size;
+      const char *line = line_batch_line(lines, run, i, &size);
+      guint8 length[8];
+      store_le64(length, size);
+      g_checksum_update(sum, length, sizeof length);
+      g_checksum_update(sum, (const guchar *)line, (gssize)size);
+    }
+  }
+  return g_strdup(g_checksum_get_string(sum));
 }
 
 static gboolean try_slice(GroupBatch *batch, GError **error)
@@ -265,10 +298,8 @@ static gboolean try_slice(GroupBatch *batch, GError **error)
     return fail(error, SYNCLOG_TOO_LARGE, "the line has more than %d bytes", LIMIT_ENTRY_SIZE);
   g_atomic_int_inc(&job->parts);
   if (replica_write_bytes(batch->replica, content, job->ack, job->timeout_ms, on_written, batch,
-                          error)) {
-    batch->slices++;
+                          error))
     return TRUE;
-  }
   g_atomic_int_add(&job->parts, -1); /* not the last: the worker's own is there */
   return FALSE;
 }
@@ -296,6 +327,7 @@ static void write_slice(GroupBatch *batch)
     drop_conflicts(batch);
   }
   line_batch_clear(batch->lines);
+  batch->slices++; /* also one of which nothing is left, so that each has its number anywhere */
 }
 
 static GroupBatch *batch_of(WriteJob *job, guint32 group)
@@ -308,6 +340,7 @@ static GroupBatch *batch_of(WriteJob *job, guint32 group)
   batch->job = job;
   batch->group = group;
   batch->lines = line_batch_new();
+  batch->tokens = g_array_new(FALSE, FALSE, sizeof(Token));
   batch->replica = groups_hold(job->groups, group, &error);
   batch->home = batch->replica;
   if (batch->replica == NULL)

@@ -308,7 +308,7 @@ def entries_of(cluster):
 def write_until_confirmed(case, node, lines, consistency, key):
     """As a client does: 503 says that it is written here and still spreads. The token."""
     def token():
-        status, head, text = ask(case, node, "POST", "/write?consistency=" + consistency, lines.encode(), {"Idempotency-Key": key})
+        status, head, text = ask(case, node, "POST", "/write?precision=ms&consistency=" + consistency, lines.encode(), {"Idempotency-Key": key})
         expect(status == 204 or (status == 503 and b"spreading" in text and head["Retry-After"]), "%d %s", status, text)
         return head["X-Synclog-Token"] if status == 204 else None
     return case.eventually("the write is where consistency=%s wants it" % consistency, token)
@@ -354,10 +354,54 @@ def a_large_body_with_a_key(case):
     for _ in range(2):
         write(case, node, lines, headers=key)
     expect_equal(entries_of(cluster), count, "entries")
-    # Another body under that key is not looked at: the first one counts.
-    write(case, node, 'wide.0 v="more" 5000\n', headers=key)
-    expect_equal(entries_of(cluster), count, "entries")
     expect_equal(sum(len(rows(node, "wide.%d" % i)) for i in range(7)), 4000, "rows")
+    # Other lines under that key are another write.
+    write(case, node, 'wide.0 v="more" 5000\n', headers=key)
+    expect_equal(entries_of(cluster), count + 1, "entries")
+    expect_equal(rows(node, "wide.0")[5000], {"v": "more"}, "the other line")
+
+
+@test(timeout=90)
+def a_key_stands_for_no_line_that_was_left_out(case):
+    """204 is said of lines that are there, though another try under the key left them out."""
+    cluster = data_cluster(case, 2)
+    one, two = cluster
+    key = {"Idempotency-Key": "request 1"}
+    write(case, one, "typed v=1i 1")
+    # The first slice is left out whole, of the last one a line; whoever sends it again hears the same.
+    wide = "".join('typed v="%s" %d\n' % ("x" * 1000, i) for i in range(1100))
+    body = wide + "".join('wide v="%s" %d\n' % ("y" * 1000, i) for i in range(500)) + "typed v=1.5 2\n"
+    told = write(case, one, body, wanted=400, headers=key)["error"]
+    count = entries_of(cluster)
+    expect("dropped=1101" in told, "%s", told)
+    cluster.converge()
+    for node in cluster:
+        expect_equal(write(case, node, body, wanted=400, headers=key)["error"], told, "the second time")
+    expect_equal(entries_of(cluster), count, "entries")
+    # What a node without that type would be sent, or cuts otherwise.
+    write(case, two, "other v=1.5 2\n", headers=key)
+    write(case, two, "other v=1.5 2", "precision=s", headers=key)
+    write(case, one, "third v=1\nother v=1.5 3\n", headers=key)
+    cluster.converge()
+    expect_equal(rows(two, "other"), {2: {"v": 1.5}, 2000: {"v": 1.5}, 3: {"v": 1.5}}, "lines under a used key")
+    expect_equal([row["v"] for row in rows(two, "third").values()], [1.0], "a line without a time")
+
+
+@test(timeout=60)
+def a_token_of_each_log_that_has_a_part(case):
+    """Sent again to another node, which writes what the first one did not, the answer names both logs."""
+    cluster = data_cluster(case, 2)
+    one, two = cluster
+    key = {"Idempotency-Key": "request 1"}
+    text = "x" * 900000  # two such lines are two entries
+    first, second = ('large v="%s" %d\n' % (text, i) for i in (1, 2))
+    for sent_first, then, device in ((one, two, "a"), (two, one, "b")):
+        lines = [device + line for line in (first, second)]
+        token = write(case, sent_first, lines[0], headers=key)
+        cluster.converge()
+        tokens = write(case, then, "".join(lines), headers=key).split(",")
+        expect_equal((len(tokens), token in tokens), (2, True), "tokens of both: %s, %s" % (token, tokens))
+        expect_equal(len({each.split(":")[0] for each in tokens}), 2, "logs")
 
 
 @test(timeout=60)
