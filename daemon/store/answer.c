@@ -165,11 +165,11 @@ static gsize plain_row_bytes(const Answer *answer)
   return bytes;
 }
 
-/* How many such rows still fit into the page. */
-static guint plain_room(const Answer *answer)
+/* How many such rows still fit into the page behind the `taken` ones. */
+static guint plain_room(const Answer *answer, guint taken)
 {
   gsize room = LIMIT_QUERY_BYTES - MIN(answer->bytes, (gsize)LIMIT_QUERY_BYTES);
-  guint rows = answer->query->limit - answer->table->timestamps->len;
+  guint rows = answer->query->limit - taken;
   return (guint)MIN(rows, room / plain_row_bytes(answer));
 }
 
@@ -177,7 +177,7 @@ static guint plain_room(const Answer *answer)
 static void reserve(Answer *answer)
 {
   Table *table = answer->table;
-  guint rows = plain_room(answer) + answer->opened, before = table->timestamps->len;
+  guint before = table->timestamps->len, rows = plain_room(answer, before) + answer->opened;
   answer->reserved = TRUE;
   g_array_set_size(table->timestamps, before + rows);
   g_array_set_size(table->timestamps, before);
@@ -211,14 +211,14 @@ void answer_close_rows(Answer *answer, guint first, guint count)
 {
   Table *table = answer->table;
   guint before = table->timestamps->len - answer->opened;
-  g_array_set_size(table->timestamps, before);
-  guint taken = MIN(count, plain_room(answer));
+  guint taken = MIN(count, plain_room(answer, before));
   answer->full = taken < count;
   answer->bytes += taken * plain_row_bytes(answer);
-  g_array_set_size(table->timestamps, before + taken);
+  /* They are moved while they are inside: what is behind the end need not stay as it is. */
   gint64 *times = &g_array_index(table->timestamps, gint64, before);
   if (first > 0 && taken > 0)
     memmove(times, times + first, taken * sizeof *times);
+  g_array_set_size(table->timestamps, before + taken);
   for (guint i = 0; i < table->columns->len; i++)
     column_close(table->columns->pdata[i], answer->opened, first, taken);
 }
@@ -227,11 +227,11 @@ void answer_take_plain(Answer *answer, const PlainRows *plain)
 {
   const GPtrArray *columns = answer->table->columns;
   gsize bytes = plain_row_bytes(answer);
-  guint rows = MIN(plain->rows, plain_room(answer));
+  guint before = answer->table->timestamps->len;
+  guint rows = MIN(plain->rows, plain_room(answer, before));
   answer->full = rows < plain->rows;
   answer->bytes += rows * bytes;
   gint64 *times = NULL;
-  guint before = answer->table->timestamps->len;
   g_array_set_size(answer->table->timestamps, before + rows);
   times = &g_array_index(answer->table->timestamps, gint64, before);
   for (guint row = 0; row < rows; row++)

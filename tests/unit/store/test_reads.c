@@ -229,10 +229,60 @@ START_TEST(series_are_sorted_and_paged)
 }
 END_TEST
 
+/* --- out of chunks ------------------------------------------------------------------------------
+ */
+
+/* Rows in the middle of chunks, whatever GLib leaves in the memory that it gives back. */
+static void check_middles(Store *store, Store *mem, guint limit)
+{
+  for (gint64 first = 0; first < 100; first += 7) {
+    for (gint64 last = first; last < 100; last += 9) {
+      Query query = {.device = "d", .start_time = first, .end_time = last, .limit = limit};
+      g_autofree char *wanted = query_text(mem, &query);
+      check_text(query_text(store, &query), wanted);
+    }
+  }
+}
+
+START_TEST(rows_in_the_middle_of_chunks)
+{
+  gboolean before = g_mem_gc_friendly;
+  g_autofree char *directory = make_directory();
+  Store *store = open_rocks_chunking(directory, 2), *mem = open_mem();
+  guint64 index = 0;
+  for (gint64 i = 0; i < 200; i++) {
+    const char *const names[] = {"a", "b"};
+    const Value values[] = {TW_INT64(i), TW_FLOAT64((double)i)};
+    Store *const both[] = {store, mem};
+    index++;
+    for (guint k = 0; k < G_N_ELEMENTS(both); k++) {
+      TestWrite write = {0};
+      tw_row(&write, "d", i, 2, names, values);
+      apply_write(both[k], log_1, index, 10 + index, &write);
+    }
+  }
+  gboolean more = TRUE;
+  while (more)
+    fast_assert(store_find_conflicts(store, 1, 1 << 20, &more, NULL));
+  for (more = TRUE; more;)
+    fast_assert(store_maintain(store, 10 + index, 1 << 20, &more, NULL));
+  ck_assert_uint_gt(stats_of(store).chunks.chunks, 0);
+  check_middles(store, mem, 1000);
+  g_mem_gc_friendly = TRUE; /* as G_DEBUG=gc-friendly */
+  check_middles(store, mem, 1000);
+  check_middles(store, mem, 5);
+  g_mem_gc_friendly = before;
+  store_close(store);
+  store_close(mem);
+  remove_tree(directory);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {pages_join_without_gaps,      pages_are_checked,
                                 ranges_include_both_ends,     aggregates,
-                                windows_over_the_whole_range, series_are_sorted_and_paged};
+                                windows_over_the_whole_range, series_are_sorted_and_paged,
+                                rows_in_the_middle_of_chunks};
   return RUN_SUITE("reads", tests);
 }
