@@ -303,20 +303,24 @@ static gboolean take_chunks(Walk *walk, Answer *answer, gboolean *out_taken, GEr
   Chunk chunk;
   guint rows = 0, first = 0, count = 0;
   gboolean same = walk->columns->len > 0;
-  gint64 *times = answer_open_rows(answer, CHUNK_ROWS);
+  gint64 *times = NULL;
   if (walk->times == NULL)
     walk->times = g_new(gint64, CHUNK_ROWS);
   for (guint i = 0; same && i < walk->columns->len; i++) {
     same = chunk_of_slice(walk, i, &chunk, &local) && is_plain(walk, &chunk) &&
-           (i == 0 || chunk.rows == rows) &&
-           chunk_times(&chunk, i == 0 ? times : walk->times, &local) &&
-           (i == 0 || memcmp(times, walk->times, chunk.rows * sizeof *times) == 0) &&
+           (i == 0 || chunk.rows == rows);
+    if (same && i == 0) {
+      rows = chunk.rows;
+      times = answer_open_rows(answer, rows);
+    }
+    same = same && chunk_times(&chunk, i == 0 ? times : walk->times, &local) &&
+           (i == 0 || memcmp(times, walk->times, rows * sizeof *times) == 0) &&
            chunk_values(&chunk, answer_open_values(answer, i), &local);
-    rows = chunk.rows;
   }
   if (same)
     rows_of_slice(walk, times, rows, &first, &count);
-  answer_close_rows(answer, first, count);
+  if (times != NULL)
+    answer_close_rows(answer, first, count);
   *out_taken = same;
   if (local != NULL)
     g_propagate_error(error, local);
