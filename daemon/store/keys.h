@@ -21,6 +21,7 @@ enum {
   KEY_META_CONFLICTS = 'J',  /* behind 'M' */
   KEY_META_CHUNKS = 'C',     /* behind 'M' */
   KEY_META_REBLOCKED = 'R',  /* behind 'M' */
+  KEY_META_BESIDE = 'B',     /* behind 'M' */
   KEY_JOURNAL = 'J',
   KEY_WRITER = 'O',
   KEY_CHECK = 'Q',

@@ -254,11 +254,12 @@ static gboolean read_meta(RocksStore *store, char kind, guint8 *out, gsize wante
 
 static gboolean load_maintained(RocksStore *store, GError **error)
 {
-  guint8 hlc[8], reblocked[8], counts[CHUNK_COUNTS_SIZE];
-  gboolean any_hlc, any_reblocked, any_counts;
+  guint8 hlc[8], reblocked[8], counts[CHUNK_COUNTS_SIZE], beside[CHUNK_COUNTS_SIZE];
+  gboolean any_hlc, any_reblocked, any_counts, any_beside;
   if (!read_meta(store, KEY_META_MAINTAINED, hlc, sizeof hlc, &any_hlc, error) ||
       !read_meta(store, KEY_META_REBLOCKED, reblocked, sizeof reblocked, &any_reblocked, error) ||
-      !read_meta(store, KEY_META_CHUNKS, counts, sizeof counts, &any_counts, error))
+      !read_meta(store, KEY_META_CHUNKS, counts, sizeof counts, &any_counts, error) ||
+      !read_meta(store, KEY_META_BESIDE, beside, sizeof beside, &any_beside, error))
     return FALSE;
   if (any_hlc)
     store->maintained_hlc = load_be64(hlc);
@@ -266,7 +267,9 @@ static gboolean load_maintained(RocksStore *store, GError **error)
     store->chunks = (ChunkCounts){load_be64(counts), load_be64(counts + 8), load_be64(counts + 16)};
   if (any_reblocked)
     store->reblocked_hlc = load_be64(reblocked);
-  store->reblocked_known = any_reblocked || store->chunks.chunks == 0;
+  /* An older version that worked on the store meanwhile made chunks, and knows nothing of this. */
+  gboolean same = any_counts && any_beside && memcmp(counts, beside, sizeof counts) == 0;
+  store->reblocked_known = (any_reblocked && same) || store->chunks.chunks == 0;
   return TRUE;
 }
 

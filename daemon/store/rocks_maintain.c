@@ -326,14 +326,17 @@ void rocks_put_reblocked(rocksdb_writebatch_t *writes, guint64 hlc)
   put_clock(writes, KEY_META_REBLOCKED, hlc);
 }
 
-void rocks_put_chunk_counts(rocksdb_writebatch_t *writes, const ChunkCounts *counts)
+void rocks_put_chunk_counts(rocksdb_writebatch_t *writes, const ChunkCounts *counts,
+                            gboolean reblocked_known)
 {
-  static const char key[] = {KEY_META, KEY_META_CHUNKS};
+  static const char key[] = {KEY_META, KEY_META_CHUNKS}, beside[] = {KEY_META, KEY_META_BESIDE};
   guint8 value[CHUNK_COUNTS_SIZE];
   store_be64(value, counts->chunks);
   store_be64(value + 8, counts->cells);
   store_be64(value + 16, counts->bytes);
   rocksdb_writebatch_put(writes, key, sizeof key, (const char *)value, sizeof value);
+  if (reblocked_known)
+    rocksdb_writebatch_put(writes, beside, sizeof beside, (const char *)value, sizeof value);
 }
 
 /* Writes the step and publishes what goes with it. */
@@ -343,7 +346,7 @@ static gboolean publish(Cleaning *cleaning, Step *step, gboolean done, GError **
   guint64 hlc = MAX(store->maintained_hlc, newest_hlc(cleaning));
   if (hlc > store->maintained_hlc)
     rocks_put_maintained(step->writes, hlc);
-  rocks_put_chunk_counts(step->writes, &step->chunks);
+  rocks_put_chunk_counts(step->writes, &step->chunks, store->reblocked_known);
   char *message = NULL;
   FAILPOINT("store_before_maintain");
   g_rw_lock_writer_lock(&store->publish_lock);

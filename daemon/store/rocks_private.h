@@ -124,7 +124,9 @@ gboolean rocks_is_stuck(const RocksStore *store, guint32 device, const Tombstone
  * chunk; what there is of chunks. */
 void rocks_put_maintained(rocksdb_writebatch_t *writes, guint64 hlc);
 void rocks_put_reblocked(rocksdb_writebatch_t *writes, guint64 hlc);
-void rocks_put_chunk_counts(rocksdb_writebatch_t *writes, const ChunkCounts *counts);
+/* `reblocked_known`: that no chunk of these has a greater horizon than was put. */
+void rocks_put_chunk_counts(rocksdb_writebatch_t *writes, const ChunkCounts *counts,
+                            gboolean reblocked_known);
 
 /* rocks_damage.c */
 Damage *rocks_damage_new(void);

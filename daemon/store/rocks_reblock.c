@@ -431,7 +431,7 @@ static gboolean publish(Job *job, GError **error)
   guint64 reblocked = MAX(store->reblocked_hlc, job->horizon);
   if (store->reblocked_known && reblocked > store->reblocked_hlc)
     rocks_put_reblocked(job->writes, reblocked);
-  rocks_put_chunk_counts(job->writes, &job->counts);
+  rocks_put_chunk_counts(job->writes, &job->counts, store->reblocked_known);
   FAILPOINT("store_before_reblock");
   g_rw_lock_writer_lock(&store->publish_lock);
   rocksdb_write(store->db, store->write_options, job->writes, &message);

@@ -305,7 +305,7 @@ static gboolean publish(Mend *mend, guint32 device, GError **error)
   guint64 hlc = MAX(store->maintained_hlc, mend->asked->cut);
   /* Versions below the cut that nobody saw are gone: how it was before can't be told any more. */
   rocks_put_maintained(mend->writes, hlc);
-  rocks_put_chunk_counts(mend->writes, &mend->chunks);
+  rocks_put_chunk_counts(mend->writes, &mend->chunks, store->reblocked_known);
   char *message = NULL;
   FAILPOINT("store_before_mend");
   g_rw_lock_writer_lock(&store->publish_lock);

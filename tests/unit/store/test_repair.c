@@ -335,13 +335,21 @@ static guint64 reblocked_record(const char *directory)
   return hlc;
 }
 
-static void forget_reblocked(const char *directory)
+/* As after a version that does not keep the record: it never did, or it does not know it and made
+ * another chunk (`later`). */
+static void forget_reblocked(const char *directory, gboolean later)
 {
   char *message = NULL;
   rocksdb_options_t *options = rocksdb_options_create();
   rocksdb_t *db = rocksdb_open(options, directory, &message);
   rocksdb_writeoptions_t *writing = rocksdb_writeoptions_create();
-  rocksdb_delete(db, writing, "MR", 2, &message);
+  if (later) {
+    guint8 counts[24] = {0};
+    store_be64(counts, 7);
+    rocksdb_put(db, writing, "MC", 2, (const char *)counts, sizeof counts, &message);
+  } else {
+    rocksdb_delete(db, writing, "MR", 2, &message);
+  }
   fast_assert(message == NULL);
   rocksdb_writeoptions_destroy(writing);
   rocksdb_close(db);
@@ -391,14 +399,13 @@ START_TEST(p8_a_damaged_chunk_is_mended)
 }
 END_TEST
 
-/* A store of an older version has chunks, but not the record. */
-START_TEST(a_chunk_of_an_unknown_clock_is_not_mended)
+static void check_unknown_clock(gboolean later)
 {
   g_log_set_always_fatal(G_LOG_FATAL_MASK); /* the damage is told as critical */
   g_autofree char *directory = make_directory();
   store_close(open_with_damaged_chunk(directory));
   ck_assert_uint_eq(reblocked_record(directory), 1000 + BESIDE - 1);
-  forget_reblocked(directory);
+  forget_reblocked(directory, later);
   Store *store = open_rocks_chunking(directory, 2);
   for (guint i = 0; i < BESIDE; i++)
     put(store, one, BESIDE + i + 1, 2000 + i, 200 + i, i);
@@ -407,8 +414,21 @@ START_TEST(a_chunk_of_an_unknown_clock_is_not_mended)
   refuse(store, &(BucketMend){"d", 0, 5000, none}, SYNCLOG_CORRUPT);
   persist(store);
   store_close(store);
-  ck_assert_uint_eq(reblocked_record(directory), 0);
+  ck_assert_uint_eq(reblocked_record(directory), later ? 1000 + BESIDE - 1 : 0);
   remove_tree(directory);
+}
+
+/* A store of an older version has chunks, but not the record. */
+START_TEST(a_chunk_of_an_unknown_clock_is_not_mended)
+{
+  check_unknown_clock(FALSE);
+}
+END_TEST
+
+/* It has the record, but an older version worked on it since. */
+START_TEST(nor_one_of_a_clock_that_is_out_of_date)
+{
+  check_unknown_clock(TRUE);
 }
 END_TEST
 
@@ -530,6 +550,7 @@ int main(void)
                                 what_is_no_bucket_is_refused,
                                 p8_a_damaged_chunk_is_mended,
                                 a_chunk_of_an_unknown_clock_is_not_mended,
+                                nor_one_of_a_clock_that_is_out_of_date,
                                 p3_any_damage_is_mended};
   return RUN_SUITE("repair", tests);
 }
