@@ -75,9 +75,10 @@ void follower_close(Group *group, Log *log)
   refuse_all_calls(group, log, SYNCLOG_OUT_OF_WINDOW, "the log was closed");
 }
 
-gboolean follower_is_writing(const Log *log)
+guint64 follower_taken(const Log *log)
 {
-  return log->reorder != NULL && reorder_expected(log->reorder) > log->written + 1;
+  return log->reorder != NULL ? MAX(log->written, reorder_expected(log->reorder) - 1)
+                              : log->written;
 }
 
 /* Moves what became contiguous from the reorder queue to the disk's queue. */

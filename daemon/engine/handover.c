@@ -131,20 +131,14 @@ void handover_tick(Group *group, gint64 now_us)
   }
 }
 
-/* The members that are gone and whose logs are closed here: not those of which something is just
- * being written, which the progress does not have yet. */
+/* The members that are gone: their logs are closed here. */
 static GArray *closed_members(const Group *group)
 {
   const GPtrArray *members = group->options.membership->members;
   GArray *closed = NULL;
   for (guint i = 0; i < members->len; i++) {
     guint32 node = ((const Member *)members->pdata[i])->id;
-    gboolean writing = !membership_is_gone(group->options.membership, node);
-    for (guint k = 0; k < group->logs->len; k++) {
-      const Log *log = group->logs->pdata[k];
-      writing |= log->id.origin == node && follower_is_writing(log);
-    }
-    if (writing)
+    if (!membership_is_gone(group->options.membership, node))
       continue;
     if (closed == NULL)
       closed = g_array_new(FALSE, FALSE, sizeof(guint32));
@@ -153,9 +147,21 @@ static GArray *closed_members(const Group *group)
   return closed;
 }
 
+/* Who hears that a log is closed here counts on what is said of it: also what was taken before, and
+ * is on its way to the disk (see horizon.c). */
+static void tell_closed_logs(const Group *group, Progress *progress)
+{
+  for (guint i = 0; i < group->logs->len; i++) {
+    const Log *log = group->logs->pdata[i];
+    if (!is_newest(group, i))
+      progress_put(progress, log->id)->received = follower_taken(log);
+  }
+}
+
 Progress *handover_news(Group *group, guint32 peer)
 {
   Progress *progress = group_progress(group);
+  tell_closed_logs(group, progress);
   progress->promised_hlc = horizon_promise(group);
   progress->wall_ms = group->wall_ms;
   progress->horizon = horizon_told(group);

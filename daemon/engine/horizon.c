@@ -5,7 +5,7 @@
  *   - the log that a peer writes now: the clock of its last applied entry, or what the peer
  * promised, once all is applied that the peer had stamped when it promised;
  *   - a closed log (its origin writes a later one, or is lost): nothing, once every member has
- * said, knowing that it is closed, how much it has of it, and all that is applied here.
+ * said, knowing that it is closed, how much it has taken of it, and all that is applied here.
  */
 #include "engine/group_private.h"
 
@@ -125,7 +125,7 @@ static gboolean is_complete(const Group *group, const Log *log)
       return FALSE;
   }
   /* What came before it was known to be closed may be on its way to the disk here. */
-  return log->applied >= log->written && !follower_is_writing(log);
+  return log->applied >= follower_taken(log);
 }
 
 static guint64 allowed_by(const Group *group, const Log *log)
