@@ -21,6 +21,8 @@ enum {
 static void keep_clock(Group *group, guint64 clock)
 {
   gint64 interval_ms = members_join_is_on(group) ? JOIN_INTERVAL_MS : BOUND_INTERVAL_MS;
+  if (group->options.clock_keep_interval_ms > 0)
+    interval_ms = group->options.clock_keep_interval_ms;
   /* The clock stands where the wall clock was set back, though entries are stamped. */
   gboolean late = hlc_ms(clock) >= hlc_ms(group->clock_bound) + (guint64)interval_ms ||
                   group->wall_at_us >= group->bound_at_us + interval_ms * 1000;

@@ -41,6 +41,8 @@ static void choose_limits(SimConfig *config, GRand *rand)
       .retention_interval_ms = PICK(rand, 20, 100, 500),
       .max_frame_size = LIMIT_FRAME_SIZE,
   };
+  /* Runs are short, and horizons are to move. */
+  config->group.clock_keep_interval_ms = config->group.heartbeat_interval_ms;
   config->segment_size = PICK(rand, 2048, 4096, 8192, 32768);
   config->memtable_size = PICK(rand, 0, 500, 2000, 2000, 10000);
 }
