@@ -196,7 +196,8 @@ static gboolean cut_damaged(Recovery *recovery, Wal *wal, guint64 index, const c
   guint64 earlier = first_unreadable(wal, index);
   if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT) && earlier < index) {
     g_warning("%s", local->message);
-    return wal_cut(wal, earlier, error);
+    /* What was just applied of it is durable nowhere else. */
+    return store_persist(recovery->store, TRUE, error) && wal_cut(wal, earlier, error);
   }
   g_propagate_error(error, g_steal_pointer(&local));
   return FALSE;
@@ -220,6 +221,19 @@ static gboolean cut_found(Recovery *recovery, const FoundLog *found, GError **er
                      error);
 }
 
+/*
+ * The store is ahead of the log: that lost its end. Who lacks what stood there can't get it from
+ * here any more, only with the store; the rest goes too, so that all see that: a log that told more
+ * than it can hand on would leave others without it for ever, and nobody would know.
+ */
+static gboolean give_up_rest(Recovery *recovery, Wal *wal, GroupLog *log, GError **error)
+{
+  if (log_id_equal(log->log, recovery->own) &&
+      !begin_incarnation(recovery, "the own log is shorter than what the store has of it", error))
+    return FALSE;
+  return wal_reset(wal, error);
+}
+
 /* Brings one log and the store together. */
 static gboolean recover_log(Recovery *recovery, const FoundLog *found, GroupLog *log,
                             GError **error)
@@ -230,8 +244,6 @@ static gboolean recover_log(Recovery *recovery, const FoundLog *found, GroupLog 
   char name[LOG_ID_TEXT_SIZE];
   log_id_format(log->log, name);
   gboolean empty = wal_first_index(wal) > wal_last_index(wal);
-  if (empty && log->applied > wal_last_index(wal) && !wal_reset(wal, error))
-    return FALSE;
   if (!empty && wal_first_index(wal) > log->applied + 1) {
     log->stopped = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
                                    " are neither in the store nor in the WAL",
@@ -254,12 +266,12 @@ static gboolean recover_log(Recovery *recovery, const FoundLog *found, GroupLog 
         return FALSE;
     }
   }
+  if (wal_last_index(wal) < log->applied && !give_up_rest(recovery, wal, log, error))
+    return FALSE;
+  empty = wal_first_index(wal) > wal_last_index(wal);
   log->last = empty ? MAX(log->applied, wal_last_index(wal)) : wal_last_index(wal);
   log->last_hlc = MAX(wal_last_hlc(wal), log->applied_hlc);
   log->first_available = empty ? log->last + 1 : wal_first_index(wal);
-  if (wal_last_index(wal) < log->applied && log_id_equal(log->log, recovery->own))
-    return begin_incarnation(recovery, "the own log is shorter than what the store has of it",
-                             error);
   return TRUE;
 }
 

@@ -62,8 +62,8 @@ void check_handed_on(Sim *sim);
 /* Whether a running node has `most` of a log, which is what all together have, applied and durable.
  */
 gboolean check_is_level(const SimNode *node, LogId log, guint64 most);
-/* Whether nobody can give the node what it lacks of a log, since its disk was damaged. */
-gboolean check_is_out_of_reach(const SimNode *node, LogId log);
+/* Whether the node lacks what nobody can hand on since a disk was damaged, and says so. */
+gboolean check_is_out_of_reach(const SimNode *node);
 /* All being equal: equal sets of entries give equal data. */
 void check_converged(Sim *sim);
 /* A node tells its horizon, and the clock that it promises by: nobody stamps at or below. */

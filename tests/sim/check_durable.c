@@ -106,16 +106,6 @@ void check_disk_lost(SimNode *node)
   }
 }
 
-/* Only the origin had it, and its log is damaged: the node says that it needs a snapshot, and sees
- * who can give it one. There are none here. */
-static gboolean needs_snapshot(const SimNode *node, const Token *token)
-{
-  const SimNode *origin = &node->sim->nodes[token->log.origin];
-  return origin->damaged && node_is_up(origin) &&
-         node_applied(origin, token->log) >= token->index && group_needs_seed(node->group) &&
-         group_seeder(node->group, 0) != 0;
-}
-
 void check_acks_survived(Sim *sim)
 {
   for (guint i = 0; i < sim->acks->len; i++) {
@@ -123,10 +113,9 @@ void check_acks_survived(Sim *sim)
     if (ack->excused)
       continue;
     for (guint k = 1; k <= sim->config.nodes; k++)
-      if (node_is_up(&sim->nodes[k]) && !sim->nodes[k].damaged &&
+      if (node_is_up(&sim->nodes[k]) &&
           node_applied(&sim->nodes[k], ack->token.log) < ack->token.index &&
-          !check_is_out_of_reach(&sim->nodes[k], ack->token.log) &&
-          !needs_snapshot(&sim->nodes[k], &ack->token))
+          !check_is_out_of_reach(&sim->nodes[k]))
         sim_fail(sim, "P1", "%s/%lu was acknowledged, and node %u has no more than %lu",
                  sim_log_name(ack->token.log), (gulong)ack->token.index, k,
                  (gulong)node_applied(&sim->nodes[k], ack->token.log));

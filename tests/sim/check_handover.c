@@ -23,8 +23,8 @@ void check_handed_on(Sim *sim)
     const Claim *held = &g_array_index(sim->held, Claim, i);
     for (guint k = 1; k <= sim->config.nodes; k++) {
       const SimNode *node = &sim->nodes[k];
-      if (node_is_up(node) && !node->damaged && node_applied(node, held->log) < held->durable &&
-          !check_is_out_of_reach(node, held->log))
+      if (node_is_up(node) && node_applied(node, held->log) < held->durable &&
+          !check_is_out_of_reach(node))
         sim_fail(sim, "P6", "a survivor held %s up to %lu, node %u has no more than %lu",
                  sim_log_name(held->log), (gulong)held->durable, k,
                  (gulong)node_applied(node, held->log));

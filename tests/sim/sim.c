@@ -230,20 +230,6 @@ static gboolean is_settled(const SimNode *node)
   return !node->log_busy && !node->applying && node->applies.length == 0 && node->writes->len == 0;
 }
 
-/* How far the node's WAL can hand a log on: a damaged one may have a bad record in the middle. */
-static guint64 readable(const SimNode *node, Wal *wal)
-{
-  if (!node->damaged)
-    return wal_last_index(wal);
-  guint64 index = wal_first_index(wal);
-  for (;;) {
-    g_autoptr(EntryRun) run = wal_read(wal, index, 1000, READ_BYTES, NULL);
-    if (run == NULL)
-      return index - 1;
-    index = entry_run_last_index(run) + 1;
-  }
-}
-
 /* Whether a running node has as much of a log as any other has, durable and applied. */
 static gboolean log_is_equal(Sim *sim, LogId log)
 {
@@ -251,10 +237,8 @@ static gboolean log_is_equal(Sim *sim, LogId log)
   for (guint i = 1; i <= sim->config.nodes; i++)
     if (node_is_up(&sim->nodes[i])) {
       Wal *wal = log_set_find(sim->nodes[i].logs, log);
-      /* Else its store may have what it can't hand on. */
-      if (!sim->nodes[i].damaged)
-        most = MAX(most, node_applied(&sim->nodes[i], log));
-      most = wal != NULL ? MAX(most, readable(&sim->nodes[i], wal)) : most;
+      most = MAX(most, node_applied(&sim->nodes[i], log));
+      most = wal != NULL ? MAX(most, wal_last_index(wal)) : most;
     }
   for (guint i = 1; i <= sim->config.nodes; i++) {
     const SimNode *node = &sim->nodes[i];

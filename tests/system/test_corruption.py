@@ -127,6 +127,48 @@ def a_bad_record_that_nobody_else_has(case):
 
 
 @test(timeout=60)
+def a_log_that_lost_what_only_its_store_has(case):
+    """The last segment of the origin goes bad, while its store is durable and nobody else has the entries: the
+    others get a snapshot."""
+    cluster, ledger = filled(case)
+    for peer in (2, 3):
+        cluster[peer].stop()
+    ledger.merge(join_writers(start_writers([cluster[1]], "alone", count=100, payload="x" * 300)))
+    before = cluster[1].own_log().progress
+    cluster[1].stop()
+    flip_in_the_middle(cluster[1], 1)
+    cluster[1].start()
+    expect(cluster[1].own_log().progress.log.incarnation > before.log.incarnation,
+           "the node goes on in a log that it can't prove to hold")
+    for peer in (2, 3):
+        cluster[peer].start()
+    check_everywhere(cluster, ledger, timeout=30)
+    for peer in (2, 3):
+        expect_equal(cluster[peer].progress()[before.log.origin, before.log.incarnation].applied, before.durable,
+                     "node %d: applied" % peer)
+    goes_on(case, cluster, ledger)
+
+
+@test(timeout=60)
+def a_mirror_that_lost_what_only_its_store_has(case):
+    """The same in a mirror, whose origin is away: who has less gets a snapshot from where it is."""
+    cluster, ledger = filled(case)
+    cluster[3].stop()
+    ledger.merge(join_writers(start_writers([cluster[1]], "alone", count=100, payload="x" * 300)))
+    before = cluster[1].own_log().progress
+    key = before.log.origin, before.log.incarnation
+    case.eventually("node 2 has all", lambda: cluster[2].progress()[key].applied >= before.durable)
+    cluster[1].stop()
+    cluster[2].stop()
+    flip_in_the_middle(cluster[2], 1)
+    cluster[2].start()
+    cluster[3].start()
+    case.eventually("node 3 has all", lambda: cluster[3].progress()[key].applied >= before.durable, timeout=30)
+    cluster[1].start()
+    goes_on(case, cluster, ledger)
+
+
+@test(timeout=60)
 def a_flipped_byte_in_the_own_log(case):
     cluster, ledger = filled(case)
     before = cluster[1].own_log().progress.log
