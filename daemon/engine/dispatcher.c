@@ -37,6 +37,12 @@ static Sender *find_sender(const Peer *peer, LogId id)
   return NULL;
 }
 
+gboolean dispatcher_compared(const Peer *peer, const Log *log)
+{
+  const Sender *sender = find_sender(peer, log->id);
+  return sender != NULL && sender->digest == DIGEST_CHECKED;
+}
+
 /* Whether this node is to send the log to the peer: unasked, or since the peer asked for it. */
 static gboolean is_for(const Group *group, const Peer *peer, LogId log)
 {

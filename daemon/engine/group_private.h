@@ -233,6 +233,8 @@ void leader_take(Group *group, gint64 now_us, guint64 wall_ms, GPtrArray *writes
 gint64 leader_deadline_us(const Group *group);
 
 /* dispatcher.c */
+/* Whether what the peer has of the log was compared with what is here, and is no fork. */
+gboolean dispatcher_compared(const Peer *peer, const Log *log);
 void dispatcher_init_peer(Peer *peer);
 void dispatcher_tick(Group *group, gint64 now_us);
 gint64 dispatcher_deadline_us(const Group *group);

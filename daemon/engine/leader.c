@@ -182,14 +182,30 @@ static guint own_durable(const Group *group, guint64 durable[LIMIT_MEMBERS])
   return count;
 }
 
+/* How many nodes are known to have an entry durable that is not of the own log. */
+static guint holders(const Group *group, const Log *log, guint64 index)
+{
+  guint count = 1;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    if (!membership_counts(group->options.membership, peer->id))
+      continue;
+    const LogProgress *p = progress_find(peer->progress, log->id);
+    /* An origin had it durably before it sent it; another one tells, of the same entries (P4). */
+    count += peer->id == log->id.origin ||
+             (p != NULL && p->durable >= index && dispatcher_compared(peer, log));
+  }
+  return count;
+}
+
 gboolean group_is_acked(Group *group, const Token *token, AckLevel ack)
 {
   guint nodes = nodes_wanted(group, ack);
   const Log *log = group_find_log(group, token->log);
   if (nodes <= 1 || log == NULL || log->durable < token->index)
     return nodes <= 1;
-  if (log != group->own) /* its origin had it durably before it sent it */
-    return nodes <= 1u + membership_counts(group->options.membership, token->log.origin);
+  if (log != group->own)
+    return nodes <= holders(group, log, token->index);
   guint64 durable[LIMIT_MEMBERS];
   guint count = own_durable(group, durable);
   return !group->incarnation_wanted && acks_quorum_index(durable, count, nodes) >= token->index;

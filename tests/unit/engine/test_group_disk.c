@@ -432,6 +432,33 @@ START_TEST(s05_lost_tail_that_was_not_noticed_begins_a_new_incarnation)
 }
 END_TEST
 
+/* A token of a former own log is asked for again: the node counts once, not also as its origin. */
+START_TEST(p1_an_entry_of_a_former_own_log_is_not_counted_twice)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 22);
+  fake_partition(cluster, 1U << 1, 1U << 2 | 1U << 3);
+  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 100000);
+  ck_assert(write->answered);
+  fake_kill(cluster, 1);
+  fake_start(cluster, 1, TRUE);
+  fake_run_for(cluster, 100000);
+  ck_assert(!log_id_equal(write->token.log, fake_own_log(cluster, 1)));
+  Group *group = fake_node(cluster, 1)->group;
+  ck_assert(group_is_acked(group, &write->token, ACK_LOCAL));
+  ck_assert(!group_is_acked(group, &write->token, ACK_MAJORITY));
+  ck_assert(!group_is_acked(group, &write->token, ACK_ALL));
+  fake_cut(cluster, 1, 2, FALSE);
+  fake_cut(cluster, 2, 1, FALSE);
+  fake_run_for(cluster, 20 * G_USEC_PER_SEC);
+  ck_assert_uint_ge(fake_durable(cluster, 2, write->token.log), write->token.index);
+  ck_assert(group_is_acked(group, &write->token, ACK_MAJORITY));
+  fake_heal(cluster);
+  fake_run_for(cluster, 20 * G_USEC_PER_SEC);
+  ck_assert(group_is_acked(group, &write->token, ACK_ALL));
+}
+END_TEST
+
 /* The same with writes that wait while it finds out: none may get an index of the lost part. */
 START_TEST(writes_that_wait_go_into_the_new_incarnation)
 {
@@ -607,6 +634,7 @@ int main(void)
                                 s04_lost_tail_of_the_own_log_comes_back_under_a_new_one,
                                 lost_tail_spreads_from_its_origin,
                                 s05_lost_tail_that_was_not_noticed_begins_a_new_incarnation,
+                                p1_an_entry_of_a_former_own_log_is_not_counted_twice,
                                 writes_that_wait_go_into_the_new_incarnation,
                                 lost_mirror_is_fetched_again,
                                 lost_mirror_goes_on_behind_the_store_when_the_sender_deleted_it,
