@@ -41,9 +41,9 @@ typedef struct GroupOptions {
   gint64 heartbeat_interval_ms;
   gint64 max_clock_skew_ms; /* entries and members that are further ahead are not believed */
   gint64 mirror_sync_interval_ms;
-  gint64 clock_keep_interval_ms; /* how often keep_clock_bound is asked for; 0: as the daemon does */
-  gint64 retention_interval_ms; /* how often it is looked what can be deleted */
-  gsize max_frame_size;         /* told to peers */
+  gint64 clock_keep_interval_ms; /* of keep_clock_bound; 0: as the daemon does */
+  gint64 retention_interval_ms;  /* how often it is looked what can be deleted */
+  gsize max_frame_size;          /* told to peers */
   guint64 random_seed;
   guint64 wall_ms;     /* now; later values come with group_take_work */
   guint64 clock_bound; /* hlc: what was kept by keep_clock_bound last, in any incarnation */
