@@ -156,9 +156,10 @@ static gboolean send_batch(Import *import, WriteBuilder *builder, GError **error
     if (hint > 0)
       hint_ms = MIN(hint_ms, hint);
     gboolean all = ++asked % g_strv_length(ctl->servers) == 0;
-    gint64 left_ms = (give_up_us - g_get_monotonic_time()) / 1000;
+    /* Not a moment less than what is left, or the last millisecond would be full of tries. */
+    gint64 left_us = MAX(give_up_us - g_get_monotonic_time(), 0) + 1;
     gboolean hinted = all && hint_ms != G_MAXINT64;
-    g_usleep((gulong)CLAMP(hinted ? MAX(pause_ms, hint_ms) : pause_ms, 0, MAX(left_ms, 0)) * 1000);
+    g_usleep((gulong)MIN((hinted ? MAX(pause_ms, hint_ms) : pause_ms) * 1000, left_us));
     hint_ms = all ? G_MAXINT64 : hint_ms;
     pause_ms = MIN(pause_ms * 2, LAST_PAUSE_MS);
     /* Another node may take what this one can't. */

@@ -540,8 +540,6 @@ static void put_conflicts(const MonitorView *view, GString *out)
 /* Of the groups of the configuration that are to be here. */
 static void put_open_groups(const MonitorView *view, GString *out)
 {
-  if (!view->labelled)
-    return;
   family(out, "group_open", "gauge", "0 while the group can't be opened or is about to be.");
   for (guint i = 0; i < view->statuses->len; i++)
     put_sample(view, status_at(view, i), "group_open", 1, out);
