@@ -121,7 +121,7 @@ def on_a_usual_terminal(case):
     lines = text.split("\n")
     expect(any(re.match(r"NODE +STATE +WRITES/s +REFUSED/s +APPLIED/s +WRITE ms +STORE +WAL", line) for line in lines), "%s", text)
     for link in ("1 → 2", "1 → 3", "2 → 1", "2 → 3", "3 → 1", "3 → 2"):
-        expect(re.search("^%s +connected +0" % link, text, re.MULTILINE), "no link %s:\n%s", link, text)
+        terminal.shows("^%s +connected +0" % link)  # a picture may come in pieces
     expect_equal(terminal.colours(), {"green"}, "colours of a cluster that is well")
     with cluster[1].client() as client:
         at = iter(range(1000000))
@@ -162,8 +162,8 @@ def on_a_narrow_terminal(case):
             terminal.shows(r"^3 → 2 +connected")
         elif columns == 20:
             terminal.shows(r"^NODE +STATE")
-    text = terminal.shows(r"q: end")
-    expect(re.search(r"WRITE ms", text), "after it is wide again:\n%s", text)
+    terminal.shows(r"q: end")
+    terminal.shows(r"^NODE.*WRITE ms")  # after it is wide again
     terminal.press("q")
     terminal.wait_end()
 
@@ -180,12 +180,13 @@ def sorting_and_help(case):
     terminal.shows(r"^1 → 3 +\w+ +5 ")
 
     def first_link(text):
-        return re.search(r"^LINK.*\n(\d → \d)", text, re.MULTILINE)[1]
+        found = re.search(r"^LINK.*\n(\d → \d)", text, re.MULTILINE)
+        return found and found[1]
     expect_equal(first_link(terminal.text()), "1 → 2", "the first link")
     terminal.press("ss")  # by LAG, the greatest first
     terminal.until("the greatest lag is first", lambda text: first_link(text) == "1 → 3")
     terminal.press("r")
-    terminal.until("the greatest lag is last", lambda text: first_link(text) != "1 → 3")
+    terminal.until("the greatest lag is last", lambda text: first_link(text) not in (None, "1 → 3"))
     terminal.press("SS")
     terminal.until("by link again", lambda text: first_link(text) == "1 → 2")
     terminal.press("h")
