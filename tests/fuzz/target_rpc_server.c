@@ -51,9 +51,9 @@ void conn_add_heavy(RpcConn *conn)
   conn->heavy++;
 }
 
-void conn_set_peer(RpcConn *conn, guint32 node_id, guint32 group)
+void conn_set_peer(RpcConn *conn, guint32 node_id, guint64 receiver)
 {
-  (void)group;
+  (void)receiver;
   conn->peer = node_id;
 }
 
@@ -64,9 +64,9 @@ gboolean conn_is_reserved(const RpcConn *conn)
   return FALSE;
 }
 
-guint32 conn_peer(const RpcConn *conn, guint32 group)
+guint32 conn_peer(const RpcConn *conn, guint64 receiver)
 {
-  (void)group;
+  (void)receiver;
   return conn->peer;
 }
 
