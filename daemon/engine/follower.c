@@ -170,7 +170,7 @@ void group_on_sync(Group *group, gpointer call, guint32 sender, LogId id, guint6
   Log *log = NULL;
   if (group->stopped) {
     status = SYNCLOG_NOT_READY;
-    refusal = "the node stops, or this group is closed here";
+    refusal = GROUP_STOPPED_TEXT;
   } else if (membership_is_gone(group->options.membership, sender)) {
     /* Others were told what there is of its log. Who stays hands on what else there is (P3). */
     status = SYNCLOG_FORGOTTEN;
@@ -418,7 +418,6 @@ void follower_stop(Group *group)
   for (guint i = 0; i < group->logs->len; i++) {
     Log *log = group->logs->pdata[i];
     if (!log->own)
-      refuse_all_calls(group, log, SYNCLOG_NOT_READY,
-                       "the node stops, or this group is closed here");
+      refuse_all_calls(group, log, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
   }
 }

@@ -460,8 +460,7 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
       return;
     group->refusal_noted_us = now_us;
     group_note(group, G_LOG_LEVEL_WARNING, "handshake of node %u refused: %s", handshake->node_id,
-               out_reply->message != NULL ? out_reply->message
-                                          : "the node stops, or this group is closed here");
+               out_reply->message != NULL ? out_reply->message : GROUP_STOPPED_TEXT);
     return;
   }
   Peer *peer = group_find_peer(group, handshake->node_id);
@@ -483,7 +482,7 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
   *out_reply = (HeartbeatReply){.status = SYNCLOG_OK};
   if (group->stopped) { /* nobody new is met any more */
     out_reply->status = SYNCLOG_NOT_READY;
-    out_reply->message = g_strdup("the node stops, or this group is closed here");
+    out_reply->message = g_strdup(GROUP_STOPPED_TEXT);
     return;
   }
   Peer *peer = group_find_peer(group, heartbeat->node_id);

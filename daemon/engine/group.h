@@ -22,6 +22,9 @@
 
 typedef struct Group Group;
 
+/* What a group that was stopped answers. */
+#define GROUP_STOPPED_TEXT "the node stops, or this group is closed here"
+
 typedef struct GroupOptions {
   guint32 group;
   const char *cluster_id;

@@ -15,7 +15,7 @@ gboolean group_write(Group *group, GroupWrite *write, GError **error)
 {
   g_assert(write->size > 0 && write->size <= LIMIT_ENTRY_SIZE);
   if (group->stopped)
-    return fail(error, SYNCLOG_NOT_READY, "the node stops, or this group is closed here");
+    return fail(error, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
   if (group->refuse != SYNCLOG_OK) {
     group->writes_refused++;
     return fail(error, group->refuse, "%s", group->refuse_message);
@@ -234,7 +234,7 @@ void leader_stop(Group *group)
   g_assert(!group->committing);
   while (group->queued->len > 0)
     answer(group, g_ptr_array_remove_index(group->queued, group->queued->len - 1),
-           SYNCLOG_NOT_READY, "the node stops, or this group is closed here");
+           SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
   group->queued_bytes = 0;
   GroupWrite *write;
   while ((write = acks_take_any(group->acks)) != NULL)

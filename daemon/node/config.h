@@ -128,6 +128,10 @@ guint64 config_partition_units(const Config *config);
 /* NULL when there is none. Borrowed until the configuration changes. */
 const ConfigGroup *config_find_group(const Config *config, guint id);
 
+/* What a group goes by; NULL is group 0, whose values are those of the main sections. Borrows the
+ * strings of `group`. */
+ConfigGroup config_group_values(const Config *config, const ConfigGroup *group);
+
 /* Whether node `node` is to carry the group. */
 gboolean config_group_has(const ConfigGroup *group, guint node);
 

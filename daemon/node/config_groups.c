@@ -55,6 +55,21 @@ const ConfigKey *config_group_keys(guint *out_count)
   return keys;
 }
 
+ConfigGroup config_group_values(const Config *config, const ConfigGroup *group)
+{
+  if (group != NULL)
+    return *group;
+  return (ConfigGroup){.join = config->join,
+                       .max_pending_bytes = config->max_pending_bytes,
+                       .snapshot_rate = config->snapshot_rate,
+                       .throttle_threshold = config->throttle_threshold,
+                       .disk_reserve = config->disk_reserve,
+                       .wal_retention_limit = config->wal_retention_limit,
+                       .max_queued_bytes = config->max_queued_bytes,
+                       .memtable_size = config->memtable_size,
+                       .block_cache_size = config->block_cache_size};
+}
+
 const ConfigKey *config_inherited(const ConfigKey *group_key)
 {
   for (guint i = 0; i < G_N_ELEMENTS(inherited); i++)

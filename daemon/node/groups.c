@@ -112,16 +112,14 @@ void groups_start(Groups *groups)
 
 static void set_limits(Replica *replica, const Config *config)
 {
-  const ConfigGroup *group = config_find_group(config, replica_group(replica));
+  ConfigGroup own = config_group_values(config, config_find_group(config, replica_group(replica)));
   replica_set_retry_waits(replica, (guint64)config->basic_retry_wait_ms,
                           (guint64)config->max_retry_wait_ms);
   replica_set_heartbeat_interval(replica, config->heartbeat_interval_ms);
-  replica_set_throttle_threshold(replica, group != NULL ? group->throttle_threshold
-                                                        : config->throttle_threshold);
-  replica_set_disk_reserve(replica, group != NULL ? group->disk_reserve : config->disk_reserve);
-  replica_set_retention_limit(replica, group != NULL ? group->wal_retention_limit
-                                                     : config->wal_retention_limit);
-  replica_set_snapshot_rate(replica, group != NULL ? group->snapshot_rate : config->snapshot_rate);
+  replica_set_throttle_threshold(replica, own.throttle_threshold);
+  replica_set_disk_reserve(replica, own.disk_reserve);
+  replica_set_retention_limit(replica, own.wal_retention_limit);
+  replica_set_snapshot_rate(replica, own.snapshot_rate);
 }
 
 /* Takes those out that are not in the configuration any more. Caller holds `lock`. */

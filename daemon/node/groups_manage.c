@@ -67,40 +67,25 @@ static GArray *peers_of(const Config *config, const ConfigGroup *group)
   return peers;
 }
 
-static GroupOptions group_options(const Config *config, const ConfigGroup *group)
+static GroupOptions group_options(const Config *config, const ConfigGroup *own)
 {
-  return (GroupOptions){
-      .group = group != NULL ? group->id : 0,
-      .max_pending_batch = config->max_pending_batch,
-      .max_requests_per_batch = config->max_requests_per_batch,
-      .max_size_per_batch = config->max_size_per_batch,
-      .max_pending_requests = config->max_pending_requests,
-      .max_pending_bytes = group != NULL ? group->max_pending_bytes : config->max_pending_bytes,
-      .max_queued_bytes = group != NULL ? group->max_queued_bytes : config->max_queued_bytes,
-      .max_commit_size = config->max_commit_size,
-      .max_apply_backlog = MAX_APPLY_BACKLOG,
-      .basic_retry_wait_ms = (guint64)config->basic_retry_wait_ms,
-      .max_retry_wait_ms = (guint64)config->max_retry_wait_ms,
-      .heartbeat_interval_ms = config->heartbeat_interval_ms,
-      .max_clock_skew_ms = config->max_clock_skew_ms,
-      .mirror_sync_interval_ms = config->mirror_sync_interval_ms,
-      .retention_interval_ms = RETENTION_INTERVAL_MS,
-      .max_frame_size = config->max_frame_size,
-      .random_seed = (guint64)g_get_real_time() ^ config->node_id};
-}
-
-/* The limits that a group may have for itself; NULL: group 0. */
-static void set_own_limits(ReplicaOptions *options, const Config *config, const ConfigGroup *group)
-{
-  options->join = (group != NULL ? group->join : config->join) == CONFIG_JOIN_YES;
-  options->throttle_threshold =
-      group != NULL ? group->throttle_threshold : config->throttle_threshold;
-  options->disk_reserve = group != NULL ? group->disk_reserve : config->disk_reserve;
-  options->retention_limit =
-      group != NULL ? group->wal_retention_limit : config->wal_retention_limit;
-  options->snapshot_rate = group != NULL ? group->snapshot_rate : config->snapshot_rate;
-  options->memtable_size = group != NULL ? group->memtable_size : config->memtable_size;
-  options->block_cache_size = group != NULL ? group->block_cache_size : config->block_cache_size;
+  return (GroupOptions){.group = own->id,
+                        .max_pending_batch = config->max_pending_batch,
+                        .max_requests_per_batch = config->max_requests_per_batch,
+                        .max_size_per_batch = config->max_size_per_batch,
+                        .max_pending_requests = config->max_pending_requests,
+                        .max_pending_bytes = own->max_pending_bytes,
+                        .max_queued_bytes = own->max_queued_bytes,
+                        .max_commit_size = config->max_commit_size,
+                        .max_apply_backlog = MAX_APPLY_BACKLOG,
+                        .basic_retry_wait_ms = (guint64)config->basic_retry_wait_ms,
+                        .max_retry_wait_ms = (guint64)config->max_retry_wait_ms,
+                        .heartbeat_interval_ms = config->heartbeat_interval_ms,
+                        .max_clock_skew_ms = config->max_clock_skew_ms,
+                        .mirror_sync_interval_ms = config->mirror_sync_interval_ms,
+                        .retention_interval_ms = RETENTION_INTERVAL_MS,
+                        .max_frame_size = config->max_frame_size,
+                        .random_seed = (guint64)g_get_real_time() ^ config->node_id};
 }
 
 static Replica *open_replica(Groups *groups, Identity *identity, const Config *config,
@@ -109,24 +94,31 @@ static Replica *open_replica(Groups *groups, Identity *identity, const Config *c
   static const WalSync wal_sync[] = {[CONFIG_WAL_SYNC_GROUP] = WAL_SYNC_GROUP,
                                      [CONFIG_WAL_SYNC_INTERVAL] = WAL_SYNC_INTERVAL,
                                      [CONFIG_WAL_SYNC_NONE] = WAL_SYNC_NONE};
-  g_autofree char *directory = groups_directory(groups, group != NULL ? group->id : 0);
+  const ConfigGroup own = config_group_values(config, group);
+  g_autofree char *directory = groups_directory(groups, own.id);
   g_autoptr(GArray) peers = peers_of(config, group);
   guint share = groups->store_files / (config->groups->len + 1);
   ReplicaOptions options = {.directory = directory,
-                            .group = group_options(config, group),
+                            .group = group_options(config, &own),
                             .peers = peers,
+                            .join = own.join == CONFIG_JOIN_YES,
                             .wal_sync = wal_sync[config->wal_sync],
                             .wal_sync_interval_ms = config->wal_sync_interval_ms,
                             .wal_segment_size = config->wal_segment_size,
+                            .throttle_threshold = own.throttle_threshold,
+                            .disk_reserve = own.disk_reserve,
+                            .retention_limit = own.wal_retention_limit,
+                            .snapshot_rate = own.snapshot_rate,
                             .partition_interval = config_partition_units(config),
                             .check_interval_ms = config->check_interval_ms,
+                            .memtable_size = own.memtable_size,
+                            .block_cache_size = own.block_cache_size,
                             .store_files = MAX(share, (guint)LEAST_STORE_FILES),
                             .conflict_journal_size = config->conflict_journal_size,
                             .compact_after_ms = config->compact_after_ms,
                             .request_timeout_ms = config->request_timeout_ms};
   if (config->groups->len == 0)
     options.store_files = groups->store_files;
-  set_own_limits(&options, config, group);
   return replica_open(identity, groups->loops, &options, error);
 }
 

@@ -527,8 +527,7 @@ void replica_update_refusal(Replica *replica)
   if (replica->fatal != NULL)
     group_refuse_writes(replica->group, SYNCLOG_READ_ONLY, replica->fatal);
   else if (replica->draining)
-    group_refuse_writes(replica->group, SYNCLOG_NOT_READY,
-                        "the node stops, or this group is closed here");
+    group_refuse_writes(replica->group, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
   else if (replica->own_broken != NULL)
     group_refuse_writes(replica->group, SYNCLOG_READ_ONLY, replica->own_broken);
   else if (replica->seed.lacking)

@@ -543,8 +543,7 @@ static gboolean check_running(Replica *replica, GError **error)
   g_mutex_lock(&replica->apply_mutex);
   gboolean stopping = replica->apply_stop;
   g_mutex_unlock(&replica->apply_mutex);
-  return !stopping ||
-         fail(error, SYNCLOG_NOT_READY, "the node stops, or this group is closed here");
+  return !stopping || fail(error, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
 }
 
 /* Until no conflict and no delete up to the cut waits, or the node stops. */
@@ -620,8 +619,7 @@ static void end_mend(Replica *replica, gboolean ended)
   replica->apply_ended = ended;
   if (replica->mend != NULL) {
     if (ended)
-      fail(&replica->mend->error, SYNCLOG_NOT_READY,
-           "the node stops, or this group is closed here");
+      fail(&replica->mend->error, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
     replica->mend->done = TRUE;
     replica->mend = NULL;
     g_cond_broadcast(&replica->mend_cond);

@@ -104,7 +104,7 @@ static gboolean mend(const RepairJob *job, const GPtrArray *parts, GError **erro
   MendRequest request = {.mend = {query->device, query->start_time, query->cut, parts}};
   g_mutex_lock(&replica->apply_mutex);
   if (replica->apply_ended) {
-    fail(&request.error, SYNCLOG_NOT_READY, "the node stops, or this group is closed here");
+    fail(&request.error, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
   } else {
     replica->mend = &request;
     g_cond_broadcast(&replica->apply_cond);
@@ -216,7 +216,7 @@ void replica_repair(Replica *replica, RpcCall *call, const RepairQuery *query)
   gboolean stopped = replica->stopped;
   replica_unlock(replica);
   if (stopped)
-    fail(&error, SYNCLOG_NOT_READY, "the node stops, or this group is closed here");
+    fail(&error, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
   else if (check_query(replica, query, address, &error) &&
            !g_atomic_int_compare_and_exchange(&replica->repairing, FALSE, TRUE))
     fail(&error, SYNCLOG_OVERLOADED, "another bucket is just being mended");

@@ -384,7 +384,7 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
   replica_job_begin(replica);
   replica_lock(replica);
   if (replica->stopped)
-    fail(&pending->error, SYNCLOG_NOT_READY, "the node stops, or this group is closed here");
+    fail(&pending->error, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
   else if (replica->seed.lacking && group_needs_seed(replica->group)) /* the former is told late */
     fail(&pending->error, SYNCLOG_NOT_READY, SEED_LACKING_TEXT);
   gboolean ready = pending->error != NULL ||

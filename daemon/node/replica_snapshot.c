@@ -316,7 +316,7 @@ static gboolean check_asker(Replica *replica, const SnapshotRequest *request, GE
   if (!member)
     return fail(error, SYNCLOG_NOT_MEMBER, "node %u is not a member here", request->node_id);
   if (stopped)
-    return fail(error, SYNCLOG_NOT_READY, "the node stops, or this group is closed here");
+    return fail(error, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
   return !needy || fail(error, SYNCLOG_NOT_READY, "this node needs a snapshot itself");
 }
 
