@@ -11,7 +11,7 @@ import urllib.request
 from case import expect, expect_equal, expect_error, test
 from cluster import free_port
 from test_operators import run_ctl
-from synclog_client import (Invalid, NotReady, Overloaded, Session, SynclogError, TDelete, TWrite,
+from synclog_client import (Cluster, Invalid, NotReady, Overloaded, Session, SynclogError, TDelete, TWrite,
                             UnknownGroup, UnknownLog, make_row)
 
 TWO = {"group.1.devices": "plant1.*", "group.2.devices": "plant2.*, special"}
@@ -304,6 +304,25 @@ def a_node_that_is_no_member_keeps_nothing(case):
     with cluster[1].client(group=1) as client:
         expect_equal([each.nodeId for each in client.status().peers], [2], "peers")
     expect_equal(groups_of(cluster[3]), {0: "serving", 1: "elsewhere", 2: "serving"}, "groups")
+
+
+@test(timeout=90)
+def a_python_cluster_finds_a_member(case):
+    """Whichever node it asks first: one that is no member of the group sends it on."""
+    cluster = case.cluster(3, config=dict(TWO, **{"group.1.members": "1, 2", "group.2.members": "3"}))
+    for first in range(3):
+        addresses = [cluster[1 + (first + i) % 3].address for i in range(3)]
+        with Cluster(addresses) as client:
+            for device in ("plant1.a", "plant2.a", "other", "plant1.a"):
+                client.insert(device, first, {"v": first})
+                expect_equal(client.last(device)["v"].value, first, device)
+        with Cluster(addresses, group=7, patience=30) as client:
+            expect_refusal(UnknownGroup, "group 7 does not exist here", client.insert, "a", 1, {"v": 1})
+            expect_refusal(UnknownGroup, "group 7 does not exist here", client.last, "a")
+    # What one node was told to do is no other's business.
+    with Cluster([cluster[2].address, cluster[3].address]) as client:
+        expect_refusal(UnknownGroup, "no files of group 9", client.delete_group, 9)
+        expect_equal(client.address, cluster[2].address, "the node that was asked")
 
 
 @test(timeout=90)

@@ -329,8 +329,8 @@ def split_address(address: str) -> Tuple[str, int]:
 class Client:
     """A connection to one node, or to the first that answers of a list of nodes.
 
-    With a list, a read that finds its node gone is asked again of the next one. A write never is:
-    its caller gets Unreachable and decides.
+    With a list, a read that finds its node gone, not ready or without the group is asked again of the next one. A write
+    never is: its caller gets Unreachable and decides. Nor is what changes a node.
 
     group: the one that all requests are for. None: writes and reads go to the group that the rule of the nodes'
     configuration gives the device; what is asked about the node is asked about group 0.
@@ -431,7 +431,7 @@ class Client:
         for _ in self.addresses[1:]:
             try:
                 return self._checked(self._call_once(service, method, *arguments))
-            except (Unreachable, ERRORS[Status.NOT_READY]):
+            except (Unreachable, ERRORS[Status.NOT_READY], ERRORS[Status.UNKNOWN_GROUP]):
                 self.close()
                 self.addresses.append(self.addresses.pop(0))
         return self._checked(self._call_once(service, method, *arguments))
@@ -639,7 +639,7 @@ class Client:
 
     def delete_group(self, group: int) -> Any:
         """Deletes the node's files of a group that is not in its configuration any more."""
-        self._read("_admin", "deleteGroup", TDeleteGroupReq(group))
+        self._checked(self._call_once("_admin", "deleteGroup", TDeleteGroupReq(group)))
 
     def config(self) -> Any:
         """The configuration in force, as {(section, key): TConfigEntry}."""

@@ -3,9 +3,9 @@
 import random
 import time
 import uuid
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Set
 
-from .client import Client, Session, SynclogError, Unreachable, WriteResult
+from .client import ERRORS, Client, Session, Status, SynclogError, Unreachable, WriteResult
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 
@@ -16,7 +16,8 @@ class Cluster(Client):
     Reads go on to the next node when one does not answer. Writes too, and when a node can't take them for now: the
     same node is tried once more first, since it may have taken the write before the connection broke and then
     knows its key; then the others, with growing pauses, until `patience` seconds have passed. When no node can take it, as long
-    is waited as the one that wants it soonest says.
+    is waited as the one that wants it soonest says. A node that is no member of the group (UNKNOWN_GROUP) is left for the next
+    one at once, by reads and writes; it is an error when none of the list is one.
 
     It always has a Session: what was written through it is seen by its reads, whichever node they ask.
     """
@@ -39,6 +40,7 @@ class Cluster(Client):
         pause, again_here = FIRST_PAUSE_S, True
         asked = 0  # nodes, since all had been
         hints: List[float] = []  # of those that gave one: who can't be reached says nothing
+        strangers: Set[str] = set()  # nodes that do not have the group
         while True:
             try:
                 return super().write(write, ack, timeout_ms, key)
@@ -48,6 +50,10 @@ class Cluster(Client):
                 if again_here:
                     again_here = False
                     continue
+            except ERRORS[Status.UNKNOWN_GROUP]:
+                strangers.add(self.address)
+                if strangers.issuperset(self.addresses) or time.monotonic() >= deadline:
+                    raise
             except SynclogError as error:
                 if not error.retryable or time.monotonic() >= deadline:
                     raise
@@ -56,10 +62,13 @@ class Cluster(Client):
             # Once every node has said no, the one that wants it soonest says when.
             wait = 0.0
             asked += 1
+            at_once = self.address in strangers and asked < len(self.addresses)
             if asked >= len(self.addresses):
                 wait = min(hints, default=0.0)
                 asked, hints = 0, []
             self.next_node()
             again_here = True
+            if at_once:
+                continue
             time.sleep(min(max(wait, pause * random.uniform(0.5, 1.0)), max(0.0, deadline - time.monotonic())))
             pause = min(2 * pause, LONGEST_PAUSE_S)
