@@ -21,8 +21,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GroupRule, group_rule_unref)
  */
 gboolean group_rule_add(GroupRule *rule, guint32 group, const char *patterns, GError **error);
 
-/* `device` need not end with a zero. */
+/* `device` need not end with a zero. Costs a few comparisons, however many patterns there are. */
 guint32 group_rule_find(const GroupRule *rule, const char *device, gsize size);
 
 /* Whether all devices are group 0's. */
 gboolean group_rule_is_empty(const GroupRule *rule);
+
+/* The same for two rules that give every device the same group in the same words, in whatever order
+ * they were added; never 0, and below 2^63. Goes over the wire: it must not change. */
+guint64 group_rule_hash(const GroupRule *rule);
