@@ -22,11 +22,16 @@ static gboolean print_look(const TopLook *look, GError **error)
 {
   g_autoptr(GDateTime) now = g_date_time_new_now_local();
   g_autofree char *clock = g_date_time_format(now, "%H:%M:%S");
-  printf("synclogctl top  %s  %u of %u serve\n\n", clock, look->serving, look->servers);
+  g_autofree char *groups = top_look_groups(look);
+  printf("synclogctl top  %s  %u of %u serve%s\n\n", clock, look->serving, look->servers, groups);
   for (guint i = 0; i < look->trouble->len; i++)
     printf("! %s\n", g_array_index(look->trouble, TopCell, i).text);
   print_table(&look->nodes);
   putchar('\n');
+  if (top_table_rows(&look->groups) > 0) {
+    print_table(&look->groups);
+    putchar('\n');
+  }
   print_table(&look->links);
   putchar('\n');
   return ctl_finish_output(error);
@@ -70,8 +75,8 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
     return ctl_usage(error, "--once is one look: --batch and --rounds mean nothing with it");
   if (ctl->format != FORMAT_TEXT)
     return ctl_usage(error, "top has no --json and --csv; \"status\" has");
-  g_autoptr(TopWatch) watch =
-      top_watch_new(ctl->servers, ctl->group, MIN(ctl->timeout_ms, interval_ms));
+  g_autoptr(TopWatch) watch = top_watch_new(ctl->servers, MAX(ctl->given.group, TOP_ALL_GROUPS),
+                                            MIN(ctl->timeout_ms, interval_ms));
   gboolean terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
   if (once || (!batch && !terminal && rounds == 0))
     return print_looks(watch, interval_ms, 1, 1, error);

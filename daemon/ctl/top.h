@@ -1,6 +1,6 @@
 /*
  * What `synclogctl top` shows. A TopWatch asks the servers, all at the same time, and makes of each
- * look two tables and the lines that need a person; rates and quantiles are those since the look
+ * look tables and the lines that need a person; rates and quantiles are those since the look
  * before. The screen shows looks that a thread of its own takes, so that it answers keys while a
  * server does not answer.
  */
@@ -29,24 +29,37 @@ typedef struct TopTable {
   GArray *cells; /* TopCell, row by row */
 } TopTable;
 
+enum { TOP_ALL_GROUPS = -1 };
+
 typedef struct TopLook {
   guint servers, serving;
-  GArray *trouble; /* TopCell */
+  gint group;        /* that is shown, or TOP_ALL_GROUPS */
+  GArray *group_ids; /* guint32, sorted: all that the servers have */
+  GArray *trouble;   /* TopCell */
   TopTable nodes, links;
+  TopTable groups; /* of all servers together; empty unless all of several are shown */
 } TopLook;
 
 void top_look_free(TopLook *look);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TopLook, top_look_free)
+
+/* For the head: "  all 3 groups", "  group 1", or nothing where there is one. */
+char *top_look_groups(const TopLook *look);
 
 guint top_table_rows(const TopTable *table);
 const TopCell *top_table_cell(const TopTable *table, guint row, guint column);
 
 typedef struct TopWatch TopWatch;
 
-/* A server that does not answer in timeout_ms counts as not answering. Borrows `servers`. */
-TopWatch *top_watch_new(char **servers, guint32 group, gint64 timeout_ms);
+/* A server that does not answer in timeout_ms counts as not answering. group: the one that is shown
+ * at first, or TOP_ALL_GROUPS. Borrows `servers`. */
+TopWatch *top_watch_new(char **servers, gint group, gint64 timeout_ms);
 void top_watch_free(TopWatch *watch);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TopWatch, top_watch_free)
+
+/* What looks show from the next one on. Any thread. */
+void top_watch_set_group(TopWatch *watch, gint group);
+gint top_watch_group(const TopWatch *watch);
 
 /* One look; blocks until all have answered or did not in time. One thread at a time. */
 TopLook *top_watch_look(TopWatch *watch);

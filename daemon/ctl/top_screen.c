@@ -22,6 +22,8 @@ typedef struct Screen {
   gint64 interval_ms;
   gint rounds;
 
+  gint group; /* to be shown, or TOP_ALL_GROUPS */
+
   GThread *looker;
   GMutex mutex; /* guards what follows, to `looks` */
   GCond changed;
@@ -204,9 +206,9 @@ static gint compare_rows(gconstpointer a, gconstpointer b, gpointer data)
   return order->descending ? -result : result;
 }
 
-static int draw_nodes(const Screen *screen, int y, int end)
+/* A table that is neither sorted nor moved through. */
+static int draw_table(const TopTable *table, int y, int end)
 {
-  const TopTable *table = &screen->look->nodes;
   g_autofree guint *widths = g_new(guint, table->n_columns);
   if (y >= end)
     return y;
@@ -262,6 +264,7 @@ static const char *const help_lines[] = {
     "s, S        sort the links by the next column, the one before",
     "r           turn the order round",
     "↑ ↓ PgUp PgDn Home End   move through the links",
+    "g, G        show the next group, the one before; behind the last one all",
     "space       look now",
     "h, ?        this help; any other key leaves it",
     "",
@@ -285,11 +288,12 @@ static void draw_head(const Screen *screen)
   g_autofree char *clock = g_date_time_format(now, "%H:%M:%S");
   char text[TEXT_SIZE];
   const TopLook *look = screen->look;
+  g_autofree char *groups = look != NULL ? top_look_groups(look) : NULL;
   if (look == NULL)
     g_snprintf(text, sizeof text, "synclogctl top  %s  asking …", clock);
   else
-    g_snprintf(text, sizeof text, "synclogctl top  %s  %u of %u serve", clock, look->serving,
-               look->servers);
+    g_snprintf(text, sizeof text, "synclogctl top  %s  %u of %u serve%s", clock, look->serving,
+               look->servers, groups);
   attron(A_BOLD);
   guint taken = put_cut(0, 0, (guint)COLS, text);
   attroff(A_BOLD);
@@ -309,7 +313,9 @@ static void draw(Screen *screen)
     int y = 2, end = LINES;
     if (screen->look != NULL && LINES >= LEAST_ROWS && COLS >= LEAST_COLUMNS) {
       y = draw_trouble(screen, y, MIN(end, 2 + MAX(1, LINES / 3)));
-      y = draw_nodes(screen, y, end);
+      y = draw_table(&screen->look->nodes, y, end);
+      if (top_table_rows(&screen->look->groups) > 0)
+        y = draw_table(&screen->look->groups, y + 1, end);
       draw_links(screen, y + 1, end);
     }
   }
@@ -327,6 +333,25 @@ static void sort_by_next(Screen *screen, guint step)
   while (screen->sorted_by != 0 && (screen->shown >> screen->sorted_by & 1) == 0);
   /* The greatest lag first is what one looks for. */
   screen->descending = screen->look != NULL && screen->look->links.columns[screen->sorted_by].right;
+}
+
+/* All, then each by its number, then all again. */
+static void show_next_group(Screen *screen, guint step)
+{
+  if (screen->look == NULL || screen->look->group_ids->len < 2)
+    return;
+  const GArray *ids = screen->look->group_ids;
+  guint at = 0; /* of all; a group is one behind its place */
+  while (at < ids->len && screen->group != TOP_ALL_GROUPS &&
+         g_array_index(ids, guint32, at) != (guint32)screen->group)
+    at++;
+  at = screen->group == TOP_ALL_GROUPS ? 0 : (at + 1) % (ids->len + 1);
+  at = (at + step) % (ids->len + 1);
+  screen->group = at == 0 ? TOP_ALL_GROUPS : (gint)g_array_index(ids, guint32, at - 1);
+  top_watch_set_group(screen->watch, screen->group);
+  screen->sorted_by = screen->first = 0;
+  screen->descending = FALSE;
+  tell_looker(screen, FALSE);
 }
 
 static void scroll_by(Screen *screen, gint rows)
@@ -356,6 +381,12 @@ static gboolean take_key(Screen *screen, int key)
     break;
   case 'S':
     sort_by_next(screen, columns - 1);
+    break;
+  case 'g':
+    show_next_group(screen, 1);
+    break;
+  case 'G':
+    show_next_group(screen, screen->look != NULL ? screen->look->group_ids->len : 0);
     break;
   case 'r':
     screen->descending = !screen->descending;
@@ -462,7 +493,10 @@ static void show_looks(Screen *screen)
 
 gboolean top_screen_run(TopWatch *watch, gint64 interval_ms, gint rounds, GError **error)
 {
-  Screen screen = {.watch = watch, .interval_ms = interval_ms, .rounds = rounds};
+  Screen screen = {.watch = watch,
+                   .interval_ms = interval_ms,
+                   .rounds = rounds,
+                   .group = top_watch_group(watch)};
   screen.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (screen.wake_fd < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "eventfd");

@@ -242,6 +242,59 @@ def however_it_ends(case):
     terminal.wait_end()
 
 
+@test(timeout=60)
+def several_groups(case):
+    """Sums of all groups, a line for each, and one of them by a key or --group."""
+    cluster = case.cluster(2, config={"group.1.devices": "a*", "group.2.devices": "b*", "group.2.members": "2"})
+    cluster.converge()
+    with cluster[1].client() as client:
+        for device in ("a", "c"):
+            client.insert(device, 1, {"v": 1}, ack="all")
+    terminal = Terminal(case, servers_of(cluster))
+    text = terminal.shows(r"2 of 2 serve  all 3 groups +q: end")
+    terminal.shows(r"^GROUP +SERVING +WRITES/s +REFUSED/s +APPLIED/s +LAG +STORE +WAL$")
+    for line in (r"^ +0 +2 of 2 +0 ", r"^ +1 +2 of 2 +0 ", r"^ +2 +1 of 1 +0 ", r"^LINK +GROUP +STATE",
+                 r"^1 → 2 +0 +connected", r"^1 → 2 +1 +connected", r"^2 → 1 +1 +connected"):
+        terminal.shows(line)
+    text = terminal.text()
+    expect("! " not in text, "trouble:\n%s", text)
+    with cluster[2].client() as client:
+        at = iter(range(1000000))
+
+        def wrote(shown):
+            client.insert("b", next(at), {"v": 1})
+            return re.search(r"^ +2 +1 of 1 +[1-9]\d* ", shown, re.MULTILINE) and \
+                re.search(r"^ +2 +serving +[1-9]\d* ", shown, re.MULTILINE)
+        terminal.until("writes per second of the group, and in the sum of the node", wrote)
+    terminal.press("gg")
+    text = terminal.shows(r"serve  group 1 ")
+    terminal.until("one group", lambda shown: "GROUP" not in shown and "1 → 2" in shown)
+    terminal.press("g")
+    terminal.shows(r"1 of 2 serve  group 2 ")
+    terminal.shows(r"^! %s does not have group 2$" % re.escape(cluster[1].address))
+    terminal.press("G")
+    terminal.shows(r"2 of 2 serve  group 1 ")
+    terminal.press("ggg")
+    terminal.shows(r"serve  group 0 ")
+    terminal.press("G")
+    terminal.shows(r"serve  all 3 groups ")
+    terminal.press("q")
+    terminal.wait_end()
+    code, out, said = run_top(case, servers_of(cluster), "--once", "-i", "200ms")
+    expect(code == 0 and "all 3 groups" in out and re.search(r"^ +2 +1 of 1 ", out, re.MULTILINE), "%d %s%s", code, out, said)
+    code, out, said = run_top(case, servers_of(cluster), "--once", "-i", "200ms", "--group", "1")
+    expect(code == 0 and "2 of 2 serve  group 1\n" in out and "SERVING" not in out, "%d %s%s", code, out, said)
+    # One that can't be opened is told, and the rest is shown.
+    cluster[1].stop()
+    for name in ("node.ini", "node.ini.copy"):
+        with open(os.path.join(cluster[1].data_dir, "group-1", name), "w", encoding="utf-8") as file:
+            file.write("damaged")
+    cluster[1].start()
+    code, out, said = run_top(case, servers_of(cluster), "--once", "-i", "200ms")
+    expect(code == 0 and "! node 1, group 1 is failed: " in out and re.search(r"^ +1 +1 of 2 ", out, re.MULTILINE),
+           "%d %s%s", code, out, said)
+
+
 def run_top(case, servers, *arguments):
     done = subprocess.run([case.program("synclogctl"), "--server", servers, "top", *arguments], capture_output=True,
                           text=True, timeout=case.patience(30), check=False, stdin=subprocess.DEVNULL,
