@@ -89,10 +89,12 @@ static gboolean ask_groups(RpcClient *client, const NodeInfo *info, Answer *answ
   }
   for (guint i = 0; i < info->groups->len; i++) {
     g_autoptr(GError) local = NULL;
-    NodeStatus *status = rpc_client_status(client, g_array_index(info->groups, guint32, i), &local);
-    if (status != NULL)
+    guint32 group = g_array_index(info->groups, guint32, i);
+    NodeStatus *status = rpc_client_status(client, group, &local);
+    if (status != NULL) {
+      status->group = group;
       g_ptr_array_add(answer->statuses, status);
-    else if (info->groups->len == 1 || g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_TIMEOUT)) {
+    } else if (info->groups->len == 1 || g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_TIMEOUT)) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
     }
