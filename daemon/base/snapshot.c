@@ -19,6 +19,7 @@ enum { FORMAT = 1, CHECKSUM_LINE_SIZE = sizeof CHECKSUM - 1 + 8 + 1, VERSION_SIZ
 Snapshot *snapshot_new(void)
 {
   Snapshot *snapshot = g_new0(Snapshot, 1);
+  snapshot->group = SNAPSHOT_NO_GROUP;
   snapshot->logs = g_array_new(FALSE, TRUE, sizeof(SnapshotLog));
   snapshot->files = g_array_new(FALSE, TRUE, sizeof(SnapshotFile));
   return snapshot;
@@ -110,6 +111,8 @@ gboolean snapshot_check(const Snapshot *snapshot, GError **error)
     return fail(error, SYNCLOG_INVALID, "the snapshot's node id makes no sense");
   if (snapshot->partition_interval == 0 || snapshot->partition_interval > G_MAXINT64)
     return fail(error, SYNCLOG_INVALID, "the snapshot's partition interval makes no sense");
+  if (snapshot->group < SNAPSHOT_NO_GROUP || snapshot->group > LIMIT_GROUP_ID)
+    return fail(error, SYNCLOG_INVALID, "the snapshot's group makes no sense");
   return check_text(snapshot->cluster_id, LIMIT_CLUSTER_ID_SIZE, "cluster id", error) &&
          check_text(snapshot->time_precision, 2, "time precision", error) &&
          check_text(snapshot->version, VERSION_SIZE, "version", error) &&
@@ -145,6 +148,8 @@ char *snapshot_to_text(const Snapshot *snapshot, const char *state)
   g_key_file_set_uint64(file, GROUP, "id", snapshot->id);
   g_key_file_set_string(file, GROUP, "cluster", snapshot->cluster_id);
   g_key_file_set_uint64(file, GROUP, "node", snapshot->node_id);
+  if (snapshot->group != SNAPSHOT_NO_GROUP)
+    g_key_file_set_integer(file, GROUP, "group", snapshot->group);
   g_key_file_set_string(file, GROUP, "time_precision", snapshot->time_precision);
   g_key_file_set_string(file, GROUP, "version", snapshot->version);
   g_key_file_set_uint64(file, GROUP, "partition_interval", snapshot->partition_interval);
@@ -227,6 +232,9 @@ static gboolean parse_head(GKeyFile *file, Snapshot *snapshot)
     *numbers[i].value = g_key_file_get_uint64(file, GROUP, numbers[i].key, &local);
   guint64 node = local == NULL ? g_key_file_get_uint64(file, GROUP, "node", &local) : 0;
   snapshot->node_id = (guint32)MIN(node, G_MAXUINT32);
+  /* Manifests of former versions have none. */
+  if (local == NULL && g_key_file_has_key(file, GROUP, "group", NULL))
+    snapshot->group = g_key_file_get_integer(file, GROUP, "group", &local);
   snapshot->cluster_id = g_key_file_get_string(file, GROUP, "cluster", NULL);
   snapshot->time_precision = g_key_file_get_string(file, GROUP, "time_precision", NULL);
   snapshot->version = g_key_file_get_string(file, GROUP, "version", NULL);

@@ -23,6 +23,8 @@ enum {
 #define SEED_FETCHING "fetching"
 #define SEED_READY "ready"
 
+enum { SNAPSHOT_NO_GROUP = -1 };
+
 typedef struct SnapshotFile {
   char name[SNAPSHOT_NAME_SIZE + 1];
   guint64 size;
@@ -40,6 +42,7 @@ typedef struct Snapshot {
   guint64 id; /* at the node that made it; never 0 */
   char *cluster_id;
   guint32 node_id; /* that made it */
+  gint group;      /* of which; SNAPSHOT_NO_GROUP: not told. In the text only, not on the wire */
   char *time_precision;
   char *version;              /* of the program that made it */
   guint64 partition_interval; /* of the store, in units of time */

@@ -34,8 +34,10 @@ typedef struct RestoreOptions {
   const char *cluster_id; /* NULL: that of the backup */
   const char *wal;        /* folder of logs to go on from, or NULL */
   char **until;           /* LOG:INDEX; NULL: none */
+  gboolean other_group;   /* --group may name another one than the backup does */
 } RestoreOptions;
 
-/* Makes `data_dir`, which must be empty, one that a node starts from with the backup's data. */
+/* Makes `data_dir`, which must be empty, one that a node starts from with the backup's data, as the
+ * group that the backup names unless --group names one. */
 gboolean backup_restore(Ctl *ctl, const char *directory, const RestoreOptions *options,
                         GError **error);

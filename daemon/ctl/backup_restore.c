@@ -191,17 +191,32 @@ static gboolean sync_directory(const char *path, GError **error)
   return synced || ctl_fail_file(path, error);
 }
 
+/* The group that it becomes. One that was given must be the backup's, or meant. */
+static gboolean choose_group(const Ctl *ctl, const Snapshot *snapshot, gboolean other_group,
+                             guint32 *out_group, GError **error)
+{
+  gboolean given = ctl->given.group >= 0, named = snapshot->group != SNAPSHOT_NO_GROUP;
+  *out_group = given || !named ? ctl->group : (guint32)snapshot->group;
+  return !named || (guint32)snapshot->group == *out_group || other_group ||
+         fail(error, SYNCLOG_INVALID,
+              "the backup is of group %d, not of group %u: leave --group out, or add --other-group",
+              snapshot->group, *out_group);
+}
+
 gboolean backup_restore(Ctl *ctl, const char *directory, const RestoreOptions *options,
                         GError **error)
 {
   g_autoptr(Snapshot) snapshot = backup_load(directory, error);
-  g_autofree char *name = g_strdup_printf("group-%u", ctl->group);
+  guint32 id;
+  if (snapshot == NULL || !choose_group(ctl, snapshot, options->other_group, &id, error))
+    return FALSE;
+  g_autofree char *name = g_strdup_printf("group-%u", id);
   g_autofree char *unfinished = g_strconcat(name, UNFINISHED, NULL);
   g_autofree char *building = g_build_filename(options->data_dir, unfinished, NULL);
   g_autofree char *group = g_build_filename(options->data_dir, name, NULL);
   g_autofree char *copy = g_build_filename(building, SEED_COPY, NULL);
   g_autofree char *manifest = g_build_filename(building, SEED_MANIFEST, NULL);
-  if (snapshot == NULL || !check_empty(options->data_dir, name, unfinished, error))
+  if (!check_empty(options->data_dir, name, unfinished, error))
     return FALSE;
   if (g_mkdir_with_parents(building, 0750) != 0)
     return ctl_fail_file(building, error);

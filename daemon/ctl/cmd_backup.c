@@ -82,8 +82,10 @@ static Snapshot *ask(Create *create, guint64 id, GError **error)
   for (;;) {
     g_autoptr(GError) local = NULL;
     Snapshot *snapshot = rpc_client_snapshot(create->ctl->client, &request, &local);
-    if (snapshot != NULL)
+    if (snapshot != NULL) {
+      snapshot->group = (gint)create->ctl->group;
       return snapshot;
+    }
     if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NOT_READY) ||
         strstr(local->message, "prepared") == NULL) {
       g_propagate_error(error, g_steal_pointer(&local));
@@ -101,6 +103,12 @@ static Snapshot *choose(Create *create, const char *manifest, GError **error)
   g_autoptr(Snapshot) begun = snapshot_load(manifest, &state, &local);
   if (begun != NULL && strcmp(state, BACKUP_COMPLETE) == 0) {
     fail(error, SYNCLOG_INVALID, "%s: there is a complete backup already", manifest);
+    return NULL;
+  }
+  if (begun != NULL && begun->group != SNAPSHOT_NO_GROUP &&
+      begun->group != (gint)create->ctl->group) {
+    fail(error, SYNCLOG_INVALID, "%s: a backup of group %d was begun there, not of group %u",
+         manifest, begun->group, create->ctl->group);
     return NULL;
   }
   if (begun != NULL && begun->node_id == create->ctl->info.node_id) {
@@ -131,6 +139,7 @@ static void print_backup(Ctl *ctl, const char *directory, const Snapshot *snapsh
   grid_column(grid, "BACKUP", "directory", FALSE);
   grid_column(grid, "CLUSTER", "clusterId", FALSE);
   grid_column(grid, "NODE", "nodeId", TRUE);
+  grid_column(grid, "GROUP", "group", TRUE);
   grid_column(grid, "LOG", "log", FALSE);
   grid_column(grid, "APPLIED", "applied", TRUE);
   grid_column(grid, "BYTES", "bytes", TRUE);
@@ -143,6 +152,10 @@ static void print_backup(Ctl *ctl, const char *directory, const Snapshot *snapsh
     grid_text(grid, directory);
     grid_text(grid, snapshot->cluster_id);
     grid_uint(grid, snapshot->node_id);
+    if (snapshot->group != SNAPSHOT_NO_GROUP)
+      grid_uint(grid, (guint)snapshot->group);
+    else
+      grid_missing(grid);
     if (i < snapshot->logs->len) {
       const SnapshotLog *log = &g_array_index(snapshot->logs, SnapshotLog, i);
       grid_text(grid, log_id_format(log->log, name));
@@ -264,6 +277,7 @@ static gboolean restore(Ctl *ctl, const char *directory, const RestoreOptions *o
 static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
 {
   g_autofree char *data_dir = NULL, *cluster = NULL, *wal = NULL;
+  gboolean other_group = FALSE;
   g_auto(GStrv) until = NULL;
   const GOptionEntry entries[] = {
       {"data-dir", 0, 0, G_OPTION_ARG_FILENAME, &data_dir,
@@ -274,16 +288,21 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
        "restore: a node's folder of logs (DATA_DIR/group-0/wal), or a copy of it", "DIR"},
       {"point-in-time", 0, 0, G_OPTION_ARG_STRING_ARRAY, &until,
        "restore: apply this log from --wal up to this index too; once for each log", "LOG:INDEX"},
+      {"other-group", 0, 0, G_OPTION_ARG_NONE, &other_group,
+       "restore: as --group N, which is not the backup's", NULL},
       G_OPTION_ENTRY_NULL,
   };
   if (!ctl_options(ctl, entries, 2, 2, &argc, &argv, error))
     return FALSE;
   const char *action = argv[1], *directory = argv[2];
   gboolean restores = strcmp(action, "restore") == 0;
-  if (!restores && (data_dir != NULL || cluster != NULL || wal != NULL || until != NULL))
-    return ctl_usage(error, "--data-dir, --cluster, --wal and --point-in-time belong to restore");
+  if (!restores &&
+      (data_dir != NULL || cluster != NULL || wal != NULL || until != NULL || other_group))
+    return ctl_usage(error, "--data-dir, --cluster, --wal, --point-in-time and --other-group "
+                            "belong to restore");
   if (restores)
-    return restore(ctl, directory, &(RestoreOptions){data_dir, cluster, wal, until}, error);
+    return restore(ctl, directory, &(RestoreOptions){data_dir, cluster, wal, until, other_group},
+                   error);
   if (strcmp(action, "verify") == 0)
     return verify_backup(ctl, directory, error);
   if (strcmp(action, "create") == 0)
@@ -301,6 +320,8 @@ const CtlCommand ctl_backup = {
         "goes on where it was\ninterrupted. verify reads all of a backup and compares checksums, "
         "digest and progress. restore fills an empty\ndata directory; the node that is started "
         "there, with whatever id, begins a new incarnation and gets the rest from\nits peers. "
+        "A backup is of one group (--group N), which it names; restore makes that group of it, all "
+        "into one data\ndirectory, one after another. "
         "When the whole cluster is lost, restore ONE backup: on all nodes, or on one, and start "
         "the others\nempty: they are given a snapshot of it. One backup per node would leave "
         "nobody that serves.\n"

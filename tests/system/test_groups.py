@@ -587,9 +587,15 @@ def a_group_is_backed_up_and_restored(case):
     cluster.stop()
     # A new node takes the place of both.
     node = case.node(node_id=7, config=TWO, name="restored")
+    restore = ["backup", "restore", copies[1], "--data-dir", node.data_dir]
+    expect_ctl(case, node, 1, "the backup is of group 1, not of group 0", "--group", "0", *restore)
+    expect(not os.path.exists(node.data_dir) or not os.listdir(node.data_dir), "it was begun")
+    # It becomes the group that it is of.
     for group in (0, 1):
-        expect_ctl(case, node, 0, "", "--group", str(group), "backup", "restore", copies[group],
-                   "--data-dir", node.data_dir)
+        expect_ctl(case, node, 0, "", "backup", "restore", copies[group], "--data-dir", node.data_dir)
+    other = os.path.join(case.dir, "other")
+    expect_ctl(case, node, 0, "", "--group", "5", *restore[:-1], other, "--other-group")
+    expect_equal(os.listdir(other), ["group-5"], "what was restored as another group")
     node.start()
     expect_equal(times(node, "plant1.a"), list(range(30)), "group 1")
     expect_equal(times(node, "other"), list(range(10)), "group 0")

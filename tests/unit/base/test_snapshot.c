@@ -44,6 +44,14 @@ START_TEST(a_manifest_comes_back)
   ck_assert_str_eq(text, text_again);
   ck_assert_uint_eq(again->digest.low, G_MAXUINT64);
   ck_assert_uint_eq(snapshot_bytes(again), 16);
+  ck_assert_int_eq(again->group, SNAPSHOT_NO_GROUP);
+  snapshot->group = 7;
+  g_autofree char *named = snapshot_to_text(snapshot, "half");
+  g_autoptr(Snapshot) of_group = snapshot_from_text(named, strlen(named), NULL, &error);
+  ck_assert_int_eq(of_group->group, 7);
+  snapshot->group = 65536;
+  g_autofree char *wrong = snapshot_to_text(snapshot, "half");
+  ck_assert_ptr_null(snapshot_from_text(wrong, strlen(wrong), NULL, NULL));
   ck_assert_uint_eq(snapshot_applied(again, (LogId){9, 1}), G_MAXINT64);
   ck_assert_uint_eq(snapshot_applied(again, (LogId){9, 2}), 0);
 }
