@@ -13,6 +13,7 @@ enum {
   LIMIT_MEMBERS = 64,                   /* nodes in a group */
   LIMIT_GROUP_ID = 65535,               /* groups are 0 .. this */
   LIMIT_GROUPS = 64,                    /* [group.N] of a node, beside group 0 */
+  LIMIT_LEAST_SHARE = 16 << 20,         /* bytes of requests in flight for each group: a frame */
   LIMIT_PATTERNS = 1024,                /* of devices, of all groups together */
   LIMIT_KNOWN_MEMBERS = 1024,           /* … with those that were removed */
   LIMIT_ADDRESS_SIZE = 261,             /* bytes of "host:port" */

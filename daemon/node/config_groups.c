@@ -181,8 +181,22 @@ static gboolean check_members(const Config *config, const ConfigGroup *group, co
   return TRUE;
 }
 
+/* Each group has its part of the memory for requests, which must hold a request. */
+static gboolean check_shares(const Config *config, const Scan *scan, GError **error)
+{
+  guint groups = config->groups->len + 1;
+  guint64 needed = (guint64)groups * LIMIT_LEAST_SHARE;
+  return groups == 1 || config->max_memory_in_flight >= needed ||
+         config_fail_at(error, scan, "limits", "max_memory_in_flight",
+                        "must be %" G_GUINT64_FORMAT "MiB at least with %u groups (group 0 and "
+                        "each [" GROUP_PREFIX "N]): %u MiB for each",
+                        needed >> 20, groups, (guint)(LIMIT_LEAST_SHARE >> 20));
+}
+
 gboolean config_check_groups(const Config *config, const Scan *scan, GError **error)
 {
+  if (!check_shares(config, scan, error))
+    return FALSE;
   g_autoptr(GroupRule) rule = group_rule_new();
   for (guint i = 0; i < config->groups->len; i++) {
     const ConfigGroup *group = &g_array_index(config->groups, ConfigGroup, i);

@@ -163,7 +163,8 @@ static const ConfigKey keys[] = {
    RESTART, AT(max_frame_size), "Bytes of one request."},
   {"limits", "max_memory_in_flight", CONFIG_SIZE, "256MiB", LIMIT_FRAME_SIZE, TIB, NULL, RESTART,
    AT(max_memory_in_flight),
-   "Bytes of the requests of all connections that are received or processed."},
+   "Bytes of the requests of all connections that are received or processed. Each group may hold\n"
+   "an equal part of it, which must be 16 MiB at least."},
 
   {"log", "level", CONFIG_CHOICE, "info", 0, 0, log_levels, RELOAD, AT(log_level),
    "Least important messages to write."},

@@ -30,6 +30,7 @@ typedef struct WriteJob {
   HttpRequest *request;
   gboolean v2; /* how errors are told */
   gint64 unit_ns, per_second, now, timeout_ms;
+  guint64 share; /* of the memory for requests, of each group; 0: any */
   AckLevel ack;
   char *key;          /* of the request, NULL: none */
   GPtrArray *batches; /* GroupBatch */
@@ -54,6 +55,12 @@ typedef struct GroupBatch {
   LineBatch *lines;
   GArray *tokens; /* Token, the last of each log that has an entry of it; under the job's lock */
 } GroupBatch;
+
+/* An entry that is not answered yet. */
+typedef struct Part {
+  GroupBatch *batch;
+  gsize charged; /* bytes that count in its group's share */
+} Part;
 
 /* --- answers ------------------------------------------------------------------------------------
  */
@@ -191,8 +198,10 @@ static void note_token(GroupBatch *batch, const Token *token)
 /* Under the replica's lock. */
 static void on_written(gpointer data, SynclogStatus status, const char *message, const Token *token)
 {
-  GroupBatch *batch = data;
+  g_autofree Part *part = data;
+  GroupBatch *batch = part->batch;
   WriteJob *job = batch->job;
+  replica_discharge(batch->home, part->charged);
   if (status != SYNCLOG_OK)
     note_failure(job, batch->home, status, message);
   g_mutex_lock(&job->lock);
@@ -281,9 +290,29 @@ static char *key_of_slice(const GroupBatch *batch)
   return g_strdup(g_checksum_get_string(sum));
 }
 
-static gboolean try_slice(GroupBatch *batch, GError **error)
+/* Under its share, as writes that came by Thrift. */
+static gboolean send_part(GroupBatch *batch, GBytes *content, GError **error)
 {
   WriteJob *job = batch->job;
+  gsize charged = job->share > 0 ? g_bytes_get_size(content) : 0;
+  if (charged > 0 && !replica_admit_bytes(batch->replica, charged, job->share))
+    return fail(error, SYNCLOG_OVERLOADED, "group %u holds as many unanswered requests as it may",
+                batch->group);
+  Part *part = g_new(Part, 1);
+  *part = (Part){batch, charged};
+  g_atomic_int_inc(&job->parts);
+  if (replica_write_bytes(batch->replica, content, job->ack, job->timeout_ms, on_written, part,
+                          error))
+    return TRUE;
+  g_atomic_int_add(&job->parts, -1); /* not the last: the worker's own is there */
+  replica_discharge(batch->replica, charged);
+  g_free(part);
+  return FALSE;
+}
+
+static gboolean try_slice(GroupBatch *batch, GError **error)
+{
+  const WriteJob *job = batch->job;
   g_autoptr(WriteBuilder) builder = write_builder_new();
   if (!line_batch_put(batch->lines, builder))
     return TRUE;
@@ -296,12 +325,7 @@ static gboolean try_slice(GroupBatch *batch, GError **error)
   g_autoptr(GBytes) content = g_byte_array_free_to_bytes(bytes);
   if (g_bytes_get_size(content) > LIMIT_ENTRY_SIZE)
     return fail(error, SYNCLOG_TOO_LARGE, "the line has more than %d bytes", LIMIT_ENTRY_SIZE);
-  g_atomic_int_inc(&job->parts);
-  if (replica_write_bytes(batch->replica, content, job->ack, job->timeout_ms, on_written, batch,
-                          error))
-    return TRUE;
-  g_atomic_int_add(&job->parts, -1); /* not the last: the worker's own is there */
-  return FALSE;
+  return send_part(batch, content, error);
 }
 
 /* Writes what was collected. When it makes no sense to go on, the group's other lines are left. */
@@ -503,6 +527,7 @@ static void take_write(gpointer ctx, HttpRequest *request, gboolean v2)
   job->rule = groups_hold_rule(job->groups);
   job->request = request;
   job->per_second = limits.per_second;
+  job->share = limits.group_share;
   job->now = (gint64)clock_wall_ms(clock_system()) * (limits.per_second / 1000);
   job->batches = g_ptr_array_new_with_free_func(batch_free);
   job->wrong = g_string_new(NULL);

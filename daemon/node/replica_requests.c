@@ -4,6 +4,7 @@
 
 #include "base/failpoint.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
@@ -122,13 +123,31 @@ static LoopWrites *writes_of(Replica *replica, RpcLoop *loop)
   g_assert_not_reached();
 }
 
-gboolean replica_admit(Replica *replica, RpcCall *call, gsize size, guint64 share)
+static gboolean has_room(Replica *replica, gsize size, guint64 share)
 {
   guint64 held = replica->in_flight;
-  if (held > 0 && held + size > share)
+  return held == 0 || held + size <= share;
+}
+
+gboolean replica_admit(Replica *replica, RpcCall *call, gsize size, guint64 share)
+{
+  if (!has_room(replica, size, share))
     return FALSE;
   rpc_call_charge(call, &replica->in_flight, size);
   return TRUE;
+}
+
+gboolean replica_admit_bytes(Replica *replica, gsize size, guint64 share)
+{
+  if (!has_room(replica, size, share))
+    return FALSE;
+  atomic_fetch_add_explicit(&replica->in_flight, size, memory_order_relaxed);
+  return TRUE;
+}
+
+void replica_discharge(Replica *replica, gsize size)
+{
+  atomic_fetch_sub_explicit(&replica->in_flight, size, memory_order_relaxed);
 }
 
 void replica_write(Replica *replica, RpcCall *call, const WriteRequest *request, gint64 timeout_ms)

@@ -10,7 +10,6 @@ enum {
   WINDOW_LIMIT = 100000,
   CONFLICTS_LIMIT = 5000,
   TAIL_LIMIT = 10000,
-  LEAST_SHARE = 16 * 1024 * 1024, /* of the memory for requests that a group may hold */
   TAIL_BYTES = 4 * 1024 * 1024, /* of the entries of one reply, unless the first alone is larger */
 };
 
@@ -81,13 +80,19 @@ void service_set_servers(Service *service, RpcServer *clients, RpcServer *peers)
   g_mutex_unlock(&service->mutex);
 }
 
+/* What is equal for all, so that the shares together are the whole; config_check_groups keeps one
+ * from being too small for a request. */
+static guint64 group_share(const Config *config)
+{
+  return config->max_memory_in_flight / (config->groups->len + 1);
+}
+
 static Bounds bounds_of(Service *service)
 {
   g_mutex_lock(&service->mutex);
   Bounds bounds = {service->config->write_timeout_ms, service->config->read_timeout_ms,
                    service->config->page_rows, service->config->max_page_rows,
-                   MAX(service->config->max_memory_in_flight / (service->config->groups->len + 1),
-                       (guint64)LEAST_SHARE)};
+                   group_share(service->config)};
   g_mutex_unlock(&service->mutex);
   return bounds;
 }
@@ -107,6 +112,7 @@ ServiceLimits service_limits(Service *service)
                           .read_timeout_ms = config->read_timeout_ms,
                           .page_rows = config->page_rows,
                           .per_second = units_per_second(config),
+                          .group_share = config->groups->len > 0 ? group_share(config) : 0,
                           .http_data = config->http_data,
                           .http_ack = (AckLevel)(config->http_ack + ACK_LOCAL)};
   g_mutex_unlock(&service->mutex);

@@ -38,6 +38,7 @@ typedef struct ServiceLimits {
   gint64 per_second;  /* units of the cluster's time */
   gboolean http_data; /* whether data goes in and out over HTTP */
   AckLevel http_ack;
+  guint64 group_share; /* bytes of unanswered requests that a group may hold; 0: any */
 } ServiceLimits;
 
 ServiceLimits service_limits(Service *service);

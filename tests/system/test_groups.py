@@ -574,6 +574,36 @@ def writes_that_wait_leave_room_for_other_groups(case):
         client.insert("plant1.a", 1000, {"v": 1})
 
 
+@test(timeout=120)
+def http_writes_that_wait_leave_room_too(case):
+    cluster = with_http(case, 3, {"group.1.members": "1, 3", "group.2.members": "1, 2",
+                                  "limits.max_memory_in_flight": "48MiB", "client.write_timeout": "60s"})
+    cluster[3].kill()
+    body = "".join("plant1.a t%d=\"%s\" 1\n" % (i, "x" * 60000) for i in range(70)).encode()  # 4 MiB
+    outcomes = []
+
+    def wait():
+        outcomes.append(ask(cluster[1], "/write?precision=ms&consistency=all&timeout_ms=8000", body))
+    threads = [threading.Thread(target=wait) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    case.eventually("group 1 refuses some", lambda: any(
+        status == 429 and "group 1 holds as many unanswered" in text and "Retry-After" in headers
+        for status, text, headers in list(outcomes)))
+    # The group's share holds for both ways in.
+    with cluster[1].client(timeout=case.patience(20)) as client:
+        expect_refusal(Overloaded, "unanswered", client.insert, "plant1.b", 1,
+                       {"t%d" % i: "x" * 1000000 for i in range(8)}, ack="all")
+    still_works(case, cluster, [cluster[1], cluster[2]], "plant2.a", 2, 0)
+    for thread in threads:
+        thread.join()
+    expect(any(status == 503 and "spreading" in text for status, text, _ in outcomes), "no write waited: %r", outcomes)
+    # What was answered counts no more.
+    cluster[3].start()
+    case.eventually("group 1 takes all of it", lambda: ask(
+        cluster[1], "/write?precision=ms&consistency=all", body)[0] == 204, 40)
+
+
 @test(timeout=90)
 def a_group_is_backed_up_and_restored(case):
     cluster = case.cluster(2, config=TWO)

@@ -89,7 +89,7 @@ END_TEST
 
 START_TEST(most_groups)
 {
-  g_autoptr(GString) text = g_string_new(HEAD);
+  g_autoptr(GString) text = g_string_new(HEAD "[limits]\nmax_memory_in_flight = 2GiB\n");
   for (guint i = 1; i <= LIMIT_GROUPS; i++)
     g_string_append_printf(text, "[group.%u]\ndevices = d%u.*\n", i, i);
   g_autoptr(Config) config = parse_good(text->str);
@@ -97,7 +97,23 @@ START_TEST(most_groups)
   g_string_append(text, "[group.999]\ndevices = x\n");
   g_autoptr(GError) error = NULL;
   ck_assert_ptr_null(config_parse(text->str, text->len, "n.ini", &error));
-  ck_assert_str_eq(error->message, "n.ini:135: [group.999]: more than 64 groups beside group 0");
+  ck_assert_str_eq(error->message, "n.ini:137: [group.999]: more than 64 groups beside group 0");
+}
+END_TEST
+
+START_TEST(each_group_has_room_for_a_request)
+{
+  g_autoptr(GString) text = g_string_new(HEAD);
+  for (guint i = 1; i <= 15; i++)
+    g_string_append_printf(text, "[group.%u]\ndevices = d%u.*\n", i, i);
+  g_autoptr(Config) config = parse_good(text->str);
+  g_string_append(text, "[group.16]\ndevices = x\n");
+  g_autoptr(GError) error = NULL;
+  ck_assert_ptr_null(config_parse(text->str, text->len, "n.ini", &error));
+  ck_assert_str_eq(error->message, "n.ini: [limits] max_memory_in_flight: must be 272MiB at least "
+                                   "with 17 groups (group 0 and each [group.N]): 16 MiB for each");
+  g_string_append(text, "[limits]\nmax_memory_in_flight = 272MiB\n");
+  g_autoptr(Config) more = parse_good(text->str);
 }
 END_TEST
 
@@ -153,6 +169,7 @@ int main(void)
                                 print_reads_back_to_the_same,
                                 bad_ones_are_refused,
                                 most_groups,
+                                each_group_has_room_for_a_request,
                                 reload_takes_new_ones_and_what_can_change,
                                 what_a_reload_mixes_is_checked};
   return RUN_SUITE("config_groups", tests);
