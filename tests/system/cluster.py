@@ -272,6 +272,11 @@ class Node:
         logs = [each for each in self.status().logs if each.progress.log.origin == origin]
         return max(logs, key=lambda each: each.progress.log.incarnation, default=None)
 
+    def applied(self, origin):
+        """How far the node has applied the newest log of a node that it knows; 0 before it knows one."""
+        log = self.log_status(origin)
+        return log.progress.applied if log is not None else 0
+
     def peer_status(self, peer):
         return next((each for each in self.status().peers if each.nodeId == peer), None)
 
@@ -367,6 +372,13 @@ class Cluster:
                 node.launch()
         for node in self.nodes:
             node.wait_ready()
+
+    def wait_connected(self, timeout=20.0):
+        """Waits until each node that runs has a channel to each other one: a node is ready before."""
+        running = [node for node in self.nodes if node.running]
+        self.case.eventually("all are connected", lambda: all(
+            node.peer_status(peer.id).state == "connected" for node in running for peer in running if peer is not node),
+                             timeout)
 
     def stop(self):
         for node in self.nodes:

@@ -90,6 +90,7 @@ def restoring_where_it_must_not(case):
     cluster = case.cluster(2, SMALL)
     ctl = Ctl(case, cluster[1])
     ledger = write_some(cluster, "load", count=20)
+    cluster.converge()
     backup = os.path.join(case.dir, "backup")
     ctl("backup", "create", backup)
     # Over live data.

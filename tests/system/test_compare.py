@@ -84,7 +84,7 @@ def deletes_are_carried_out(case):
         node.kill()
         node.start()
     expect_equal(cluster.converge().digest, digest, "digest after a kill")
-    expect(all(node.status().horizon for node in cluster), "no horizon is told")
+    case.eventually("the horizon is told", lambda: all(node.status().horizon for node in cluster))
 
 
 @test(timeout=60)
@@ -107,7 +107,7 @@ def nodes_compare_by_themselves(case):
     three.start()
     with three.client() as client:
         client.insert("d", 2, {"v": 2})
-    case.eventually("node 1 has it", lambda: one.log_status(3).progress.applied > 0)
+    case.eventually("node 1 has it", lambda: one.applied(3) > 0)
     three.stop()
     one.stop()
     one.peers = {2: two.peer_address}

@@ -55,6 +55,7 @@ def s11_a_full_disk_of_the_leader(case):
     node.data_dir = node.config["node.data_dir"] = os.path.join(folder, "data")
     cluster.start()
     ledger = join_writers(start_writers(cluster, "before", count=20, payload="x" * 1000))
+    cluster.converge()
     filler = fill(folder)
     # What fits into the open segment is still taken; the next one has no room.
     written, refusal = {}, None
@@ -82,7 +83,7 @@ def s11_a_full_disk_of_the_leader(case):
     ledger.acknowledged["full"] = written
     ledger.merge(join_writers(start_writers([cluster[2]], "peer", count=5)))
     case.eventually("the peer has all of the full node", lambda: (
-        cluster[2].log_status(1).progress.applied == node.own_log().progress.durable))
+        cluster[2].applied(1) == node.own_log().progress.durable))
     check_ledger(cluster[2], ledger)
     case.note("%d writes of 20 kB fitted in" % len(written))
 
@@ -145,7 +146,7 @@ def a_full_disk_of_the_store(case):
     # The peer gets all that was acknowledged, whatever the store here can do.
     ledger.acknowledged["full"] = written
     case.eventually("the peer has all of the full node", lambda: (
-        cluster[2].log_status(1).progress.applied == node.own_log().progress.durable))
+        cluster[2].applied(1) == node.own_log().progress.durable))
     os.unlink(filler)
 
     def takes_writes():
@@ -295,7 +296,7 @@ def s12_a_sync_that_fails(case):
     expect("rror" in node.log_text() or "I/O" in node.log_text(), "the daemon's log says nothing")
     # Others go on; it follows them.
     more = join_writers(start_writers([cluster[2]], "peer", count=10))
-    case.eventually("the node still follows", lambda: node.log_status(2).progress.applied == 10)
+    case.eventually("the node still follows", lambda: node.applied(2) == 10)
     _end(tracer)
     node.kill()
     node.start()

@@ -457,6 +457,7 @@ def line_protocol_export_and_queries_find_the_group(case):
 @test(timeout=90)
 def each_group_is_shown(case):
     cluster = with_http(case, 2)
+    cluster.wait_connected()
     write(cluster[1], "plant1.a", 0, 7)
     status, text, _ = ask(cluster[1], "/metrics")
     for line in ('synclogd_writes_total{group="0"} 0', 'synclogd_writes_total{group="1"} 7',

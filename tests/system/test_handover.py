@@ -34,12 +34,11 @@ def around_a_dead_link(case):
     cluster = case.cluster(config=QUICK, proxied=True)
     cut_between(cluster, 1, 3)
     writers = start_writers(cluster, "load")
-    case.eventually("node 3 says who hands on", lambda: log_of(
-        cluster[3], id_of(cluster[1].own_log())).handedOnBy == 2)
+    log = id_of(cluster[1].own_log())
+    case.eventually("node 3 says who hands on", lambda: getattr(log_of(cluster[3], log), "handedOnBy", None) == 2)
     ledger = stop_writers(writers)
     check_everywhere(cluster, ledger)
     cluster.heal()
-    log = id_of(cluster[1].own_log())
     case.eventually("the origin sends again by itself",
                     lambda: log_of(cluster[3], log).handedOnBy is None)
     check_everywhere(cluster, join_writers(start_writers(cluster, "later", count=20)))

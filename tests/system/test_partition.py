@@ -55,8 +55,7 @@ def s19_a_link_that_flaps(case):
         pause(case, case.random.uniform(0.01, 0.1))
         cluster.heal()
         pause(case, case.random.uniform(0.01, 0.15))
-        was, at = at, [cluster[1].log_status(2).progress.applied,
-                       cluster[2].log_status(1).progress.applied]
+        was, at = at, [cluster[1].applied(2), cluster[2].applied(1)]
         expect(at[0] >= was[0] and at[1] >= was[1], "progress went from %s to %s", was, at)
     ledger = stop_writers(writers)
     check_everywhere(cluster, ledger)

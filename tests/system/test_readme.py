@@ -111,11 +111,18 @@ class Reader:
             text = text.replace("127.0.0.1:%d" % ours, "127.0.0.1:%d" % theirs)
         return text
 
+    def execute(self, command, timeout=60, shell="bash"):
+        arguments = ["bash", "-c", command] if shell == "bash" else [sys.executable, "-c", command]
+        return subprocess.run(arguments, cwd=self.folder, env=self.environment, capture_output=True, text=True,
+                              check=False, stdin=subprocess.DEVNULL, timeout=self.case.patience(timeout))
+
+    def succeeds(self, command):
+        """Whether it does now: a write at one node takes a moment to the others."""
+        return self.execute(self.translated(command)).returncode == 0
+
     def run(self, command, code=0, timeout=60, shell="bash"):
         translated = self.translated(command)
-        arguments = ["bash", "-c", translated] if shell == "bash" else [sys.executable, "-c", translated]
-        done = subprocess.run(arguments, cwd=self.folder, env=self.environment, capture_output=True, text=True,
-                              check=False, stdin=subprocess.DEVNULL, timeout=self.case.patience(timeout))
+        done = self.execute(translated, timeout, shell)
         expect_equal(done.returncode, code, "exit code of %s\n%s\n%s\n" % (translated, done.stdout[-3000:], done.stderr[-3000:]))
         self.used += 1
         return done.stdout
@@ -156,6 +163,8 @@ def the_way_of_a_newcomer(case):
                 reader.set(command)
                 answer = None
             else:
+                if " query " in command:
+                    case.eventually("there is something", lambda command=command: reader.succeeds(command))
                 said = reader.back(reader.run(command), ports)
             if answer and command.startswith("scripts/local-cluster start"):
                 answer = answer + ["…"]  # it says more, what to try
@@ -291,7 +300,7 @@ def what_operators_ask(case):
 @test(timeout=90)
 def a_node_that_is_lost(case):
     cluster = case.cluster()
-    cluster.converge()
+    cluster.wait_connected()
     cluster[3].kill()
     case.eventually("node 3 is missed", lambda: cluster[1].peer_status(3).silentMs > 2000)
     reader = Reader(case, "a_node_that_is_lost")

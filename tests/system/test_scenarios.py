@@ -161,7 +161,7 @@ def s13_an_old_segment_that_can_not_be_read(case):
     cluster[3].stop()
     ledger = join_writers(start_writers([node], "before", payload="x" * 4000, count=150))
     case.eventually("node 2 has it", lambda: (
-        cluster[2].log_status(1).progress.applied == node.own_log().progress.durable))
+        cluster[2].applied(1) == node.own_log().progress.durable))
     segments = node.segments(1)
     expect(len(segments) > 5, "%d segments", len(segments))
     bad = segments[len(segments) // 2]
@@ -173,7 +173,7 @@ def s13_an_old_segment_that_can_not_be_read(case):
     case.note("the log says: %s" % told[0].split("Z ", 1)[1].replace(case.dir, ""))
     ledger.merge(join_writers(start_writers([node, cluster[2]], "while", count=30)))
     case.eventually("node 2 follows", lambda: (
-        cluster[2].log_status(1).progress.applied == node.own_log().progress.durable))
+        cluster[2].applied(1) == node.own_log().progress.durable))
     at = cluster[3].log_status(1).progress.applied
     expect(at < int(segments[len(segments) // 2 + 1].rsplit("/", 1)[1].split(".")[0]),
            "node 3 has applied %d, behind the segment that can't be read", at)
@@ -204,7 +204,7 @@ def s15_a_peer_that_accepts_and_never_reads(case):
                                             count=count)))
     grown = node.rss_mib() - memory
     case.eventually("node 2 has all", lambda: (
-        cluster[2].log_status(1).progress.applied == node.own_log().progress.durable))
+        cluster[2].applied(1) == node.own_log().progress.durable))
     peer = node.peer_status(3)
     expect(peer.batchesInFlight <= 5 * len(node.status().logs), "%d batches in flight",
            peer.batchesInFlight)

@@ -207,7 +207,7 @@ def wiped_with(case, points, on_source):
             node.expect_life()
         case.eventually("%s was killed at %s and goes on" % (armed[0], point), lambda: (
             target.is_ready() and target.status().state == "serving" and
-            target.log_status(1).progress.applied > 0), timeout=40, pause=0.1)
+            target.applied(1) > 0), timeout=40, pause=0.1)
         write_some(cluster, "after-" + point, ledger, count=3)
         check_everywhere(cluster, ledger)
         expect_equal(sorted(os.listdir(os.path.join(target.data_dir, "group-0"))),

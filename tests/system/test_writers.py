@@ -7,6 +7,8 @@ from load import check_everywhere, check_ledger, join_writers, start_writers
 @test(timeout=60)
 def three_writers_then_full_restart(case):
     cluster = case.cluster()
+    # Else an early entry of a node without a channel yet may come by way of the other, and by itself.
+    cluster.wait_connected()
     ledger = join_writers(start_writers(cluster, "load", per_node=2, rows=3,
                                         count=case.scaled(200)))
     before = check_everywhere(cluster, ledger)
