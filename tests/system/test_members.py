@@ -277,6 +277,8 @@ def a_newcomer_gets_a_snapshot(case):
     member's store, goes on from the logs, and becomes a member like any other."""
     small = {**QUICK, "wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB"}
     cluster = case.cluster(config=small)
+    # What comes at once, when a channel opens late, is one segment.
+    cluster.wait_connected()
     before = join_writers(start_writers(cluster, "before", count=case.scaled(400, least=150),
                                         payload="x" * 1000))
     case.eventually("old segments are deleted", lambda: all(
