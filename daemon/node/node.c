@@ -104,9 +104,7 @@ static gboolean open_node(Node *node, GError **error)
   node->replica = groups_hold(node->groups, 0, NULL);
   node->service = service_new(node->groups, node->loops, config);
   watch_signals(node); /* before anybody can know that it runs */
-  if (!open_servers(node, error))
-    return FALSE;
-  service_set_servers(node->service, node->clients, node->peers);
+  /* Before the clients' port: who finds that open takes the node as ready. */
   if (config->http_listen[0] != '\0') {
     g_autoptr(GArray) sockets = rpc_listen(config->http_listen, error);
     if (sockets == NULL)
@@ -114,6 +112,9 @@ static gboolean open_node(Node *node, GError **error)
     node->http = http_server_new(sockets, http_data_routes(), node->shares.http, node->service);
     service_set_http(node->service, node->http);
   }
+  if (!open_servers(node, error))
+    return FALSE;
+  service_set_servers(node->service, node->clients, node->peers);
   groups_start(node->groups);
   return TRUE;
 }

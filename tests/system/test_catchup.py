@@ -91,9 +91,8 @@ def no_entry_is_applied_twice_after_a_kill(case):
     ledger = join_writers(start_writers([cluster[1]], "before", count=case.scaled(100)))
     writers = start_writers([cluster[1]], "during", per_node=2)
     for _ in range(3):
-        was = cluster[2].log_status(1).progress.applied
-        case.eventually("node2 gets on",
-                        lambda: cluster[2].log_status(1).progress.applied > was + 5)
+        was = cluster[2].applied(1)
+        case.eventually("node2 gets on", lambda: cluster[2].applied(1) > was + 5)
         cluster[2].kill()
         cluster[2].start()
         offset = cluster[2].applied_offset()

@@ -457,8 +457,9 @@ def line_protocol_export_and_queries_find_the_group(case):
 @test(timeout=90)
 def each_group_is_shown(case):
     cluster = with_http(case, 2)
-    cluster.wait_connected()
     write(cluster[1], "plant1.a", 0, 7)
+    case.eventually("group 2 is connected", lambda: (
+        'synclogd_peer_connected{group="2",peer="2"} 1' in ask(cluster[1], "/metrics")[1]))
     status, text, _ = ask(cluster[1], "/metrics")
     for line in ('synclogd_writes_total{group="0"} 0', 'synclogd_writes_total{group="1"} 7',
                  'synclogd_ready{group="2"} 1', 'synclogd_group_open{group="1"} 1'):

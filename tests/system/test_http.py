@@ -144,6 +144,23 @@ def health_and_status(case):
 
 
 @test
+def it_listens_before_the_node_counts_as_ready(case):
+    """Who finds the clients' port open finds HTTP too."""
+    if shutil.which("strace") is None or case.flavour.sanitized:
+        case.skip("needs strace, which the leak sanitizer can't have beside it")
+    cluster = cluster_with_http(case, 1)
+    node, trace = cluster[1], os.path.join(case.dir, "trace")
+    node.stop()
+    node.wrapper = ["strace", "-D", "-f", "-qq", "-e", "trace=bind", "-o", trace]
+    node.start()
+    node.stop()
+    with open(trace, encoding="utf-8") as file:
+        ports = [int(each) for each in re.findall(r"sin_port=htons\((\d+)\)", file.read())]
+    expect(ports.index(node.http) < ports.index(node.client_port), "%s: HTTP is on %d, clients on %d", ports, node.http,
+           node.client_port)
+
+
+@test
 def what_is_not_there(case):
     node = cluster_with_http(case, 1)[1]
     for path in ("/index.html", "/nothing", "/metrics/", "/../etc/passwd", "/%2e%2e/metrics", "//metrics"):

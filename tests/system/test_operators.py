@@ -92,6 +92,7 @@ def a_peer_that_confirms_nothing_is_stalled(case):
 @test
 def a_peer_is_paused_and_goes_on(case):
     cluster = with_http(case, 3)
+    cluster.wait_connected()
     one = cluster[1]
     server = ["--server", one.address]
     expect_equal(run_ctl(case, *server, "peer", "pause", "3")[:2],
