@@ -69,6 +69,8 @@ struct TPeerStatus {
   19: optional i64 stuckMs
   /** Entries that the peer lacks are deleted: it needs a snapshot when it comes back. */
   20: optional bool needsReseed
+  /** Its rule of devices and groups is another than this node's; absent while it has told none. In group 0 only. */
+  21: optional bool ruleDiffers
 }
 
 /** Conflicts between leaders that a node has seen since its store was created. */

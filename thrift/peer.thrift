@@ -23,6 +23,8 @@ struct THandshakeReq {
   8: required types.TGroupProgress progress
   /** The sender's clock (hlc). */
   9: required i64 hlc
+  /** Of the sender's rule that gives devices to groups: nodes with equal rules tell the same. In group 0 only. */
+  10: optional i64 ruleHash
 }
 
 struct THandshakeReply {
@@ -80,6 +82,8 @@ struct THeartbeatReq {
   2: required types.TGroupProgress progress
   /** The sender will stamp no entry at or below this clock (hlc) from now on. */
   3: required i64 hlc
+  /** As in the handshake. */
+  4: optional i64 ruleHash
 }
 
 struct THeartbeatReply {

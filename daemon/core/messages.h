@@ -24,6 +24,7 @@ typedef struct Handshake {
   guint32 group;
   Progress *progress;
   guint64 hlc;
+  guint64 rule_hash; /* of the sender's rule of groups (base/group_rule.h); 0: not told */
 } Handshake;
 
 void handshake_clear(Handshake *handshake);
@@ -77,6 +78,7 @@ typedef struct Heartbeat {
   guint32 node_id;
   Progress *progress;
   guint64 hlc;
+  guint64 rule_hash; /* as in the handshake */
 } Heartbeat;
 
 void heartbeat_clear(Heartbeat *heartbeat);
@@ -123,8 +125,9 @@ typedef struct PeerStatus {
   gint64 lag_ms;
   gint64 stuck_ms;      /* for so long it has confirmed nothing although entries wait; 0: none do */
   guint64 compared_hlc; /* clock at which its data was compared with the node's; 0: never */
-  gboolean data_differs; /* … the outcome */
-  gboolean needs_reseed; /* entries that it lacks are deleted */
+  gboolean data_differs;            /* … the outcome */
+  gboolean needs_reseed;            /* entries that it lacks are deleted */
+  gboolean rule_told, rule_differs; /* its rule of groups is known; … is not the node's */
 } PeerStatus;
 
 /* A number with a name, both the node's. */

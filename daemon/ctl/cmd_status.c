@@ -421,6 +421,12 @@ static gboolean check_health(const GArray *views, GError **error)
       if (peer->data_differs)
         return fail(error, SYNCLOG_INVALID, "node %u holds other data than node %u",
                     status->node_id, peer->node_id);
+      if (peer->rule_differs)
+        return fail(
+            error, SYNCLOG_INVALID,
+            "nodes %u and %u have different rules of devices: \"devices\" of each [group.N] "
+            "must be the same",
+            status->node_id, peer->node_id);
       if (peer->needs_reseed)
         return fail(error, SYNCLOG_INVALID, "node %u needs a snapshot", peer->node_id);
     }
@@ -503,9 +509,9 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
   g_autoptr(GArray) views = ask_all(ctl);
   print(ctl, only, views);
   return check_answers(views, error) &&
-         (!check || (check_health(views, error) &&
-                     (ctl->given.group >= 0 ||
-                      (check_rule(views, error) && check_groups(ctl, views, error)))));
+         (!check ||
+          ((ctl->given.group >= 0 || check_rule(views, error)) && check_health(views, error) &&
+           (ctl->given.group >= 0 || check_groups(ctl, views, error))));
 }
 
 const CtlCommand ctl_status = {

@@ -471,6 +471,9 @@ static void find_group_trouble(GArray *trouble, const NodeStatus *now, const cha
   }
   for (guint i = 0; i < now->peers->len; i++) {
     const PeerStatus *peer = &g_array_index(now->peers, PeerStatus, i);
+    if (peer->rule_differs)
+      put_trouble(trouble, MOOD_BAD, "%s and node %u have different rules of devices", where,
+                  peer->node_id);
     if (peer->data_differs)
       put_trouble(trouble, MOOD_BAD, "%s and node %u hold different data", where, peer->node_id);
   }

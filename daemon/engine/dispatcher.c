@@ -157,7 +157,8 @@ void group_on_connected(Group *group, guint32 id, gint64 now_us)
                          .max_pending_batch = group->options.max_pending_batch,
                          .group = group->options.group,
                          .progress = progress,
-                         .hlc = group->clock};
+                         .hlc = group->clock,
+                         .rule_hash = group->rule_hash};
   group->ports.send_handshake(group->ports.ctx, id, &handshake);
 }
 
@@ -556,7 +557,8 @@ static void send_heartbeat(Group *group, Peer *peer, gint64 now_us)
 {
   peer->heartbeat_at_us = now_us + group->options.heartbeat_interval_ms * 1000;
   g_autoptr(Progress) progress = handover_news(group, peer->id);
-  Heartbeat heartbeat = {group->options.group, group->self, progress, group->own->last_hlc};
+  Heartbeat heartbeat = {group->options.group, group->self, progress, group->own->last_hlc,
+                         group->rule_hash};
   peer->heartbeat_sent_us = peer->heartbeat_sent_us == 0 ? now_us : G_MININT64;
   group->ports.send_heartbeat(group->ports.ctx, peer->id, &heartbeat);
 }

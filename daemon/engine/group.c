@@ -447,6 +447,33 @@ static SynclogStatus judge(const Group *group, const Handshake *handshake, char 
   return group->stopped ? SYNCLOG_NOT_READY : SYNCLOG_OK;
 }
 
+static gboolean rule_differs(const Group *group, const Peer *peer)
+{
+  return group->rule_hash != 0 && peer->rule_hash != 0 && peer->rule_hash != group->rule_hash;
+}
+
+#define RULE_DIFFERS_TEXT                                                                          \
+  "its rule of devices (devices of each [group.N]) is another than this node's"
+
+static void note_rule(Group *group, const Peer *peer, gboolean before)
+{
+  gboolean differs = rule_differs(group, peer);
+  if (differs && !before)
+    group_note(group, G_LOG_LEVEL_WARNING,
+               "peer %u: " RULE_DIFFERS_TEXT ": the same device goes to another group there",
+               peer->id);
+  else if (!differs && before)
+    group_note(group, G_LOG_LEVEL_MESSAGE, "peer %u: its rule of devices is this node's now",
+               peer->id);
+}
+
+static void learn_rule(Group *group, Peer *peer, guint64 hash)
+{
+  gboolean before = rule_differs(group, peer);
+  peer->rule_hash = hash;
+  note_rule(group, peer, before);
+}
+
 void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply *out_reply,
                         gint64 now_us)
 {
@@ -468,6 +495,7 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
   peer->incarnation = handshake->incarnation;
   peer->window = handshake->max_pending_batch;
   group->window = MAX(group->window, peer->window);
+  learn_rule(group, peer, handshake->rule_hash);
   group_observe(group, handshake->hlc);
   follower_realign(group, peer, handshake->progress);
   dispatcher_learn(group, peer, handshake->progress);
@@ -497,6 +525,7 @@ void group_on_heartbeat(Group *group, const Heartbeat *heartbeat, HeartbeatReply
     return;
   }
   peer->heard_at_us = now_us;
+  learn_rule(group, peer, heartbeat->rule_hash);
   group_observe(group, heartbeat->hlc);
   follower_realign(group, peer, heartbeat->progress);
   dispatcher_learn(group, peer, heartbeat->progress);
@@ -581,7 +610,11 @@ static void add_peer_status(const Group *group, const Peer *peer, gint64 now_us,
                        .paused = peer->paused,
                        .compared_hlc = peer->compared_hlc,
                        .data_differs = peer->data_differs,
-                       .needs_reseed = retain_needs_reseed(group, peer)};
+                       .needs_reseed = retain_needs_reseed(group, peer),
+                       .rule_told = group->rule_hash != 0 && peer->rule_hash != 0,
+                       .rule_differs = rule_differs(group, peer)};
+  if (status.rule_differs && status.message == NULL)
+    status.message = g_strdup(RULE_DIFFERS_TEXT);
   g_array_append_val(peers, status);
 }
 
@@ -647,6 +680,16 @@ void group_set_retry_waits(Group *group, guint64 basic_wait_ms, guint64 max_wait
       sender->backoff.basic_wait_ms = basic_wait_ms;
       sender->backoff.max_wait_ms = max_wait_ms;
     }
+  }
+}
+
+void group_set_rule_hash(Group *group, guint64 hash)
+{
+  guint64 old = group->rule_hash;
+  group->rule_hash = hash;
+  for (guint i = 0; i < group->peers->len; i++) {
+    const Peer *peer = group->peers->pdata[i];
+    note_rule(group, peer, old != 0 && peer->rule_hash != 0 && peer->rule_hash != old);
   }
 }
 

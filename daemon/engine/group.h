@@ -352,4 +352,7 @@ void group_status(const Group *group, NodeStatus *status, gint64 now_us);
 
 /* Changes what may change while running. */
 void group_set_retry_waits(Group *group, guint64 basic_wait_ms, guint64 max_wait_ms);
+/* Peers are told this hash of the node's rule of groups, and a status says whose is another. 0:
+ * none, as at first. */
+void group_set_rule_hash(Group *group, guint64 hash);
 void group_set_heartbeat_interval(Group *group, gint64 interval_ms);

@@ -131,6 +131,7 @@ typedef struct Peer {
   guint64 promise_index;    /* … */
   guint64 promise_hlc;      /* … at or below this clock */
   gint64 heard_at_us;       /* its last handshake or heartbeat on its channel to us, or our start */
+  guint64 rule_hash;        /* of its rule of groups; 0: it has told none */
   Progress *progress;       /* as last told by the peer */
   GPtrArray *senders;       /* Sender, sorted by log */
   GArray *in_flight;        /* InFlight, by cookie */
@@ -148,6 +149,7 @@ enum { CHECKS_KEPT = 32 };
 
 struct Group {
   GroupOptions options;
+  guint64 rule_hash; /* that peers are told and compared with; 0: none */
   GroupPorts ports;
   guint32 self;
   gboolean started, stopped;

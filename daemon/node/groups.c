@@ -97,8 +97,18 @@ Groups *groups_open(Identity *identity, RpcLoops *loops, const Config *config, g
   return groups;
 }
 
+/* It is the node's, so group 0's peers are told, which are all. */
+static void tell_rule(Groups *groups)
+{
+  g_autoptr(GroupRule) rule = groups_hold_rule(groups);
+  Replica *first = groups_hold(groups, 0, NULL);
+  replica_set_rule_hash(first, group_rule_hash(rule));
+  replica_release(first);
+}
+
 void groups_start(Groups *groups)
 {
+  tell_rule(groups);
   g_autoptr(GPtrArray) all = groups_hold_all(groups);
   g_rw_lock_writer_lock(&groups->lock);
   groups->started = TRUE;
@@ -162,6 +172,7 @@ void groups_adopt(Groups *groups, const Config *running)
   g_autoptr(GPtrArray) all = groups_hold_all(groups);
   for (guint i = 0; i < all->len; i++)
     set_limits(all->pdata[i], running);
+  tell_rule(groups);
 }
 
 /* --- once a second ------------------------------------------------------------------------------

@@ -165,6 +165,12 @@ static gboolean peer_differs(const PeerStatus *peer, double *out)
   return peer->compared_hlc > 0;
 }
 
+static gboolean peer_rule_differs(const PeerStatus *peer, double *out)
+{
+  *out = peer->rule_differs;
+  return peer->rule_told;
+}
+
 static gboolean peer_needs_reseed(const PeerStatus *peer, double *out)
 {
   *out = peer->needs_reseed;
@@ -233,6 +239,8 @@ static const PeerMetric peer_metrics[] = {
     {"peer_clock_offset_seconds", "gauge", "The peer's clock less this node's.", peer_clock_offset},
     {"peer_data_differs", "gauge", "1 when the last comparison of data found a difference.",
      peer_differs},
+    {"peer_rule_differs", "gauge",
+     "1 while the peer's rule of devices and groups is not this node's.", peer_rule_differs},
 };
 
 static const NodeStatus *status_at(const MonitorView *view, guint i)

@@ -66,6 +66,8 @@ static json_t *peer_json(const PeerStatus *peer)
     json_object_set_new(object, "clockOffsetMs", json_integer(peer->clock_offset_ms));
   if (peer->compared_hlc > 0)
     json_object_set_new(object, "dataDiffers", json_boolean(peer->data_differs));
+  if (peer->rule_told)
+    json_object_set_new(object, "ruleDiffers", json_boolean(peer->rule_differs));
   json_object_set_new(object, "needsReseed", json_boolean(peer->needs_reseed));
   json_t *logs = json_array();
   for (guint i = 0; peer->progress != NULL && i < peer->progress->logs->len; i++) {

@@ -564,6 +564,13 @@ void replica_set_heartbeat_interval(Replica *replica, gint64 interval_ms)
   replica_unlock(replica);
 }
 
+void replica_set_rule_hash(Replica *replica, guint64 hash)
+{
+  replica_lock(replica);
+  group_set_rule_hash(replica->group, hash);
+  replica_unlock(replica);
+}
+
 void replica_set_disk_reserve(Replica *replica, guint64 bytes)
 {
   replica_lock(replica);

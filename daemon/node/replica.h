@@ -188,6 +188,8 @@ char *replica_fatal(Replica *replica);
 
 void replica_set_retry_waits(Replica *replica, guint64 basic_wait_ms, guint64 max_wait_ms);
 void replica_set_heartbeat_interval(Replica *replica, gint64 interval_ms);
+/* What peers are told of the node's rule of groups; in group 0 only. */
+void replica_set_rule_hash(Replica *replica, guint64 hash);
 void replica_set_throttle_threshold(Replica *replica, guint64 bytes);
 void replica_set_disk_reserve(Replica *replica, guint64 bytes);
 void replica_set_retention_limit(Replica *replica, guint64 bytes);

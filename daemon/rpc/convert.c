@@ -360,6 +360,8 @@ void convert_handshake_to_thrift(const Handshake *handshake, SlTHandshakeReq *ou
   out->maxPendingBatch = (gint32)handshake->max_pending_batch;
   convert_progress_to_thrift(handshake->progress, handshake->group, out->progress);
   out->hlc = (gint64)handshake->hlc;
+  out->ruleHash = (gint64)handshake->rule_hash;
+  out->__isset_ruleHash = handshake->rule_hash != 0;
 }
 
 gboolean convert_handshake_from_thrift(const SlTHandshakeReq *req, Handshake *out, GError **error)
@@ -385,6 +387,7 @@ gboolean convert_handshake_from_thrift(const SlTHandshakeReq *req, Handshake *ou
   out->max_pending_batch = (guint)req->maxPendingBatch;
   out->group = (guint32)req->progress->consensusGroupId;
   out->hlc = (guint64)req->hlc;
+  out->rule_hash = req->__isset_ruleHash ? (guint64)req->ruleHash : 0;
   return TRUE;
 }
 
@@ -432,6 +435,8 @@ void convert_heartbeat_to_thrift(const Heartbeat *heartbeat, SlTHeartbeatReq *ou
   out->nodeId = (gint32)heartbeat->node_id;
   convert_progress_to_thrift(heartbeat->progress, heartbeat->group, out->progress);
   out->hlc = (gint64)heartbeat->hlc;
+  out->ruleHash = (gint64)heartbeat->rule_hash;
+  out->__isset_ruleHash = heartbeat->rule_hash != 0;
 }
 
 gboolean convert_heartbeat_from_thrift(const SlTHeartbeatReq *req, Heartbeat *out, GError **error)
@@ -447,6 +452,7 @@ gboolean convert_heartbeat_from_thrift(const SlTHeartbeatReq *req, Heartbeat *ou
   out->group = (guint32)req->progress->consensusGroupId;
   out->node_id = (guint32)req->nodeId;
   out->hlc = (guint64)req->hlc;
+  out->rule_hash = req->__isset_ruleHash ? (guint64)req->ruleHash : 0;
   return TRUE;
 }
 

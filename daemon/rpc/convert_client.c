@@ -268,6 +268,8 @@ static gboolean peer_status_from_thrift(const SlTPeerStatus *in, PeerStatus *out
   out->lag_ms = in->lagMs;
   out->stuck_ms = in->stuckMs;
   out->compared_hlc = in->__isset_comparedHlc ? (guint64)in->comparedHlc : 0;
+  out->rule_told = in->__isset_ruleDiffers;
+  out->rule_differs = in->__isset_ruleDiffers && in->ruleDiffers;
   out->data_differs = in->__isset_dataDiffers && in->dataDiffers;
   out->needs_reseed = in->__isset_needsReseed && in->needsReseed;
   return TRUE;

@@ -255,6 +255,8 @@ static void peer_status_to_thrift(const PeerStatus *peer, SlTPeerStatus *out)
   out->__isset_lagMs = out->__isset_stuckMs = TRUE;
   out->comparedHlc = (gint64)peer->compared_hlc;
   out->dataDiffers = peer->data_differs;
+  out->ruleDiffers = peer->rule_differs;
+  out->__isset_ruleDiffers = peer->rule_told;
   out->__isset_comparedHlc = out->__isset_dataDiffers = peer->compared_hlc != 0;
   out->needsReseed = out->__isset_needsReseed = peer->needs_reseed;
 }

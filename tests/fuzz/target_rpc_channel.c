@@ -134,8 +134,9 @@ static SyncBatch *some_batch(void)
 static void ask(RpcChannel *channel, Peer *peer, Kind kind, guint number)
 {
   g_autoptr(Progress) progress = some_progress();
-  Handshake handshake = {PROTOCOL_VERSION, (char *)"c", 1, 2, 17, (char *)"ms", 5, 0, progress, 7};
-  Heartbeat heartbeat = {0, 1, progress, 8};
+  Handshake handshake = {PROTOCOL_VERSION, (char *)"c", 1, 2, 17, (char *)"ms", 5, 0,
+                         progress,         7,           9};
+  Heartbeat heartbeat = {0, 1, progress, 8, 9};
   peer->asked[kind]++;
   switch (kind) {
   case HANDSHAKE:

@@ -671,11 +671,11 @@ static void add_peers(GByteArray *out)
 {
   g_autoptr(Progress) progress = some_progress();
   Handshake handshake = {
-      PROTOCOL_VERSION, (char *)"cluster", 2, 1, 17, (char *)"ms", 5, 0, progress, 77};
+      PROTOCOL_VERSION, (char *)"cluster", 2, 1, 17, (char *)"ms", 5, 0, progress, 77, 78};
   SlTHandshakeReq *first = g_object_new(SL_TYPE_T_HANDSHAKE_REQ, NULL);
   convert_handshake_to_thrift(&handshake, first);
   add_request(out, "handshake", 1, first);
-  Heartbeat heartbeat = {0, 2, progress, 78};
+  Heartbeat heartbeat = {0, 2, progress, 78, 79};
   SlTHeartbeatReq *second = g_object_new(SL_TYPE_T_HEARTBEAT_REQ, NULL);
   convert_heartbeat_to_thrift(&heartbeat, second);
   add_request(out, "heartbeat", 2, second);

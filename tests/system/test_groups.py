@@ -326,6 +326,31 @@ def a_python_cluster_finds_a_member(case):
 
 
 @test(timeout=90)
+def rules_that_differ_are_told(case):
+    """Also where nobody asks for them: in the status of each node, and taken back when they are the same."""
+    cluster = with_http(case, 2)
+
+    def told(node):
+        peers = json.loads(ask(node, "/status.json")[1])["peers"]
+        metric = [line for line in ask(node, "/metrics")[1].split("\n") if line.startswith("synclogd_peer_rule_differs{")]
+        expect(len(metric) <= 1 and (not metric or 'group="0"' in metric[0]), "metrics %s", metric)
+        return peers[0].get("ruleDiffers"), metric[0][-1] if metric else None
+    for node in cluster:
+        case.eventually("the rules are known", lambda node=node: told(node) == (False, "0"))
+    reload(cluster[2], **{"group.1.devices": "plant1.*, more*"})
+    for node in cluster:
+        case.eventually("the difference is told", lambda node=node: told(node) == (True, "1"))
+        expect_ctl(case, node, 1, "nodes %d and %d have different rules" % (node.id, 3 - node.id), "status", "--check")
+        expect_ctl(case, node, 0, "its rule of devices", "status", "--only", "channels")
+        expect("another than this node's" in node.log_text(), "the log does not tell")
+    reload(cluster[1], **{"group.1.devices": "more*,plant1.*"})
+    for node in cluster:
+        case.eventually("they are the same again", lambda node=node: told(node) == (False, "0"))
+        expect("its rule of devices is this node's now" in node.log_text(), "the log does not tell it")
+        expect_ctl(case, node, 0, "", "status", "--check")
+
+
+@test(timeout=90)
 def a_peer_without_the_group_is_told_and_tried_again(case):
     cluster = case.cluster(2, config={"group.1.devices": "plant1.*"}, start=False)
     cluster[2].config["group.1.devices"] = None

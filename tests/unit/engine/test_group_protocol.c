@@ -112,6 +112,25 @@ START_TEST(heartbeat_of_a_stranger_is_refused)
 }
 END_TEST
 
+START_TEST(rules_are_compared_where_both_are_known)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 3);
+  for (guint step = 0; step < 5; step++) {
+    /* This node's; the other's; whether it is told, and a difference. An older one tells none. */
+    static const guint64 steps[][4] = {
+        {0, 7, 0, 0}, {7, 7, 1, 0}, {8, 7, 1, 1}, {8, 0, 0, 0}, {8, 8, 1, 0}};
+    group_set_rule_hash(cluster->nodes[1].group, steps[step][0]);
+    group_set_rule_hash(cluster->nodes[2].group, steps[step][1]);
+    fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+    g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+    const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, 0);
+    ck_assert_int_eq(peer->rule_told, (int)steps[step][2]);
+    ck_assert_int_eq(peer->rule_differs, (int)steps[step][3]);
+    ck_assert((peer->message != NULL) == (steps[step][3] != 0));
+  }
+}
+END_TEST
+
 /* --- syncLog ------------------------------------------------------------------------------------
  */
 
@@ -338,6 +357,7 @@ int main(void)
   const TTest *const tests[] = {handshake_is_judged,
                                 refused_peer_is_told_and_tried_again,
                                 heartbeat_of_a_stranger_is_refused,
+                                rules_are_compared_where_both_are_known,
                                 own_log_is_not_taken_from_others,
                                 log_of_a_stranger_is_refused,
                                 number_of_logs_is_bounded,
