@@ -134,12 +134,15 @@ void feeder_on_read(Group *group, LogId id, EntryRun *run, const char *error)
   if (log == NULL || !log->feeding)
     return;
   log->feeding = FALSE;
+  /* A log that is read-only or forked stays so, whatever becomes of reads (P8, P4). */
+  gboolean may_tell = log->state != LOG_READ_ONLY && log->state != LOG_FORKED;
   if (error != NULL) {
     log->feed_failed = TRUE;
-    log_set_state(group, log, LOG_STOPPED, error);
+    if (may_tell)
+      log_set_state(group, log, LOG_STOPPED, error);
     return; /* tried again at the next look */
   }
-  if (log->feed_failed)
+  if (log->feed_failed && may_tell)
     log_set_state(group, log, LOG_OK, NULL);
   log->feed_failed = FALSE;
   if (read != NULL && !group->stopped)

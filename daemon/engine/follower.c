@@ -279,6 +279,7 @@ static void mirror_failed(Group *group, Log *log, const GError *error)
   reorder_reset(log->reorder, log->written + 1);
   log->hole_since_us = 0;
   g_ptr_array_set_size(log->to_write, 0);
+  feeder_forget(log); /* what waits to be applied is not synced either, or is read from the WAL */
   refuse_all_calls(group, log, SYNCLOG_READ_ONLY, error->message);
 }
 

@@ -82,6 +82,8 @@ void check_bounds(SimNode *node);
 
 /* Work of the log thread is done and told. */
 void check_work_told(SimNode *node);
+/* A run is on its way to the store: nothing that its log could not sync. */
+void check_given(SimNode *node, EntryRun *run);
 
 /* --- check_stall.c: P9, nothing waits for a fixed time ------------------------------------------
  */

@@ -186,6 +186,7 @@ static void port_apply(gpointer ctx, EntryRun *run)
   gsize size;
   entry_run_bytes(run, &size);
   node->apply_bytes += size;
+  check_given(node, run);
   g_queue_push_tail(&node->applies, run);
   plan_apply(node);
 }

@@ -114,6 +114,95 @@ START_TEST(held_entries_are_caught_up_under_load)
 }
 END_TEST
 
+static guint64 held_bytes(FakeCluster *cluster, guint node)
+{
+  g_autoptr(NodeStatus) status = fake_status(cluster, node);
+  for (guint i = 0; i < status->memory->len; i++)
+    if (strcmp(g_array_index(status->memory, NamedCount, i).name, "held_entries") == 0)
+      return g_array_index(status->memory, NamedCount, i).count;
+  ck_abort_msg("no such memory");
+}
+
+/* Node 2 has entries of node 1 in memory that came while those before them are read back from the
+ * WAL, as they had been held; they are written, and not synced. */
+static FakeCluster *catching_up(guint32 seed)
+{
+  FakeCluster *cluster = fake_cluster_new(2, seed);
+  cluster->options.mirror_sync_interval_ms = 600000;
+  fake_node(cluster, 1)->wall_offset_ms = 62 * 1000;
+  fake_partition(cluster, 1U << 1, 1U << 2);
+  fake_start_all(cluster);
+  for (guint i = 0; i < 5000; i++)
+    fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 500000);
+  fake_node(cluster, 1)->wall_offset_ms = 0;
+  fake_heal(cluster);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_written(cluster, 2, fake_own_log(cluster, 1)), 5000);
+  FakeNode *node = fake_node(cluster, 2);
+  group_sync_mirrors(node->group);
+  node->reads_fail = TRUE;
+  for (guint i = 0; held_bytes(cluster, 2) == 0; i++) {
+    ck_assert_uint_lt(i, 10000);
+    fake_write(cluster, 1, ACK_LOCAL, 0);
+    fake_run_for(cluster, 1000);
+  }
+  group_sync_mirrors(node->group); /* all that is to be read */
+  fake_run_for(cluster, 100000);
+  for (guint i = 0; i < 100; i++)
+    fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 100000);
+  ck_assert_uint_lt(fake_durable(cluster, 2, fake_own_log(cluster, 1)),
+                    fake_written(cluster, 2, fake_own_log(cluster, 1)));
+  return cluster;
+}
+
+/* P8, P3: what could not be synced is not applied later either, from memory, though it was written
+ * before: the store could not be made durable any more. */
+START_TEST(what_is_caught_up_ends_with_a_mirror_that_fails)
+{
+  g_autoptr(FakeCluster) cluster = catching_up(41);
+  LogId log = fake_own_log(cluster, 1);
+  FakeNode *node = fake_node(cluster, 2);
+  node->sync_broken = TRUE;
+  group_sync_mirrors(node->group);
+  fake_run_for(cluster, 100000);
+  node->reads_fail = FALSE;
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+  ck_assert_str_eq(state_of(status, log), "read-only");
+  ck_assert_uint_gt(fake_written(cluster, 2, log), fake_durable(cluster, 2, log));
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), fake_durable(cluster, 2, log));
+  ck_assert_uint_eq(held_bytes(cluster, 2), 0);
+  ck_assert_ptr_null(group_why_unsyncable(node->group));
+  node->sync_broken = FALSE;
+  fake_kill(cluster, 2);
+  fake_start(cluster, 2, FALSE);
+  group_sync_mirrors(node->group);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), fake_applied(cluster, 1, log));
+}
+END_TEST
+
+/* P8: reads that fail, and work again, say nothing of a log that can't be written. */
+START_TEST(a_read_does_not_hide_that_a_log_is_read_only)
+{
+  g_autoptr(FakeCluster) cluster = catching_up(42);
+  FakeNode *node = fake_node(cluster, 2);
+  node->sync_broken = TRUE;
+  group_sync_mirrors(node->group);
+  fake_run_for(cluster, 100000);
+  g_string_set_size(node->notes, 0);
+  for (guint i = 0; i < 10; i++) {
+    node->reads_fail = i % 2 == 0;
+    fake_run_for(cluster, G_USEC_PER_SEC);
+    g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+    ck_assert_str_eq(state_of(status, fake_own_log(cluster, 1)), "read-only");
+  }
+  ck_assert_str_eq(node->notes->str, ""); /* and it was never called otherwise */
+}
+END_TEST
+
 /* Two of three agree: it is the third one's clock that is wrong. */
 START_TEST(a_node_far_behind_goes_on)
 {
@@ -316,6 +405,8 @@ int main(void)
                                 a_step_is_noticed_with_the_next_write,
                                 entries_far_ahead_wait_where_they_come,
                                 held_entries_are_caught_up_under_load,
+                                what_is_caught_up_ends_with_a_mirror_that_fails,
+                                a_read_does_not_hide_that_a_log_is_read_only,
                                 a_node_far_behind_goes_on,
                                 the_clock_grows_over_a_restart_with_an_earlier_time,
                                 the_horizon_follows_the_clocks_of_idle_members,
