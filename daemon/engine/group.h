@@ -298,8 +298,8 @@ gboolean group_needs_seed(const Group *group);
 /* Whether any peer's channel works. */
 gboolean group_hears_anybody(const Group *group);
 /* A connected peer whose store would help and lose nothing that is here (`wanted`, if that is not
- * 0); 0: none now. */
-guint32 group_seeder(const Group *group, guint32 wanted);
+ * 0); 0: none now. One in `tried` (guint32, may be NULL) only when there is no other. */
+guint32 group_seeder(const Group *group, guint32 wanted, const GArray *tried);
 /* Whether a store that has applied so much of each log loses nothing: this node's logs hold all
  * behind it that was applied here. *out_why (transfer full, may be NULL): why not. */
 gboolean group_covers(const Group *group, guint64 (*applied)(gpointer ctx, LogId log), gpointer ctx,

@@ -62,10 +62,19 @@ gboolean group_hears_anybody(const Group *group)
   return FALSE;
 }
 
-guint32 group_seeder(const Group *group, guint32 wanted)
+static gboolean is_in(const GArray *nodes, guint32 node)
+{
+  for (guint i = 0; nodes != NULL && i < nodes->len; i++)
+    if (g_array_index(nodes, guint32, i) == node)
+      return TRUE;
+  return FALSE;
+}
+
+guint32 group_seeder(const Group *group, guint32 wanted, const GArray *tried)
 {
   guint32 best = 0;
   guint64 most = 0;
+  gboolean best_was_tried = TRUE;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
     if (peer->state != PEER_READY || !membership_counts(group->options.membership, peer->id) ||
@@ -75,10 +84,12 @@ guint32 group_seeder(const Group *group, guint32 wanted)
     guint64 sum = 1;
     for (guint k = 0; k < peer->progress->logs->len; k++)
       sum += g_array_index(peer->progress->logs, LogProgress, k).applied;
-    if (sum > most) {
-      best = peer->id;
-      most = sum;
-    }
+    gboolean was_tried = is_in(tried, peer->id);
+    if (was_tried > best_was_tried || (was_tried == best_was_tried && sum <= most))
+      continue;
+    best = peer->id;
+    most = sum;
+    best_was_tried = was_tried;
   }
   return best;
 }

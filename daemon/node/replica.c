@@ -103,6 +103,7 @@ static void free_disk(Replica *replica)
   replica_drop_checkpoints(replica);
   g_clear_pointer(&replica->snapshots, snapshots_free);
   g_free(replica->seed.text);
+  g_array_unref(replica->seed.tried);
   g_cond_clear(&replica->seed.cond);
   g_rw_lock_clear(&replica->store_lock);
   g_mutex_clear(&replica->mutex);
@@ -161,6 +162,7 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
   replica->keys = replica_keys_new();
   g_cond_init(&replica->mend_cond);
   g_cond_init(&replica->seed.cond);
+  replica->seed.tried = g_array_new(FALSE, FALSE, sizeof(guint32));
   g_rw_lock_init(&replica->store_lock);
   g_queue_init(&replica->apply_queue);
   g_queue_init(&replica->checkpoints);
@@ -490,13 +492,14 @@ void replica_housekeeping(Replica *replica)
   enforce_limit(replica, bytes);
   update_throttle(replica, bytes, free_on_disk);
   gboolean store_full = replica->store_full;
+  gboolean pressed = store_full || replica->throttled != NULL || replica->disk_low != NULL;
   guint64 horizon = group_horizon(replica->group), comparable;
   gboolean join_is_on = group_comparable(replica->group, &comparable);
   replica_unlock(replica);
   horizon = MIN(horizon, replica_check(replica, horizon, comparable, join_is_on));
   /* The apply thread looks whether there is room again, or whether deletes can be carried out. */
   g_mutex_lock(&replica->apply_mutex);
-  replica->persist_wanted = store_full;
+  replica->persist_wanted = pressed;
   if (replica->repair_cut != 0)
     horizon = MIN(horizon, replica->repair_cut);
   replica->maintain_horizon = store_full ? 0 : horizon;

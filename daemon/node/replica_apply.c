@@ -65,6 +65,7 @@ static gboolean take_runs(Replica *replica, GPtrArray **out_runs)
     replica->apply_waiting = FALSE;
   }
   gboolean go_on = !g_queue_is_empty(&replica->apply_queue) || !replica->apply_stop;
+  replica->persist_pressed = replica->persist_wanted;
   replica->persist_wanted = FALSE;
   while (!g_queue_is_empty(&replica->apply_queue) && entries < APPLY_ENTRIES) {
     EntryRun *run = g_queue_pop_head(&replica->apply_queue);
@@ -218,21 +219,36 @@ gboolean replica_sync_logs(Replica *replica)
   return synced;
 }
 
+/* What refuses writes until the store has been made durable: the logs, or the disk, have no room,
+ * and nothing can be deleted before. NULL: nothing does. Caller holds `mutex`. */
+static const char *what_waits_for_persisting(const Replica *replica)
+{
+  if (replica->store_full)
+    return "the store's disk was full";
+  return replica->throttled != NULL ? replica->throttled : replica->disk_low;
+}
+
 /*
  * The logs were not synced, so the store was not made durable: at the next batch, perhaps. If it
- * can't be before a restart, applying goes on as long as memory allows. Then the process ends:
- * nothing else frees the memory, and the next start takes from the logs what the disk really has.
+ * can't be before a restart, applying goes on as long as memory allows, and until writes are
+ * refused for something that only persisting would end. Then the process ends: nothing else frees
+ * that, and the next start takes from the logs what the disk really has.
  */
 static gboolean go_on_unpersisted(Replica *replica, GError **error)
 {
   replica_lock(replica);
   g_autofree char *why = why_unsyncable(replica);
+  g_autofree char *refused = g_strdup(what_waits_for_persisting(replica));
   replica_unlock(replica);
   if (why == NULL)
     return TRUE;
   if (!replica->persist_stopped)
     g_critical("the store is made durable no more until a restart: %s", why);
   replica->persist_stopped = TRUE;
+  if (refused != NULL)
+    return fail(error, SYNCLOG_READ_ONLY,
+                "writes are refused (%s) until the store is made durable, which it can't be: %s",
+                refused, why);
   StoreStats stats = {0};
   if (replica->store != NULL)
     store_stats(replica->store, &stats);
@@ -242,14 +258,19 @@ static gboolean go_on_unpersisted(Replica *replica, GError **error)
               stats.unpersisted_bytes, why);
 }
 
-static gboolean check_syncable(Replica *replica, GError **error)
+gboolean replica_check_syncable(Replica *replica, GError **error)
 {
   replica_lock(replica);
   g_autofree char *why = why_unsyncable(replica);
   replica_unlock(replica);
-  return why == NULL ||
-         fail(error, SYNCLOG_READ_ONLY,
-              "the store's disk was full, and it can't be made durable now: %s", why);
+  return why == NULL || fail(error, SYNCLOG_READ_ONLY,
+                             "the store can't be made durable before a restart: %s", why);
+}
+
+gboolean replica_fail_unsynced(Replica *replica, const char *what, GError **error)
+{
+  return replica_check_syncable(replica, error) &&
+         fail(error, SYNCLOG_TIMEOUT, "%sthe logs could not be synced in time", what);
 }
 
 /*
@@ -271,8 +292,8 @@ static gboolean persist_when_there_is_space(Replica *replica, GError **error)
     if (!replica_has_room(replica, stats.unpersisted_bytes, NULL))
       continue;
     if (!replica_sync_logs(replica)) {
-      if (!check_syncable(replica, error))
-        return FALSE;
+      if (!replica_check_syncable(replica, error))
+        return fail_prefix(error, "the store's disk was full: ");
       continue;
     }
     if (replica->store != NULL && persist_now(replica, NULL))
@@ -362,10 +383,13 @@ static gboolean persist_all(Replica *replica, GError **error)
   return FALSE;
 }
 
-/* Persists when enough has gathered. */
+/* Persists when enough has gathered; when the logs or the disk are full anything is: no log is
+ * shortened before. */
 static gboolean persist(Replica *replica, GError **error)
 {
-  if (store_unpersisted(replica->store) < replica->options.memtable_size && !replica->store_full)
+  guint64 bytes = store_unpersisted(replica->store);
+  gboolean pressed = replica->persist_pressed && bytes > 0;
+  if (bytes < replica->options.memtable_size && !pressed && !replica->store_full)
     return TRUE;
   return persist_all(replica, error);
 }
@@ -531,7 +555,7 @@ static gboolean persist_mended(Replica *replica, gboolean wait, GError **error)
   if (!replica_has_room(replica, stats.unpersisted_bytes, error))
     return FALSE;
   if (!replica_sync_logs(replica))
-    return fail(error, SYNCLOG_TIMEOUT, "the logs could not be synced");
+    return replica_fail_unsynced(replica, "", error);
   g_rw_lock_reader_lock(&replica->store_lock);
   gboolean done = store_persist(replica->store, wait, error);
   g_rw_lock_reader_unlock(&replica->store_lock);
@@ -596,8 +620,7 @@ static gboolean mend_bucket(Replica *replica, const BucketMend *mend, GError **e
     return FALSE;
   FAILPOINT("mend_before_persist");
   if (!replica_sync_logs(replica))
-    return fail(error, SYNCLOG_TIMEOUT,
-                "the bucket is mended, but not durably yet: the logs could not be synced");
+    return replica_fail_unsynced(replica, "the bucket is mended, but not durably yet: ", error);
   g_rw_lock_reader_lock(&replica->store_lock);
   done = store_persist(replica->store, TRUE, error);
   g_rw_lock_reader_unlock(&replica->store_lock);

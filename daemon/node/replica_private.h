@@ -63,6 +63,7 @@ typedef struct ReplicaSeed {
   guint32 from;       /* … from this node; 0: any */
   gboolean resumed;   /* `from` is only the one that had begun: another will do */
   guint unheard;      /* attempts that a resumed one waited for `from` */
+  GArray *tried;      /* guint32: nodes that were asked in this round and gave none */
   gboolean running, stop, ready;
   GThread *thread;
   GCond cond; /* the thread waits here */
@@ -134,9 +135,10 @@ struct Replica {
   gboolean apply_waiting; /* for apply_cond */
   GQueue apply_queue;     /* EntryRun */
   gboolean apply_stop;
-  gboolean persist_wanted; /* although nothing is to be applied */
-  gboolean apply_ended;    /* nobody serves `mend` any more */
-  MendRequest *mend;       /* of the repair thread, which waits for mend_cond; or NULL */
+  gboolean persist_wanted;  /* although nothing is to be applied, and however little waits */
+  gboolean persist_pressed; /* … as the apply thread, which alone uses it, found it last */
+  gboolean apply_ended;     /* nobody serves `mend` any more */
+  MendRequest *mend;        /* of the repair thread, which waits for mend_cond; or NULL */
   GCond mend_cond;
   guint64 repair_cut;       /* not 0: the store is not maintained beyond this */
   guint64 maintain_horizon; /* the store is to be maintained with this horizon; 0: not now */
@@ -250,6 +252,10 @@ StoreOptions replica_store_options(Replica *replica, char **out_directory);
 /* All logs are durable up to what is applied; FALSE when the disk is too slow, or the node stops.
  */
 gboolean replica_sync_logs(Replica *replica);
+/* Whether nothing stands against that before a restart; READ_ONLY otherwise. */
+gboolean replica_check_syncable(Replica *replica, GError **error);
+/* Says why replica_sync_logs failed, behind `what`; FALSE. */
+gboolean replica_fail_unsynced(Replica *replica, const char *what, GError **error);
 
 /* replica_snapshot.c */
 Snapshots *snapshots_new(const char *group_directory, guint64 rate);

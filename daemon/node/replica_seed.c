@@ -274,6 +274,9 @@ static gpointer seed_thread(gpointer data)
   } else if (!stopping) {
     gint64 wait_s = MIN((gint64)1 << MIN(replica->seed.failures, 10), LONGEST_WAIT_S);
     replica->seed.failures++;
+    /* Who gave nothing may go on doing so; what was begun goes on where it was. */
+    if (seeding->id == 0)
+      g_array_append_val(replica->seed.tried, seeding->from);
     replica->seed.retry_us = clock_mono_us(replica->clock) + wait_s * G_USEC_PER_SEC;
     g_free(replica->seed.text);
     replica->seed.text =
@@ -316,7 +319,10 @@ static const char *address_of(Replica *replica, guint32 peer)
 static guint32 choose_giver(Replica *replica)
 {
   ReplicaSeed *seed = &replica->seed;
-  guint32 from = group_seeder(replica->group, seed->from);
+  guint32 from = group_seeder(replica->group, seed->from, seed->tried);
+  for (guint i = 0; i < seed->tried->len; i++)
+    if (g_array_index(seed->tried, guint32, i) == from)
+      g_array_set_size(seed->tried, 0); /* all were asked: the next round */
   if (!seed->resumed)
     return from;
   seed->unheard += from == 0;
@@ -324,7 +330,7 @@ static guint32 choose_giver(Replica *replica)
     return from;
   seed->from = 0;
   seed->resumed = FALSE;
-  return group_seeder(replica->group, 0);
+  return group_seeder(replica->group, 0, seed->tried);
 }
 
 /* Caller holds `mutex`. */
@@ -438,7 +444,7 @@ static gboolean reseed_here(Replica *replica, guint32 from, GError **error)
   replica_lock(replica);
   gboolean known = from == 0 || (membership_has(replica->membership, from) &&
                                  !membership_is_gone(replica->membership, from));
-  gboolean possible = known && group_seeder(replica->group, from) != 0;
+  gboolean possible = known && group_seeder(replica->group, from, NULL) != 0;
   if (possible) {
     replica->seed.asked = TRUE;
     replica->seed.from = from;

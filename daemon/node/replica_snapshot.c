@@ -210,7 +210,7 @@ static gboolean copy_store(Replica *replica, const Made *made, GError **error)
   if (!replica_has_room(replica, stats.unpersisted_bytes, error))
     return FALSE;
   if (!replica_sync_logs(replica))
-    return fail(error, SYNCLOG_TIMEOUT, "the logs could not be synced in time");
+    return replica_fail_unsynced(replica, "", error);
   g_rw_lock_reader_lock(&replica->store_lock);
   gboolean copied = store_checkpoint(replica->store, made->directory, &progress, error);
   g_rw_lock_reader_unlock(&replica->store_lock);

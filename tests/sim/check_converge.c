@@ -8,7 +8,7 @@
 gboolean check_is_out_of_reach(const SimNode *node)
 {
   return node->sim->media_damage && node_is_up(node) && group_needs_seed(node->group) &&
-         group_seeder(node->group, 0) != 0;
+         group_seeder(node->group, 0, NULL) != 0;
 }
 
 gboolean check_is_level(const SimNode *node, LogId log, guint64 most)

@@ -10,7 +10,7 @@ from case import expect, expect_equal, test
 from cluster import Failed
 from load import check_everywhere, check_ledger, join_writers, start_writers, stop_writers
 from peer import hlc_now
-from synclog_client import NoSpace, ReadOnly, SynclogError
+from synclog_client import NoSpace, Overloaded, ReadOnly, SynclogError
 
 
 def small_disk(case, mib):
@@ -359,11 +359,11 @@ def a_store_behind_a_mirror_that_can_not_be_synced(case):
     check_everywhere(cluster, ledger)
 
 
-def store_made_durable_no_more(case):
+def store_made_durable_no_more(case, config=None):
     """Two nodes; a sync of the second one's copy of the first one's log has failed, so its store persists no more,
     and little waits in its memory. Returns them and what was written."""
     cluster = case.cluster(2, start=False, config={"store.memtable_size": "256KiB",
-                                                   "replication.mirror_sync_interval": "1s"})
+                                                   "replication.mirror_sync_interval": "1s", **(config or {})})
     node = cluster[2]
     for each in cluster:
         each.arm("")
@@ -397,12 +397,51 @@ def a_full_disk_behind_a_mirror_that_can_not_be_synced(case):
         except (SynclogError, OSError):
             pass
     expect_equal(node.wait_exit(), 1, "exit code")
-    expect("the store's disk was full, and it can't be made durable now" in node.log_text(),
+    expect("the store's disk was full: the store can't be made durable" in node.log_text(),
            "the daemon's log does not say why")
     node.arm("")
     node.start()
     ledger.unknown["full"] = {1: "1"}
     check_everywhere(cluster, ledger)
+
+
+@test(timeout=60, failpoints=True)
+def full_logs_behind_a_mirror_that_can_not_be_synced(case):
+    """Writes are refused once the logs are at their limit, so too much never gathers in memory; and nothing makes the
+    logs shorter while the store can't be made durable. The process ends instead of standing still for ever."""
+    cluster, ledger = store_made_durable_no_more(case, {"wal.wal_segment_size": "64KiB",
+                                                        "wal.throttle_threshold": "1536KiB"})
+    node = cluster[2]
+    node.expect_death()
+    writers = start_writers([node], "three", count=60, payload="x" * 20000, pause=0.1)
+    expect_equal(node.wait_exit(), 1, "exit code")
+    expect("until the store is made durable, which it can't be" in node.log_text(),
+           "the daemon's log does not say why")
+    node.arm("")
+    node.start()
+    ledger.merge(join_writers(writers))
+    check_everywhere(cluster, ledger)
+
+
+@test(timeout=60)
+def full_logs_are_shortened_however_little_waits_in_memory(case):
+    """The store is made durable when the logs are at their limit, though its memory has room: otherwise nothing could
+    be deleted, and writes would be refused for ever."""
+    cluster = case.cluster(1, config={"wal.wal_segment_size": "64KiB", "wal.throttle_threshold": "1MiB"})
+    written = 0
+
+    def takes_writes():
+        nonlocal written
+        with cluster[1].client() as client:
+            try:
+                client.insert("d", written + 1, {"v": "x" * 20000})
+            except Overloaded:
+                return False
+        written += 1
+        return True
+    while takes_writes():
+        expect(written < 10000, "nothing is refused")
+    case.eventually("writes are taken again", takes_writes)
 
 
 @test(timeout=60, failpoints=True)

@@ -148,6 +148,38 @@ def the_giver_dies_and_stays_away(case):
     check_everywhere(cluster, ledger)
 
 
+@test(timeout=60, failpoints=True)
+def who_can_make_no_snapshot_says_why_and_another_is_asked(case):
+    """Node 1's store can't be made durable before a restart, since a sync of its copy of node 3's log failed."""
+    cluster = case.cluster(3, start=False, config={"store.memtable_size": "256KiB",
+                                                   "replication.mirror_sync_interval": "1s"})
+    for each in cluster:
+        each.arm("")
+    cluster.start()
+    ledger = join_writers(start_writers(cluster, "before", count=5))
+    cluster.converge()
+    node = cluster[1]
+    case.eventually("all is durable", lambda: all(
+        log.progress.durable == log.progress.applied for log in node.status().logs))
+    node.arm("wal_before_sync=EIO")
+    write_some(cluster, "three", ledger, nodes=[cluster[3]], count=5)
+    case.eventually("the sync failed", lambda: node.log_status(3).state == "read-only")
+    write_some(cluster, "one", ledger, nodes=[node])
+    case.eventually("it persists no more",
+                    lambda: "made durable no more until a restart" in node.log_text())
+    cluster.converge()
+    Ctl(case, cluster[3])("peer", "reseed", "3")
+    wait_seeded(case, cluster[3])
+    text = cluster[3].log_text()
+    expect("no snapshot of node 1: the store can't be made durable before a restart" in text,
+           "node 1 was not asked, or did not say why")
+    expect("the store is that of node 2" in text, "it is not node 2's")
+    node.arm("")
+    node.stop()
+    node.start()
+    check_everywhere(cluster, ledger)
+
+
 @test(timeout=60)
 def an_operator_has_a_node_reseeded(case):
     """Under load, by way of another node; nothing is lost, and the node goes on with its log."""

@@ -244,7 +244,7 @@ START_TEST(p6_what_only_a_damaged_log_has_is_in_a_snapshot)
   for (guint node = 2; node <= 3; node++) {
     ck_assert_uint_eq(fake_applied(cluster, node, log), 100);
     ck_assert(group_needs_seed(fake_node(cluster, node)->group));
-    ck_assert_uint_eq(group_seeder(fake_node(cluster, node)->group, 0), 1);
+    ck_assert_uint_eq(group_seeder(fake_node(cluster, node)->group, 0, NULL), 1);
   }
 }
 END_TEST

@@ -90,14 +90,23 @@ START_TEST(who_lacks_what_all_deleted_needs_a_snapshot)
   Group *group = fake_node(cluster, 3)->group;
   ck_assert(group_needs_seed(group));
   ck_assert(group_hears_anybody(group));
-  ck_assert_uint_ne(group_seeder(group, 0), 0);
-  ck_assert_uint_eq(group_seeder(group, 2), 2);
+  ck_assert_uint_ne(group_seeder(group, 0, NULL), 0);
+  ck_assert_uint_eq(group_seeder(group, 2, NULL), 2);
+  /* Who was asked and gave nothing is asked again only when there is nobody else. */
+  g_autoptr(GArray) tried = g_array_new(FALSE, FALSE, sizeof(guint32));
+  guint32 first = group_seeder(group, 0, tried);
+  g_array_append_val(tried, first);
+  guint32 second = group_seeder(group, 0, tried);
+  ck_assert_uint_eq(first + second, 3);
+  ck_assert_uint_eq(group_seeder(group, first, tried), first);
+  g_array_append_val(tried, second);
+  ck_assert_uint_eq(group_seeder(group, 0, tried), first);
   ck_assert_uint_eq(fake_applied(cluster, 3, log), 0); /* nothing behind the hole (P2) */
   /* Who can't be reached gives nothing. */
   fake_kill(cluster, 1);
   fake_kill(cluster, 2);
   fake_run_for(cluster, 5 * G_USEC_PER_SEC);
-  ck_assert_uint_eq(group_seeder(group, 0), 0);
+  ck_assert_uint_eq(group_seeder(group, 0, NULL), 0);
   ck_assert(!group_hears_anybody(group));
 }
 END_TEST
