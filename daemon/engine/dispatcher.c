@@ -404,6 +404,10 @@ void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *
                    const char *error, gint64 now_us)
 {
   if (id == group->self) {
+    if (unreadable_on_read(group, log, from, error == NULL)) {
+      g_clear_pointer(&run, entry_run_unref);
+      return;
+    }
     feeder_on_read(group, log, run, error);
     return;
   }

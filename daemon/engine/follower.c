@@ -397,6 +397,7 @@ void follower_meet_hole(Group *group, Log *log, guint64 first)
   log->reset_wanted = TRUE;
   log->written = log->durable = log->applied;
   log->first_available = log->applied + 1;
+  unreadable_trimmed(log, log->first_available);
   group->ports.work(group->ports.ctx);
 }
 

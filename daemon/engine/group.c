@@ -321,22 +321,10 @@ void group_on_store_durable(Group *group, LogId id, guint64 index)
 void group_on_trimmed(Group *group, LogId id, guint64 first_available)
 {
   Log *log = group_find_log(group, id);
-  if (log != NULL)
-    log->first_available = MAX(log->first_available, first_available);
-}
-
-void group_on_unreadable(Group *group, LogId id, guint64 index, guint64 behind)
-{
-  Log *log = group_find_log(group, id);
-  /* What the store lacks nobody can get by a snapshot of it: the next start cuts the log there. */
-  if (log == NULL || index < log->first_available || log->applied + 1 < behind)
+  if (log == NULL)
     return;
-  char text[LOG_ID_TEXT_SIZE];
-  group_note(group, G_LOG_LEVEL_CRITICAL,
-             "log %s: entry %" G_GUINT64_FORMAT " is damaged in the WAL here; who lacks entries "
-             "before %" G_GUINT64_FORMAT " gets them from others, or a snapshot",
-             log_id_format(id, text), index, behind);
-  log->first_available = behind;
+  unreadable_trimmed(log, first_available);
+  log->first_available = MAX(log->first_available, first_available);
 }
 
 gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork *out_work)
@@ -578,14 +566,19 @@ static const char *peer_state_name(const Peer *peer)
 static void add_log_status(const Group *group, const Log *log, gint64 now_us, GArray *logs)
 {
   gboolean closed = membership_is_gone(group->options.membership, log->id.origin);
-  const char *ok = closed ? "closed" : log->stall_told ? "stalled" : "ok";
+  const char *ok = closed                 ? "closed"
+                   : log->stall_told      ? "stalled"
+                   : log->unreadable != 0 ? "unreadable"
+                                          : "ok";
+  g_autofree char *message = log->state != LOG_OK ? g_strdup(log->message)
+                             : log->stall_told    ? stall_text(group, log, now_us)
+                                                  : unreadable_text(log);
   static const char *const names[] = {"ok", "read-only", "stopped", "forked", "held"};
   LogStatus status = {
       .progress = progress_of(log),
       .own = log->own,
       .state = log->state == LOG_OK ? ok : names[log->state],
-      .message = log->state == LOG_OK && log->stall_told ? stall_text(group, log, now_us)
-                                                         : g_strdup(log->message),
+      .message = g_steal_pointer(&message),
       .stopped_at = log->stopped_at,
       .stalled_ms = log->stall_since_us != 0 ? (guint64)(now_us - log->stall_since_us) / 1000 : 0,
       .handed_on_by = log->supplier};

@@ -262,8 +262,9 @@ void group_on_store_durable(Group *group, LogId log, guint64 index);
 void group_on_trimmed(Group *group, LogId log, guint64 first_available);
 
 /*
- * The entry `index` of a log is damaged in the WAL here; from `behind` on entries may be read
+ * The entry `index` of a log can't be read from the WAL here; from `behind` on entries may be read
  * again. Those before count as deleted here: peers that lack them ask others, or for a snapshot.
+ * It is tried again with read_log for this node itself, and counts again once that works.
  */
 void group_on_unreadable(Group *group, LogId log, guint64 index, guint64 behind);
 

@@ -46,6 +46,9 @@ typedef struct Log {
   gsize kept_bytes;
   guint64 store_durable;
   guint64 first_available;
+  guint64 unreadable;  /* an entry that can't be read from the WAL here; 0: none is known */
+  guint64 hidden_from; /* … first_available as it is without that */
+  gboolean probing;    /* … and it is being read again */
   guint64 trim_asked;  /* trims up to here were given to the log thread */
   guint64 limit_index; /* the WAL's limit wants everything up to here to go */
   /* The first entry that can still be had, when those before it can't: a snapshot is needed that
@@ -297,6 +300,16 @@ void feeder_tick(Group *group, gint64 now_us);
 void feeder_on_read(Group *group, LogId id, EntryRun *run, const char *error);
 gint64 feeder_deadline_us(const Group *group);
 
+/* unreadable.c: parts of logs that can't be read from the WAL here, and count as deleted. */
+/* Tries to read again what could not be read; at every heartbeat. */
+void unreadable_probe(Group *group);
+/* The answer to that: `readable` or not. FALSE: nothing of that log was asked. */
+gboolean unreadable_on_read(Group *group, LogId id, guint64 index, gboolean readable);
+/* The WAL begins behind `first` - 1 now. */
+void unreadable_trimmed(Log *log, guint64 first);
+/* Of a log that has such a part; NULL otherwise. Transfer full. */
+char *unreadable_text(const Log *log);
+
 /* check.c */
 /* Compares the data, if the peer told its digest as of the same clock. */
 void check_compare(Group *group, Peer *peer);
@@ -319,6 +332,9 @@ gboolean members_take_writes(const Group *group, SynclogStatus *out_status, cons
 guint64 horizon_promise(Group *group);
 /* What is told as the horizon; of a node that joins, as far as it can be compared. */
 guint64 horizon_told(Group *group);
+/* Whether a restart is sure to stamp above `hlc`, which the clock here is not below; if not yet,
+ * the clock is being kept now. */
+gboolean horizon_remembers(Group *group, guint64 hlc);
 /* Takes a peer's promise from its news. */
 void horizon_learn(Peer *peer, const Progress *news);
 

@@ -109,6 +109,7 @@ void handover_tick(Group *group, gint64 now_us)
     return;
   group->supply_at_us = now_us + interval_us(group);
   stall_watch(group, now_us);
+  unreadable_probe(group);
   for (guint i = 0; i < group->logs->len; i++) {
     Log *log = group->logs->pdata[i];
     if (log->id.origin == group->self)

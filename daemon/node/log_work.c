@@ -71,6 +71,10 @@ Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guin
   if (wal_last_index(own) > durable && !wal_cut(own, durable + 1, error))
     return NULL;
   FAILPOINT("incarnation_after_cut");
+  /* With a weaker wal_sync what was acknowledged is told and sent already. Nothing syncs this log
+   * any more once another one is the own; its end would be lost and nobody would notice. */
+  if (!wal_sync(own, error))
+    return NULL;
   if (!identity_begin_incarnation(identity, now_us, error))
     return NULL;
   FAILPOINT("incarnation_before_log");

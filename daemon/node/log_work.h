@@ -18,15 +18,17 @@ gboolean log_work_append(Wal *own, EntryRun *run, gboolean sync, GError **error)
 gboolean log_work_mirror(LogSet *logs, const MirrorWork *work, guint *out_written, GError **error);
 
 /*
- * wal_read, for a peer or to apply it. An entry that is damaged for good is told by *out_behind,
- * the first one that may be read again; 0 otherwise. Any thread.
+ * wal_read with a second try: to send it, to apply it, or at the start. An entry that is damaged,
+ * or that the disk does not give at either try, is told by *out_behind, the first one that may be
+ * read again; 0 otherwise. Any thread.
  */
 EntryRun *log_work_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes,
                         guint64 *out_behind, GError **error);
 
 /*
- * The own log lost its end: cuts off what is behind `durable`, which no peer may ever see, begins
- * an incarnation and makes its log. NULL with an error: nothing may be written any more.
+ * The own log lost its end: cuts off what is behind `durable`, which no peer may ever see, syncs
+ * the rest, begins an incarnation and makes its log. NULL with an error: nothing may be written any
+ * more.
  */
 Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guint64 durable,
                                 guint64 now_us, GError **error);

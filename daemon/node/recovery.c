@@ -2,6 +2,7 @@
 
 #include "base/failpoint.h"
 #include "core/hlc.h"
+#include "node/log_work.h"
 
 enum {
   REPLAY_ENTRIES = 4096, /* per store batch */
@@ -78,7 +79,8 @@ gboolean recovery_replay(Identity *identity, Wal *wal, Store *store, guint64 par
   while (from <= to) {
     guint count = (guint)MIN(REPLAY_ENTRIES, to - from + 1);
     g_autoptr(GError) local = NULL;
-    g_autoptr(EntryRun) run = wal_read(wal, from, count, REPLAY_BYTES, &local);
+    guint64 behind;
+    g_autoptr(EntryRun) run = log_work_read(wal, from, count, REPLAY_BYTES, &behind, &local);
     if (run == NULL && local != NULL) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
@@ -126,7 +128,8 @@ static guint64 first_unreadable(Wal *wal, guint64 end)
   guint64 from = wal_first_index(wal);
   while (from < end) {
     guint count = (guint)MIN(REPLAY_ENTRIES, end - from);
-    g_autoptr(EntryRun) run = wal_read(wal, from, count, REPLAY_BYTES, NULL);
+    guint64 behind;
+    g_autoptr(EntryRun) run = log_work_read(wal, from, count, REPLAY_BYTES, &behind, NULL);
     if (run == NULL)
       return from;
     from = entry_run_last_index(run) + 1;

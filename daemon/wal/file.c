@@ -19,6 +19,13 @@ void wal_file_close(WalFile *file)
   *file = WAL_FILE_NONE;
 }
 
+SynclogStatus wal_read_status(int errno_value)
+{
+  /* EIO of the disk; the others of file systems with checksums of their own. */
+  gboolean lost = errno_value == EIO || errno_value == EBADMSG || errno_value == EUCLEAN;
+  return lost ? SYNCLOG_CORRUPT : SYNCLOG_INTERNAL;
+}
+
 gboolean wal_file_open(const WalIo *io, const char *path, int flags, WalFile *out_file,
                        GError **error)
 {
@@ -27,8 +34,8 @@ gboolean wal_file_open(const WalIo *io, const char *path, int flags, WalFile *ou
     fd = io->open(io->ctx, path, flags, 0640);
   while (fd < 0 && errno == EINTR);
   if (fd < 0)
-    return fail_errno(error, errno == ENOENT ? SYNCLOG_INVALID : SYNCLOG_INTERNAL, errno, "open %s",
-                      path);
+    return fail_errno(error, errno == ENOENT ? SYNCLOG_INVALID : wal_read_status(errno), errno,
+                      "open %s", path);
   *out_file = (WalFile){io, fd};
   return TRUE;
 }

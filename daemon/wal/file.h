@@ -26,8 +26,15 @@ static inline WalFile wal_file_steal(WalFile *file)
   return given;
 }
 
-/* `flags` as of open(2). A file that does not exist fails with INVALID, anything else with
- * INTERNAL. */
+/*
+ * What a read that failed with this errno says: CORRUPT when the disk can't give what stands there,
+ * which is the same to whoever wants it as if it were damaged, though it may be over with the next
+ * try; INTERNAL when it says nothing of the file.
+ */
+SynclogStatus wal_read_status(int errno_value);
+
+/* `flags` as of open(2). A file that does not exist fails with INVALID, anything else as
+ * wal_read_status says. */
 gboolean wal_file_open(const WalIo *io, const char *path, int flags, WalFile *out_file,
                        GError **error);
 

@@ -29,6 +29,18 @@ static gboolean next_record(Scan *scan, Record *out_record, GError **error)
   return fail_bad_record(error, scan->path, scan->offset, scan->index);
 }
 
+/* A segment that the log has and the disk has not is damage, too. */
+static gboolean open_segment(const ReadView *view, WalFile *out_file, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  if (wal_file_open(view->io, view->segment->path, O_RDONLY, out_file, &local))
+    return TRUE;
+  if (g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_INVALID))
+    local->code = SYNCLOG_CORRUPT;
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
+}
+
 /* The offset of record `index`, walking from the nearest place known and noting the way. */
 static gboolean find_offset(const ReadView *view, const WalFile *file, guint64 index,
                             goffset *out_offset, GError **error)
@@ -69,7 +81,7 @@ static guint8 *fetch(const ReadView *view, const WalFile *file, goffset offset, 
   g_autofree guint8 *bytes = g_malloc(size);
   gssize n = wal_file_read(file, bytes, size, offset);
   if (n < 0) {
-    fail_errno(error, SYNCLOG_CORRUPT, errno, "read %s at offset %" G_GINT64_FORMAT,
+    fail_errno(error, wal_read_status(errno), errno, "read %s at offset %" G_GINT64_FORMAT,
                view->segment->path, (gint64)offset);
     return NULL;
   }
@@ -124,8 +136,7 @@ EntryRun *reader_read(const ReadView *view, guint64 from, guint max_count, gsize
   Segment *segment = view->segment;
   g_auto(WalFile) file = WAL_FILE_NONE;
   goffset offset;
-  if (!wal_file_open(view->io, segment->path, O_RDONLY, &file, error) ||
-      !find_offset(view, &file, from, &offset, error))
+  if (!open_segment(view, &file, error) || !find_offset(view, &file, from, &offset, error))
     return NULL;
 
   if (offset >= view->end) { /* the header behind it counts more records than there are */
@@ -172,7 +183,7 @@ gboolean reader_mark(const ReadView *view, guint64 index, ReadMark *out_mark, GE
 {
   Segment *segment = view->segment;
   g_auto(WalFile) file = WAL_FILE_NONE;
-  if (!wal_file_open(view->io, segment->path, O_RDONLY, &file, error))
+  if (!open_segment(view, &file, error))
     return FALSE;
   g_auto(Scan) scan;
   scan_begin(&scan, &file, segment->path, segment->header.log, segment->header.first_index,

@@ -361,12 +361,14 @@ static void on_read(FakeCluster *cluster, Event *event)
   const FakeLog *log = find_log(node->logs, job->log);
   node->reads++;
   EntryRun *run = NULL;
-  const char *error = node->reads_fail ? "the disk says no" : NULL;
+  gboolean damaged = log_id_equal(job->log, node->damaged) && job->from == node->damaged_index;
+  const char *error = node->reads_fail || damaged ? "the disk says no" : NULL;
   if (error == NULL && !node->reads_find_nothing && log != NULL && job->from > log->base &&
       job->from <= log->durable) {
     guint64 to = job->from;
     gsize bytes = g_bytes_get_size(record_of(log, to));
     while (to < log->durable && to - job->from + 1 < job->max_count &&
+           !(log_id_equal(job->log, node->damaged) && to + 1 == node->damaged_index) &&
            bytes + g_bytes_get_size(record_of(log, to + 1)) <= job->max_bytes)
       bytes += g_bytes_get_size(record_of(log, ++to));
     run = run_of_records(log, job->from, to);

@@ -210,6 +210,8 @@ static FakeCluster *one_lags(guint32 seed, guint lag)
   fake_run_for(cluster, G_USEC_PER_SEC);
   fake_kill(cluster, 1);
   fake_start(cluster, 1, FALSE);
+  fake_node(cluster, 1)->damaged = fake_own_log(cluster, 1);
+  fake_node(cluster, 1)->damaged_index = 101;
   group_on_unreadable(fake_node(cluster, 1)->group, fake_own_log(cluster, 1), 101, 250);
   return cluster;
 }
@@ -228,9 +230,37 @@ START_TEST(p6_what_is_damaged_at_the_origin_comes_from_others)
   fake_run_until_equal(cluster, LONG_US);
   ck_assert_uint_eq(fake_applied(cluster, 3, log), 300);
   ck_assert_uint_ge(handed_on, 149); /* up to what the origin can read again */
-  ck_assert(fake_says(fake_node(cluster, 1)->notes->str, "entry 101 is damaged in the WAL here"));
+  ck_assert(
+      fake_says(fake_node(cluster, 1)->notes->str, "entry 101 can't be read from the WAL here"));
   write_many(cluster, 1, 10); /* and it goes on sending what is new */
   fake_run_until_equal(cluster, LONG_US);
+}
+END_TEST
+
+/* A disk that fails may work again, without a restart. Nobody else has the entries. */
+START_TEST(p6_what_can_be_read_again_is_sent_again)
+{
+  g_autoptr(FakeCluster) cluster = one_lags(12, 2);
+  LogId log = fake_own_log(cluster, 1);
+  fake_heal(cluster);
+  fake_run_for(cluster, LONG_US);
+  ck_assert_uint_lt(fake_applied(cluster, 3, log), 300);
+  {
+    g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+    const LogStatus *told = fake_log_status(status, log);
+    ck_assert_str_eq(told->state, "unreadable");
+    ck_assert(fake_says(told->message, "entry 101 can't be read"));
+    ck_assert_uint_eq(told->progress.first_available, 250);
+  }
+  fake_node(cluster, 1)->damaged_index = 0;
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 300);
+  ck_assert(!group_needs_seed(fake_node(cluster, 3)->group));
+  g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+  const LogStatus *told = fake_log_status(status, log);
+  ck_assert_str_eq(told->state, "ok");
+  ck_assert_ptr_null(told->message);
+  ck_assert_uint_eq(told->progress.first_available, 1);
 }
 END_TEST
 
@@ -261,6 +291,7 @@ int main(void)
                                 the_origin_takes_over_again,
                                 a_former_log_is_handed_on_though_its_origin_lives,
                                 p6_what_is_damaged_at_the_origin_comes_from_others,
+                                p6_what_can_be_read_again_is_sent_again,
                                 p6_what_only_a_damaged_log_has_is_in_a_snapshot};
   return RUN_SUITE("handover", tests);
 }

@@ -45,6 +45,7 @@ struct MemDisk {
     int errno_value;
     gsize partial;
   } fault;
+  int lasting[MEM_CALLS]; /* errno of all calls of the kind; 0: none fails */
   gboolean failed;
 };
 
@@ -97,6 +98,11 @@ static void set_size(GByteArray *array, gsize size)
 static gboolean fault(MemDisk *disk, MemCall call)
 {
   disk->calls[call]++;
+  if (disk->lasting[call] != 0) {
+    disk->fault.errno_value = disk->lasting[call];
+    disk->fault.partial = 0;
+    return TRUE;
+  }
   if (!disk->fault.armed || disk->fault.call != call)
     return FALSE;
   if (disk->fault.after-- > 0)
@@ -561,6 +567,13 @@ void mem_disk_fail(MemDisk *disk, MemCall call, guint after, int errno_value, gs
   disk->fault.errno_value = errno_value;
   disk->fault.partial = partial;
   disk->failed = FALSE;
+  g_mutex_unlock(&disk->lock);
+}
+
+void mem_disk_keep_failing(MemDisk *disk, MemCall call, int errno_value)
+{
+  g_mutex_lock(&disk->lock);
+  disk->lasting[call] = errno_value;
   g_mutex_unlock(&disk->lock);
 }
 

@@ -46,6 +46,9 @@ void mem_disk_crash(MemDisk *disk, MemLoss loss);
  * synced count as clean, as the kernel does. */
 void mem_disk_fail(MemDisk *disk, MemCall call, guint after, int errno_value, gsize partial);
 
+/* All calls of that kind fail from now on, or (0) none any more. */
+void mem_disk_keep_failing(MemDisk *disk, MemCall call, int errno_value);
+
 /* Whether a failure that was asked for has happened. */
 gboolean mem_disk_failed(MemDisk *disk);
 

@@ -1,0 +1,141 @@
+/* What the log thread does to the disk, on a disk that loses power and fails. */
+#include "node/log_work.h"
+
+#include "unit/wal/mem_io.c"
+
+#include "support/suite.h"
+
+#include <errno.h>
+
+static const LogId own_log = {7, 1000};
+
+typedef struct Fixture {
+  MemDisk *disk;
+  Identity *identity;
+  LogSet *logs;
+  Wal *own;
+} Fixture;
+
+static Identity *open_identity(MemDisk *disk)
+{
+  GError *error = NULL;
+  Identity *identity = identity_open_on(mem_disk_io(disk), 1, "/data", 7, "c1", "ms", &error);
+  g_assert_no_error(error);
+  return identity;
+}
+
+static LogSet *open_logs(MemDisk *disk)
+{
+  GError *error = NULL;
+  LogSet *logs = log_set_open("/data/wal", 64 * 1024, 7, mem_disk_io(disk), &error);
+  g_assert_no_error(error);
+  return logs;
+}
+
+static void open_all(Fixture *f)
+{
+  f->disk = mem_disk_new(1);
+  mem_disk_set_directory(f->disk, "/data");
+  f->identity = open_identity(f->disk);
+  g_assert(identity_begin_incarnation(f->identity, own_log.incarnation, NULL));
+  f->logs = open_logs(f->disk);
+  f->own = log_set_get(f->logs, own_log, NULL);
+  g_assert(f->own != NULL);
+}
+
+static void close_all(Fixture *f)
+{
+  g_clear_pointer(&f->logs, log_set_close);
+  g_clear_pointer(&f->identity, identity_free);
+  g_clear_pointer(&f->disk, mem_disk_free);
+}
+
+/* Entries first … last, as commits of one write each. */
+static void append(Wal *own, guint64 first, guint64 last, gboolean sync)
+{
+  static const guint8 data[100] = "a write";
+  for (guint64 i = first; i <= last; i++) {
+    GroupWrite write = {.data = data, .size = sizeof data, .index = i, .hlc = 1000 + i};
+    g_autoptr(GPtrArray) writes = g_ptr_array_new();
+    g_ptr_array_add(writes, &write);
+    g_autoptr(EntryRun) run = log_work_encode(wal_log(own), writes);
+    g_assert(log_work_append(own, run, sync, NULL));
+  }
+}
+
+/* With a weaker wal_sync entries are acknowledged, told and sent before they are synced. No later
+ * sync of the own log would reach them once another log is that. */
+START_TEST(p1_a_former_own_log_is_synced_before_another_begins)
+{
+  Fixture f;
+  open_all(&f);
+  append(f.own, 1, 10, FALSE);
+  ck_assert_uint_eq(wal_durable_index(f.own), 0);
+  Wal *next = log_work_begin_incarnation(f.identity, f.logs, f.own, 10, 2000, NULL);
+  ck_assert_ptr_nonnull(next);
+  ck_assert_uint_eq(wal_log(next).incarnation, 2000);
+  ck_assert_uint_eq(wal_durable_index(f.own), 10);
+  g_clear_pointer(&f.logs, log_set_close);
+  mem_disk_crash(f.disk, MEM_LOSE_ALL);
+  f.logs = open_logs(f.disk);
+  Wal *before = log_set_find(f.logs, own_log);
+  ck_assert_ptr_nonnull(before);
+  ck_assert_uint_eq(wal_last_index(before), 10);
+  close_all(&f);
+}
+END_TEST
+
+/* What can't be synced is not given up silently: the node can't go on. */
+START_TEST(p8_no_incarnation_begins_behind_a_failed_sync)
+{
+  Fixture f;
+  open_all(&f);
+  append(f.own, 1, 10, FALSE);
+  mem_disk_fail(f.disk, MEM_FDATASYNC, 0, EIO, 0);
+  g_autoptr(GError) error = NULL;
+  ck_assert_ptr_null(log_work_begin_incarnation(f.identity, f.logs, f.own, 10, 2000, &error));
+  ck_assert_int_eq(error->code, SYNCLOG_READ_ONLY);
+  ck_assert_uint_eq(f.identity->incarnation, own_log.incarnation);
+  close_all(&f);
+}
+END_TEST
+
+/* Damaged or not given by the disk: in both cases whoever wants it is to ask others; a passing
+ * failure is got over. */
+START_TEST(p6_what_the_disk_does_not_give_is_told_as_damage)
+{
+  Fixture f;
+  open_all(&f);
+  append(f.own, 1, 3000, FALSE); /* several segments */
+  ck_assert(wal_sync(f.own, NULL));
+  guint64 behind = 1;
+  mem_disk_fail(f.disk, MEM_PREAD, 0, EIO, 0);
+  g_autoptr(EntryRun) run = log_work_read(f.own, 300, 10, 10000, &behind, NULL);
+  ck_assert_ptr_nonnull(run);
+  ck_assert_uint_eq(behind, 0);
+  const MemCall calls[] = {MEM_PREAD, MEM_OPEN};
+  for (guint i = 0; i < G_N_ELEMENTS(calls); i++) {
+    mem_disk_keep_failing(f.disk, calls[i], EIO);
+    g_autoptr(GError) error = NULL;
+    ck_assert_ptr_null(log_work_read(f.own, 300, 10, 10000, &behind, &error));
+    ck_assert_int_eq(error->code, SYNCLOG_CORRUPT);
+    ck_assert_uint_gt(behind, 300);
+    ck_assert_uint_lt(behind, 3000);
+    mem_disk_keep_failing(f.disk, calls[i], 0);
+  }
+  mem_disk_keep_failing(f.disk, MEM_OPEN, EMFILE); /* says nothing of the log */
+  g_autoptr(GError) error = NULL;
+  ck_assert_ptr_null(log_work_read(f.own, 300, 10, 10000, &behind, &error));
+  ck_assert_uint_eq(behind, 0);
+  mem_disk_keep_failing(f.disk, MEM_OPEN, 0);
+  close_all(&f);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {p1_a_former_own_log_is_synced_before_another_begins,
+                                p8_no_incarnation_begins_behind_a_failed_sync,
+                                p6_what_the_disk_does_not_give_is_told_as_damage};
+  return RUN_SUITE("log_work", tests);
+}
