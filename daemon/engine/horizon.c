@@ -39,6 +39,10 @@ void group_on_clock_bound(Group *group, guint64 hlc, gboolean ok)
     return;
   group->clock_bound = MAX(group->clock_bound, hlc);
   group->bound_at_us = group->wall_at_us;
+  if (group->self_state != MEMBER_ENTERING)
+    return;
+  group->members_at_us = group->wall_at_us; /* it may have waited for that */
+  group->ports.work(group->ports.ctx);
 }
 
 /* Time goes on for a node that writes nothing, too. */
@@ -56,6 +60,18 @@ static guint64 settled_clock(const Group *group)
 {
   gboolean unsettled = group->committing || group->own->state == LOG_READ_ONLY;
   return unsettled ? group->clock_at_commit : group->clock;
+}
+
+gboolean horizon_remembers(Group *group, guint64 hlc)
+{
+  if (group->clock_bound >= hlc)
+    return TRUE;
+  guint64 clock = settled_clock(group);
+  if (!group->bound_wanted && clock >= hlc) {
+    group->bound_wanted = TRUE;
+    group->ports.keep_clock_bound(group->ports.ctx, clock);
+  }
+  return FALSE;
 }
 
 /*

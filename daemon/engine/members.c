@@ -311,7 +311,8 @@ static char *missing_to_enter(const Group *group, gint64 now_us)
 
 /*
  * Before a node stamps its first entry every other one has told that it counts this node for the
- * horizon, and the clock here is above all that they took for the horizon before.
+ * horizon, and the clock here is above all that they took for the horizon before: durably, or it
+ * would stamp below that after a crash (P3).
  */
 static char *missing_to_write(Group *group)
 {
@@ -324,6 +325,8 @@ static char *missing_to_write(Group *group)
     group_observe(group, peer->progress->horizon);
     if (group->clock < peer->progress->horizon)
       return g_strdup_printf("the clock here is far behind that of node %u", peer->id);
+    if (!horizon_remembers(group, peer->progress->horizon))
+      return g_strdup("its clock is being written down");
   }
   return NULL;
 }
