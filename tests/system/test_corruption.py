@@ -108,7 +108,7 @@ def damage_a_closed_segment(case, cluster, ledger, away):
         cluster[peer].start()
     check_everywhere(cluster, ledger, timeout=30)
     expect_equal(cluster[1].own_log().progress.log.incarnation, before.log.incarnation, "incarnation")
-    expect("is damaged in the WAL here" in cluster[1].log_text(), "the daemon's log does not tell")
+    expect("can't be read from the WAL here" in cluster[1].log_text(), "the daemon's log does not tell")
     goes_on(case, cluster, ledger)
 
 
