@@ -231,9 +231,10 @@ void answer_take_plain(Answer *answer, const PlainRows *plain)
   guint rows = MIN(plain->rows, plain_room(answer, before));
   answer->full = rows < plain->rows;
   answer->bytes += rows * bytes;
-  gint64 *times = NULL;
+  if (rows == 0)
+    return; /* the arrays may have no memory yet */
   g_array_set_size(answer->table->timestamps, before + rows);
-  times = &g_array_index(answer->table->timestamps, gint64, before);
+  gint64 *times = &g_array_index(answer->table->timestamps, gint64, before);
   for (guint row = 0; row < rows; row++)
     times[row] = (gint64)load_le64(plain->times + (gsize)row * 8);
   for (guint i = 0; i < columns->len; i++)
