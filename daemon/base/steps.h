@@ -7,7 +7,7 @@
 #define STEP_TABLE(X)                                                                              \
   X(WRITE, "write", "A write, from being decoded to its answer.")                                  \
   X(DECODE, "decode", "The writes that a loop read at once, until all are decoded.")               \
-  X(QUEUE, "queue", "The oldest write of a commit waits for the log thread.")                      \
+  X(QUEUE, "queue", "The oldest write of a commit waits for being written.")                       \
   X(APPEND, "append", "A commit is written to the log.")                                           \
   X(SYNC, "sync", "A commit is synced.")                                                           \
   X(REPLY, "reply", "A durable write waits for what its ack asks of the peers.")                   \

@@ -245,14 +245,34 @@ static gboolean sync_is_due(const Log *log, gint64 now_us)
   return unsynced && (log->durable < log->sync_index || log->sync_due_us <= now_us);
 }
 
+/* Whether there is something to do on the log's disk. */
+static gboolean has_work(const Log *log, gint64 now_us, gboolean *out_sync)
+{
+  if (log->own || log->state == LOG_READ_ONLY)
+    return FALSE;
+  *out_sync = sync_is_due(log, now_us);
+  return log->to_write->len > 0 || *out_sync || log->reset_wanted;
+}
+
+gboolean follower_has_work(const Group *group, gint64 now_us, gboolean *out_sync)
+{
+  gboolean any = FALSE;
+  for (guint i = 0; i < group->logs->len; i++) {
+    gboolean sync;
+    if (!has_work(group->logs->pdata[i], now_us, &sync))
+      continue;
+    any = TRUE;
+    *out_sync |= sync;
+  }
+  return any;
+}
+
 void follower_take(Group *group, gint64 now_us, GArray *mirrors)
 {
   for (guint i = 0; i < group->logs->len; i++) {
     Log *log = group->logs->pdata[i];
-    if (log->own || log->state == LOG_READ_ONLY)
-      continue;
-    gboolean sync = sync_is_due(log, now_us);
-    if (log->to_write->len == 0 && !sync && !log->reset_wanted)
+    gboolean sync;
+    if (!has_work(log, now_us, &sync))
       continue;
     MirrorWork work = {.log = log->id,
                        .runs = g_steal_pointer(&log->to_write),

@@ -79,7 +79,7 @@ typedef struct TrimWork {
   guint64 index; /* everything up to it may go */
 } TrimWork;
 
-/* What the log thread is to do: own writes first, then mirrors, then trims. */
+/* What is to be done to the logs: own writes first, then mirrors, then trims. */
 typedef struct GroupWork {
   GPtrArray *writes; /* GroupWrite*, borrowed; index and hlc are set and consecutive */
   GArray *mirrors;   /* MirrorWork */
@@ -143,11 +143,17 @@ gboolean group_write(Group *group, GroupWrite *write, GError **error);
 gboolean group_is_acked(Group *group, const Token *token, AckLevel ack);
 
 /*
- * Gives the log thread its next work; FALSE when there is none. Between a call and its
+ * Gives the next work on the logs; FALSE when there is none. Between a call and its
  * group_on_own_durable (if there were writes) and group_on_mirror_done (for each mirror) no other
  * call may come.
  */
 gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork *out_work);
+
+/*
+ * Whether group_take_work would give writes or runs of others, and then how many bytes of writes
+ * wait, and whether the work syncs others' logs.
+ */
+gboolean group_has_work(const Group *group, gint64 now_us, gsize *out_bytes, gboolean *out_sync);
 
 /* The writes of the work are durable as `run` (transfer none), which carries their decoded forms.
  */

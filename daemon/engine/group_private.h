@@ -49,7 +49,7 @@ typedef struct Log {
   guint64 unreadable;  /* an entry that can't be read from the WAL here; 0: none is known */
   guint64 hidden_from; /* … first_available as it is without that */
   gboolean probing;    /* … and it is being read again */
-  guint64 trim_asked;  /* trims up to here were given to the log thread */
+  guint64 trim_asked;  /* trims up to here were given out */
   guint64 limit_index; /* the WAL's limit wants everything up to here to go */
   /* The first entry that can still be had, when those before it can't: a snapshot is needed that
    * reaches up to it. 0: none is needed. */
@@ -233,6 +233,8 @@ gboolean group_is_congested(const Group *group);
 void leader_check_acks(Group *group);
 void leader_tick(Group *group, gint64 now_us);
 void leader_stop(Group *group);
+/* Whether leader_take would do something. */
+gboolean leader_has_work(const Group *group, gint64 now_us);
 /* Moves queued writes into `work` and stamps them. */
 void leader_take(Group *group, gint64 now_us, guint64 wall_ms, GPtrArray *writes);
 gint64 leader_deadline_us(const Group *group);
@@ -261,6 +263,8 @@ void stall_watch(Group *group, gint64 now_us);
 char *stall_text(const Group *group, const Log *log, gint64 now_us);
 
 void follower_init_log(Group *group, Log *log);
+/* Whether follower_take would give work, and then whether that is to be synced. */
+gboolean follower_has_work(const Group *group, gint64 now_us, gboolean *out_sync);
 void follower_take(Group *group, gint64 now_us, GArray *mirrors);
 void follower_answer(Group *group, Log *log);
 void follower_answer_all(Group *group);

@@ -71,17 +71,22 @@ void group_slow_writes(Group *group, guint permille)
     group->ports.work(group->ports.ctx);
 }
 
-void leader_take(Group *group, gint64 now_us, guint64 wall_ms, GPtrArray *writes)
+gboolean leader_has_work(const Group *group, gint64 now_us)
 {
   if (group->committing || group->queued->len == 0 || group_is_congested(group) ||
       group->own->state != LOG_OK)
+    return FALSE;
+  return group->clock_wrong || group->commit_pause_us == 0 || now_us >= group->commit_at_us;
+}
+
+void leader_take(Group *group, gint64 now_us, guint64 wall_ms, GPtrArray *writes)
+{
+  if (!leader_has_work(group, now_us))
     return;
   if (group->clock_wrong) {
     refuse_queued(group, SYNCLOG_CLOCK_WRONG, CLOCK_WRONG_TEXT);
     return;
   }
-  if (group->commit_pause_us > 0 && now_us < group->commit_at_us)
-    return;
   group->commit_at_us = now_us + group->commit_pause_us;
   guint count = 0;
   gsize bytes = 0;

@@ -1,6 +1,6 @@
 /*
  * The WALs of one group: a directory for each log. Thread-safe; a Wal that was found lives until
- * the set is closed. Who may write to a Wal is not decided here (the log thread does, see
+ * the set is closed. Who may write to a Wal is not decided here (whoever does the log's work, see
  * node/replica.h).
  */
 #pragma once

@@ -1,5 +1,5 @@
 /*
- * What the log thread does to the disk for one GroupWork, without the thread: so that the simulator
+ * What is done to the disk for one GroupWork, without the thread: so that the simulator
  * runs the same. Not thread-safe: whoever calls this is the one writer of all the WALs.
  */
 #pragma once

@@ -511,7 +511,7 @@ gboolean replica_is_alive(Replica *replica)
 {
   replica_lock(replica);
   gint64 idle_us = clock_mono_us(replica->clock) - replica->log_turned_us;
-  gboolean alive = replica->log_waiting || idle_us < ALIVE_LIMIT_US;
+  gboolean alive = !replica->log_taken || idle_us < ALIVE_LIMIT_US;
   replica_unlock(replica);
   return alive;
 }

@@ -1,10 +1,11 @@
 /*
  * A group at work: the engine bound to threads, files and channels.
  *
- * Threads: the log thread (order of entries, WAL appends and syncs, timers of the engine) and the
- * apply thread (store batches) are the replica's; it is called by network threads and workers. One
- * mutex guards the engine; it is held for short computations only, never over I/O. All functions
- * are thread-safe unless said otherwise.
+ * Threads: the log thread (timers of the engine; order of entries, WAL appends and syncs, which
+ * network threads do as well, one at a time: replica_log.c) and the apply thread (store batches)
+ * are the replica's; it is called by network threads and workers. One mutex guards the engine; it
+ * is held for short computations only, never over I/O. All functions are thread-safe unless said
+ * otherwise.
  */
 #pragma once
 
@@ -180,7 +181,7 @@ void replica_bucket(Replica *replica, RpcCall *call, const BucketAsker *asker,
 /* Once a second, on any one thread: what the store has durably, throttling. */
 void replica_housekeeping(Replica *replica);
 
-/* Whether the log thread and the engine still turn. */
+/* Whether the log's work gets done. */
 gboolean replica_is_alive(Replica *replica);
 
 /* A failure after which the process must end (restart recovers): NULL while there is none. */

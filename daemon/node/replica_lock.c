@@ -11,6 +11,8 @@ void replica_lock(Replica *replica)
 static void before_unlock(Replica *replica, gboolean *out_wake_log, gboolean *out_wake_apply)
 {
   rpc_loops_release();
+  if (replica->work_brought)
+    replica_give_work(replica);
   *out_wake_log = replica->wake_log;
   *out_wake_apply = replica->wake_apply;
   replica->wake_log = replica->wake_apply = FALSE;
@@ -47,7 +49,10 @@ gboolean replica_wait_until(Replica *replica, GCond *cond, gint64 until_us)
 
 void replica_wait_for_work(Replica *replica, gint64 until_us)
 {
+  /* It has just looked, or whoever does the log's work will when it is done. */
+  replica->work_brought = FALSE;
   replica->log_waiting = TRUE;
+  replica->log_until_us = until_us;
   replica_wait_until(replica, &replica->log_cond, until_us);
   replica->log_waiting = FALSE;
 }

@@ -1,7 +1,20 @@
-/* The log thread: it alone writes to the WALs. */
+/*
+ * The log's work: entries of this node get their order, are written and synced; those of others are
+ * written; old segments are deleted. Only one thread does it at a time, whoever has taken it
+ * (log_taken): the log thread, or a network thread at the end of an iteration that brought work
+ * (rpc_loop_run_last). A lone write is so answered by the thread that read it, without a hand-over
+ * to one that sleeps. The log thread has the engine's timers, and whatever a network thread does
+ * better not wait for: much at once, as it can be reading meanwhile, and a slow disk.
+ */
 #include "base/failpoint.h"
 #include "node/log_work.h"
 #include "node/replica_private.h"
+
+enum {
+  TURN_BYTES = 16 * 1024, /* of writes; more goes to the log thread */
+  TURN_SYNC_US = 1000,    /* syncs that take longer are left to the log thread */
+  SYNC_CEILING_US = 4000, /* one that took longer counts as such */
+};
 
 static gboolean must_sync_own(Replica *replica, gint64 now_us, gboolean wanted)
 {
@@ -21,6 +34,8 @@ static void commit_own(Replica *replica, GPtrArray *writes)
 {
   g_autoptr(EntryRun) run = log_work_encode(wal_log(replica->own_wal), writes);
   g_autoptr(GError) error = NULL;
+  gint64 sync_us = 0;
+  rpc_loop_begin_wait();
   gint64 now_us = clock_mono_us(replica->clock);
   gboolean sync = must_sync_own(replica, now_us, FALSE);
   FAILPOINT("commit_before_append");
@@ -31,9 +46,12 @@ static void commit_own(Replica *replica, GPtrArray *writes)
   gint64 durable_us = replica_note_step(replica, STEP_APPEND, begun_us);
   if (done && sync) {
     done = wal_sync(replica->own_wal, &error);
+    sync_us = -durable_us;
     durable_us = replica_note_step(replica, STEP_SYNC, durable_us);
+    sync_us += durable_us;
   }
   FAILPOINT("commit_before_publish");
+  rpc_loop_end_wait();
   if (done && sync)
     replica->own_synced_us = now_us;
   for (guint i = 0; i < writes->len; i++) {
@@ -43,6 +61,8 @@ static void commit_own(Replica *replica, GPtrArray *writes)
   }
   replica_lock(replica);
   replica->answers_us = durable_us;
+  if (sync)
+    replica->sync_us += (MIN(sync_us, SYNC_CEILING_US) - replica->sync_us) / 8;
   if (done)
     group_on_own_durable(replica->group, writes, run, durable_us);
   else
@@ -57,9 +77,11 @@ static void do_mirror(Replica *replica, const MirrorWork *work)
   g_autoptr(GError) error = NULL;
   guint written = 0;
   gint64 begun_us = clock_mono_us(replica->clock);
+  rpc_loop_begin_wait();
   log_work_mirror(replica->logs, work, &written, &error);
   gint64 now_us = replica_note_step(replica, STEP_MIRROR, begun_us);
   FAILPOINT("mirror_before_publish");
+  rpc_loop_end_wait();
   replica_lock(replica);
   group_on_mirror_done(replica->group, work, written, error, now_us);
   replica_tell_progress(replica);
@@ -72,9 +94,11 @@ static void do_trim(Replica *replica, const TrimWork *trim)
   if (wal == NULL)
     return;
   g_autoptr(GError) error = NULL;
+  rpc_loop_begin_wait();
   FAILPOINT("trim_begin");
   if (!wal_trim(wal, trim->index, &error))
     g_warning("deleting old segments: %s", error->message);
+  rpc_loop_end_wait();
   replica_lock(replica);
   group_on_trimmed(replica->group, trim->log, wal_first_index(wal));
   replica_unlock(replica);
@@ -141,37 +165,126 @@ static gint64 deadline_us(Replica *replica)
   return deadline;
 }
 
-gpointer replica_log_thread(gpointer data)
+/* Does what there is; FALSE when there is nothing. Caller holds `mutex` and has taken the work. */
+static gboolean do_turn(Replica *replica, gint64 now_us)
+{
+  GroupWork work;
+  replica->log_turned_us = now_us;
+  if (!group_take_work(replica->group, now_us, clock_wall_ms(replica->clock), &work))
+    return FALSE;
+  replica_unlock(replica);
+  do_work(replica, &work);
+  group_work_clear(&work);
+  replica_lock(replica);
+  return TRUE;
+}
+
+/* Whether only the log thread can do what there is to do. Caller holds `mutex`. */
+static gboolean needs_log_thread(Replica *replica)
+{
+  return replica->log_stop || replica->own_sync_wanted || replica->fatal != NULL ||
+         group_wants_incarnation(replica->group);
+}
+
+/* Whether the work is better done by a network thread than by the log thread. Caller holds `mutex`.
+ */
+static gboolean suits_a_turn(Replica *replica, gint64 now_us)
+{
+  gsize bytes;
+  gboolean sync;
+  if (needs_log_thread(replica) || !group_has_work(replica->group, now_us, &bytes, &sync))
+    return FALSE;
+  sync |= bytes > 0 && replica->options.wal_sync == WAL_SYNC_GROUP;
+  return bytes <= TURN_BYTES && (!sync || replica->sync_us <= TURN_SYNC_US);
+}
+
+static void wake_log_thread(Replica *replica)
+{
+  if (!replica->log_waiting)
+    return;
+  replica->log_waiting = FALSE; /* one signal wakes it for all */
+  replica->wake_log = TRUE;
+}
+
+/* A network thread's turn, as the last of its iteration. */
+static void take_turn(gpointer data)
 {
   Replica *replica = data;
   log_set_group(replica->options.group.group);
   replica_lock(replica);
+  replica->turn_asked = FALSE;
+  if (!replica->log_taken && !needs_log_thread(replica) && rpc_loop_can_wait()) {
+    replica->log_taken = TRUE;
+    do_turn(replica, clock_mono_us(replica->clock));
+    replica->log_taken = FALSE;
+  }
+  /* Whatever is left, or came meanwhile, or what is due earlier than it was. */
+  gint64 now_us = clock_mono_us(replica->clock);
+  gsize bytes;
+  gboolean sync;
+  replica->work_brought = group_has_work(replica->group, now_us, &bytes, &sync);
+  if (needs_log_thread(replica) || deadline_us(replica) < replica->log_until_us)
+    wake_log_thread(replica);
+  if (g_atomic_int_dec_and_test(&replica->jobs))
+    replica_tell_progress(replica);
+  replica_unlock(replica);
+  log_set_group(0);
+}
+
+void replica_give_work(Replica *replica)
+{
+  replica->work_brought = FALSE;
+  /* Whoever has taken it, or is about to, looks again afterwards. */
+  if (replica->log_taken || replica->turn_asked)
+    return;
+  if (suits_a_turn(replica, clock_mono_us(replica->clock)) &&
+      rpc_loop_run_last(take_turn, replica)) {
+    replica->turn_asked = TRUE;
+    replica_job_begin(replica);
+    return;
+  }
+  wake_log_thread(replica);
+}
+
+/* The log thread's turn: until there is nothing to do. Caller holds `mutex`. */
+static void do_turns(Replica *replica)
+{
   while (!replica->log_stop) {
     gint64 now_us = clock_mono_us(replica->clock);
-    replica->log_turned_us = now_us;
     gint64 deadline = deadline_us(replica);
     if (deadline <= now_us)
       group_tick(replica->group, now_us);
     if (group_wants_incarnation(replica->group) && replica->fatal == NULL)
       begin_incarnation(replica);
-    GroupWork work;
     gboolean sync_wanted = replica->own_sync_wanted;
     replica->own_sync_wanted = FALSE;
-    if (group_take_work(replica->group, now_us, clock_wall_ms(replica->clock), &work)) {
-      replica_unlock(replica);
-      do_work(replica, &work);
-      group_work_clear(&work);
-      replica_lock(replica);
-    } else if (!sync_wanted && deadline > now_us) {
-      replica_wait_for_work(replica, deadline);
-      continue;
-    }
+    if (!do_turn(replica, now_us) && !sync_wanted && deadline > now_us)
+      return;
     if (replica->options.wal_sync != WAL_SYNC_GROUP &&
         must_sync_own(replica, clock_mono_us(replica->clock), sync_wanted)) {
       replica_unlock(replica);
       sync_own(replica);
       replica_lock(replica);
     }
+  }
+}
+
+gpointer replica_log_thread(gpointer data)
+{
+  Replica *replica = data;
+  log_set_group(replica->options.group.group);
+  replica_lock(replica);
+  while (!replica->log_stop || replica->log_taken) {
+    /* What is due while another thread is at work is seen to by waking up behind it. */
+    gint64 until_us = G_MAXINT64;
+    if (!replica->log_taken) {
+      replica->log_taken = TRUE;
+      do_turns(replica);
+      replica->log_taken = FALSE;
+      until_us = deadline_us(replica);
+    }
+    if (!replica->log_stop || replica->log_taken)
+      replica_wait_for_work(replica, until_us);
   }
   replica_unlock(replica);
   return NULL;

@@ -10,10 +10,7 @@
 static void port_work(gpointer ctx)
 {
   Replica *replica = ctx;
-  if (replica->log_waiting) {
-    replica->log_waiting = FALSE; /* one signal wakes it for all */
-    replica->wake_log = TRUE;
-  }
+  replica->work_brought = TRUE;
 }
 
 static void port_apply(gpointer ctx, EntryRun *run)

@@ -106,11 +106,16 @@ struct Replica {
   Group *group;
   GCond log_cond; /* the log thread waits here */
   gboolean log_waiting;
+  gint64 log_until_us;           /* … until then */
+  gboolean work_brought;         /* since the last look: for whoever unlocks */
   gboolean wake_log, wake_apply; /* that thread is to be woken by whoever unlocks */
+  gboolean log_taken;            /* somebody does the log's work, see replica_log.c */
+  gboolean turn_asked;           /* a network thread is about to */
+  gint64 sync_us;                /* how long syncs of the own log took lately */
   gboolean log_stop;
   gboolean own_sync_wanted; /* a reader waits for unsynced entries (wal_sync other than group) */
   gint64 answers_us;        /* the time by which answers of writes are measured */
-  gint64 log_turned_us;     /* when the log thread last began to wait or work */
+  gint64 log_turned_us;     /* when the log's work was last begun */
   GCond progress_cond;      /* replica_tell_progress; waited for by replica_wait_progress */
   guint progress_waiters;
   gboolean draining;
@@ -159,7 +164,7 @@ struct Replica {
 
   GThread *log_thread;
   GThread *apply_thread;
-  gint64 own_synced_us;      /* log thread only */
+  gint64 own_synced_us;      /* whoever does the log's work only */
   _Atomic guint64 in_flight; /* bytes of requests that replica_admit let in */
   gint jobs;                 /* atomic: on their way to or at a worker */
   gint holders;              /* atomic: see replica_hold; 1 is that of replica_open */
@@ -170,8 +175,9 @@ struct Replica {
 
 /*
  * replica_lock.c: `mutex`. What the engine posts to the loops while it is held goes there in one
- * piece before it is given up; the threads that the engine woke are woken when it has been given
- * up, so that they need not wait for it.
+ * piece before it is given up; then it is seen to who does what was brought to the log, and the
+ * threads that are woken for it are woken when it has been given up, so that they need not wait for
+ * it.
  */
 void replica_lock(Replica *replica);
 void replica_unlock(Replica *replica);
@@ -222,6 +228,8 @@ void replica_run_read(Replica *replica, gpointer read, SynclogStatus status, con
 
 /* replica_log.c */
 gpointer replica_log_thread(gpointer data);
+/* Work was brought: finds somebody who does it. Caller holds `mutex`. */
+void replica_give_work(Replica *replica);
 
 /* replica_check.c */
 /*

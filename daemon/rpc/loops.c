@@ -3,8 +3,13 @@
 #include "rpc/flat.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+/* So long a loop is waited for that waits, or twice as long; then another thread goes on with it.
+ */
+static const gint64 PATIENCE_US = 50 * 1000;
 
 typedef struct Task {
   void (*func)(gpointer data);
@@ -12,21 +17,33 @@ typedef struct Task {
 } Task;
 
 struct RpcLoop {
-  GThread *thread;
+  GThread *threads[2]; /* one runs it, the other stands by */
   struct event_base *base;
   struct event *wake_event;
   int wake_fd;
   GArray *hooks;   /* Task */
   GArray *running; /* Task; taken from the inbox, being run */
+  GArray *last;    /* Task; see rpc_loop_run_last */
   gboolean stop;   /* set by a task on the loop itself */
 
   GMutex lock;
   GArray *inbox;   /* Task; under lock */
   gboolean asleep; /* whoever posts must wake it; under lock */
+
+  /* Odd while the thread that runs the loop waits. Whoever makes it even again runs the loop from
+   * then on: that thread, or the one that stands by. */
+  _Atomic guint64 waits;
+  atomic_bool watched;     /* the one that stands by looks at `waits` now and then */
+  atomic_bool standing_by; /* it is there */
+  GMutex seat_lock;
+  GCond seat_cond; /* the one that stands by waits here */
+  gboolean ended;  /* under seat_lock */
 };
 
 /* The loop that the thread runs, or NULL. */
 static __thread RpcLoop *current_loop;
+static __thread gboolean may_wait;   /* what rpc_loop_run_last was given runs */
+static __thread guint64 wait_number; /* between begin_wait and end_wait: what `waits` was made */
 
 /* Posts of the thread that wait for rpc_loops_release. */
 typedef struct HeldPost {
@@ -88,19 +105,108 @@ static gboolean go_to_sleep(RpcLoop *loop)
   return asleep;
 }
 
-static gpointer loop_main(gpointer data)
+static void run_hooks(RpcLoop *loop)
 {
-  RpcLoop *loop = data;
+  for (guint i = 0; i < loop->hooks->len; i++) {
+    Task *hook = &g_array_index(loop->hooks, Task, i);
+    hook->func(hook->data);
+  }
+}
+
+/* FALSE when the loop was lost. */
+static gboolean run_last(RpcLoop *loop)
+{
+  for (guint count = loop->last->len; count > 0; count--) {
+    Task task = g_array_index(loop->last, Task, 0);
+    g_array_remove_index(loop->last, 0);
+    may_wait = TRUE;
+    task.func(task.data);
+    may_wait = FALSE;
+    if (current_loop != loop)
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* Runs the loop until it is stopped; FALSE when another thread does so now. */
+static gboolean run(RpcLoop *loop)
+{
   current_loop = loop;
   while (!loop->stop) {
-    event_base_loop(loop->base, go_to_sleep(loop) ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    gboolean sleep = loop->last->len == 0 && go_to_sleep(loop);
+    event_base_loop(loop->base, sleep ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     run_inbox(loop);
-    for (guint i = 0; i < loop->hooks->len; i++) {
-      Task *hook = &g_array_index(loop->hooks, Task, i);
-      hook->func(hook->data);
-    }
+    run_hooks(loop);
+    if (loop->last->len == 0)
+      continue;
+    if (!run_last(loop))
+      return FALSE;
+    run_inbox(loop);
+    run_hooks(loop);
   }
+  current_loop = NULL;
+  return TRUE;
+}
+
+/*
+ * Waits until the thread that runs the loop has waited for too long; the caller runs it then. FALSE
+ * when the loop has ended. While nobody waits at all this sleeps.
+ */
+static gboolean stand_by(RpcLoop *loop)
+{
+  gboolean taken = FALSE;
+  guint64 seen = 0;
+  g_mutex_lock(&loop->seat_lock);
+  atomic_store(&loop->standing_by, TRUE);
+  while (!loop->ended && !taken) {
+    guint64 waits = atomic_load(&loop->waits);
+    if (waits == seen && waits % 2 == 1) {
+      taken = atomic_compare_exchange_strong(&loop->waits, &waits, waits + 1);
+      continue;
+    }
+    if (waits == seen) {
+      /* Whoever waits from here on finds that nobody watches, or is found by the next look. */
+      atomic_store(&loop->watched, FALSE);
+      if (atomic_load(&loop->waits) == waits)
+        g_cond_wait(&loop->seat_cond, &loop->seat_lock);
+      atomic_store(&loop->watched, TRUE);
+    }
+    seen = atomic_load(&loop->waits);
+    gint64 until_us = g_get_monotonic_time() + PATIENCE_US;
+    while (!loop->ended && g_cond_wait_until(&loop->seat_cond, &loop->seat_lock, until_us))
+      ;
+  }
+  if (taken)
+    atomic_store(&loop->standing_by, FALSE);
+  g_mutex_unlock(&loop->seat_lock);
+  return taken;
+}
+
+static void end_seats(RpcLoop *loop)
+{
+  g_mutex_lock(&loop->seat_lock);
+  loop->ended = TRUE;
+  g_cond_signal(&loop->seat_cond);
+  g_mutex_unlock(&loop->seat_lock);
+}
+
+/* The two threads of a loop. Whoever loses it stands by once it has done what it was at. */
+static gpointer first_main(gpointer data)
+{
+  RpcLoop *loop = data;
+  do {
+    if (run(loop)) {
+      end_seats(loop);
+      return NULL;
+    }
+  } while (stand_by(loop));
   return NULL;
+}
+
+static gpointer second_main(gpointer data)
+{
+  RpcLoop *loop = data;
+  return stand_by(loop) ? first_main(loop) : NULL;
 }
 
 static void loop_start(RpcLoop *loop, guint number)
@@ -119,8 +225,13 @@ static void loop_start(RpcLoop *loop, guint number)
   loop->inbox = g_array_new(FALSE, FALSE, sizeof(Task));
   loop->running = g_array_new(FALSE, FALSE, sizeof(Task));
   loop->hooks = g_array_new(FALSE, FALSE, sizeof(Task));
+  loop->last = g_array_new(FALSE, FALSE, sizeof(Task));
+  g_mutex_init(&loop->seat_lock);
+  g_cond_init(&loop->seat_cond);
   g_autofree char *name = g_strdup_printf("net-%u", number);
-  loop->thread = g_thread_new(name, loop_main, loop);
+  g_autofree char *second = g_strdup_printf("net-%u-b", number);
+  loop->threads[0] = g_thread_new(name, first_main, loop);
+  loop->threads[1] = g_thread_new(second, second_main, loop);
 }
 
 static void stop_task(gpointer data)
@@ -132,15 +243,19 @@ static void stop_task(gpointer data)
 static void loop_finish(RpcLoop *loop)
 {
   rpc_loop_post(loop, stop_task, loop);
-  g_thread_join(loop->thread);
-  g_assert(loop->hooks->len == 0 && loop->inbox->len == 0);
+  for (guint i = 0; i < G_N_ELEMENTS(loop->threads); i++)
+    g_thread_join(loop->threads[i]);
+  g_assert(loop->hooks->len == 0 && loop->inbox->len == 0 && loop->last->len == 0);
   event_free(loop->wake_event);
   event_base_free(loop->base);
   close(loop->wake_fd);
   g_array_unref(loop->inbox);
   g_array_unref(loop->running);
   g_array_unref(loop->hooks);
+  g_array_unref(loop->last);
   g_mutex_clear(&loop->lock);
+  g_mutex_clear(&loop->seat_lock);
+  g_cond_clear(&loop->seat_cond);
 }
 
 static Job *next_job(RpcLoops *loops)
@@ -271,6 +386,45 @@ void rpc_loops_release(void)
   g_assert(holding);
   post_held();
   holding = FALSE;
+}
+
+gboolean rpc_loop_run_last(void (*func)(gpointer data), gpointer data)
+{
+  RpcLoop *loop = current_loop;
+  if (loop == NULL || !atomic_load(&loop->standing_by))
+    return FALSE;
+  Task task = {func, data};
+  g_array_append_val(loop->last, task);
+  return TRUE;
+}
+
+gboolean rpc_loop_can_wait(void)
+{
+  return may_wait && current_loop != NULL && atomic_load(&current_loop->standing_by);
+}
+
+void rpc_loop_begin_wait(void)
+{
+  RpcLoop *loop = current_loop;
+  if (loop == NULL)
+    return;
+  g_assert(may_wait && !holding);
+  wait_number = atomic_fetch_add(&loop->waits, 1) + 1;
+  if (atomic_load(&loop->watched))
+    return;
+  g_mutex_lock(&loop->seat_lock);
+  g_cond_signal(&loop->seat_cond);
+  g_mutex_unlock(&loop->seat_lock);
+}
+
+void rpc_loop_end_wait(void)
+{
+  RpcLoop *loop = current_loop;
+  if (loop == NULL)
+    return;
+  guint64 number = wait_number;
+  if (!atomic_compare_exchange_strong(&loop->waits, &number, number + 1))
+    current_loop = NULL;
 }
 
 void rpc_loops_work(RpcLoops *loops, void (*func)(gpointer data), gpointer data)

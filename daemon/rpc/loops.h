@@ -34,5 +34,24 @@ void rpc_loop_post(RpcLoop *loop, void (*func)(gpointer data), gpointer data);
 void rpc_loops_hold(void);
 void rpc_loops_release(void);
 
+/*
+ * A thread that runs a loop may wait for a short time, for a disk say, where that costs less than a
+ * hand-over to a thread that waits. Each loop has a second thread that stands by: when the first
+ * waits for more than 50 to 100 ms the second runs the loop from then on, and the first stands by
+ * once it is done. So connections are served whatever the disk does.
+ *
+ * run_last: on a thread that runs a loop, func(data) runs as the last of this iteration, when all
+ * that is to be written is written; afterwards what it posted runs, and is written. FALSE on other
+ * threads, and where nobody stands by.
+ * can_wait: whether in there somebody still stands by: one that ran before may have used him up.
+ * begin_wait, end_wait: around what waits, in there. In between only what any thread may do; nor
+ * does the loop belong to the thread any more if it took too long: what it posts goes to the loop
+ * all the same. On other threads they do nothing.
+ */
+gboolean rpc_loop_run_last(void (*func)(gpointer data), gpointer data);
+gboolean rpc_loop_can_wait(void);
+void rpc_loop_begin_wait(void);
+void rpc_loop_end_wait(void);
+
 /* Runs func(data) on a worker. Any thread. */
 void rpc_loops_work(RpcLoops *loops, void (*func)(gpointer data), gpointer data);

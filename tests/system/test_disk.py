@@ -488,6 +488,31 @@ def s14_a_slow_disk(case):
 
 
 @test(timeout=60)
+def a_disk_that_hangs(case):
+    """Syncs that do not end for three seconds: the node answers what needs no sync, keeps its peers,
+    and a write that waited is there."""
+    cluster = case.cluster(3, start=False)
+    start_traceable(cluster)
+    node = cluster[1]
+    join_writers(start_writers([node], "before", count=50))
+    tracer = inject(case, node, "-e", "trace=fdatasync", "-e",
+                    "inject=fdatasync:delay_enter=3000000")
+    writers = start_writers([node], "slow", per_node=4)
+    begin = hlc_now() >> 16
+    with node.client() as client:
+        while (hlc_now() >> 16) - begin < 4000:
+            asked = hlc_now() >> 16
+            client.series()
+            took = (hlc_now() >> 16) - asked
+            expect(took < 1500, "an answer took %d ms while the disk hung", took)
+    for other in (2, 3):
+        expect_equal(cluster[other].peer_status(1).state, "connected", "node 1 is not given up")
+    _end(tracer)
+    ledger = stop_writers(writers)
+    check_everywhere(cluster, ledger, timeout=40)
+
+
+@test(timeout=60)
 def a_store_that_fails(case):
     """The store can't open its next file: the node ends with an error instead of going on without
     it, and nothing that it acknowledged is lost."""
