@@ -141,6 +141,11 @@ struct TSeriesReq {
   3: optional i32 limit
   /** Only devices after this one. */
   4: optional string after
+  /**
+   * Of all groups (consensusGroupId −1): those that can't be read are left out, and the reply says so;
+   * without it they are an error.
+   */
+  5: optional bool partial
 }
 
 struct TMeasurement {
@@ -160,6 +165,8 @@ struct TSeriesReply {
   2: optional list<TDevice> devices
   /** Set when there is more: pass it as `after`. */
   3: optional string nextAfter
+  /** With `partial`: which groups are left out, and why, for people. Absent: none. */
+  4: optional string leftOut
 }
 
 struct TInfoReply {

@@ -15,13 +15,17 @@ static void add_rows(Grid *grid, const Device *device)
 
 static gboolean print_pages(Ctl *ctl, const char *prefix, Grid *grid, GError **error)
 {
+  gboolean told = FALSE;
   g_autofree char *after = NULL;
   do {
-    g_autofree char *next = NULL;
-    g_autoptr(GPtrArray) devices =
-        rpc_client_series(ctl->client, ctl->routed, prefix, after, DEVICES_PER_PAGE, &next, error);
+    g_autofree char *next = NULL, *left_out = NULL;
+    g_autoptr(GPtrArray) devices = rpc_client_series_partial(
+        ctl->client, ctl->routed, prefix, after, DEVICES_PER_PAGE, &next, &left_out, error);
     if (devices == NULL)
       return FALSE;
+    if (left_out != NULL && !told)
+      g_printerr("synclogctl: some groups can't be read here and are %s\n", left_out);
+    told |= left_out != NULL;
     for (guint i = 0; i < devices->len; i++)
       add_rows(grid, g_ptr_array_index(devices, i));
     grid_flush(grid);

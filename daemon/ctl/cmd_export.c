@@ -16,6 +16,7 @@ typedef struct Export {
   gboolean iso, plain;
   gint64 start_time, end_time;
   GPtrArray *devices; /* Device* */
+  char *left_out;     /* groups that can't be read; NULL: none */
   guint64 rows, values;
 } Export;
 
@@ -25,6 +26,7 @@ static void export_clear(Export *export)
   g_free(export->directory);
   g_free(export->start_text);
   g_free(export->end_text);
+  g_free(export->left_out);
   g_clear_pointer(&export->devices, g_ptr_array_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Export, export_clear)
@@ -243,11 +245,13 @@ static gboolean find_prefix(Export *export, GError **error)
   Ctl *ctl = export->ctl;
   g_autofree char *after = NULL;
   do {
-    g_autofree char *next = NULL;
-    g_autoptr(GPtrArray) page = rpc_client_series(ctl->client, ctl->routed, export->prefix, after,
-                                                  DEVICES_PER_PAGE, &next, error);
+    g_autofree char *next = NULL, *left_out = NULL;
+    g_autoptr(GPtrArray) page = rpc_client_series_partial(
+        ctl->client, ctl->routed, export->prefix, after, DEVICES_PER_PAGE, &next, &left_out, error);
     if (page == NULL)
       return FALSE;
+    if (left_out != NULL && export->left_out == NULL)
+      export->left_out = g_steal_pointer(&left_out);
     while (page->len > 0)
       g_ptr_array_add(export->devices, g_ptr_array_steal_index(page, 0));
     g_free(after);
@@ -319,7 +323,9 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
     g_printerr("exported %" G_GUINT64_FORMAT " rows, %" G_GUINT64_FORMAT " points of %u device%s\n",
                export.rows, export.values, export.devices->len,
                export.devices->len == 1 ? "" : "s");
-  return TRUE;
+  /* Who does not read what is said here learns it from the exit code. */
+  return export.left_out == NULL ||
+         fail(error, SYNCLOG_INVALID, "the export is not of all groups: %s", export.left_out);
 }
 
 const CtlCommand ctl_export = {

@@ -278,9 +278,9 @@ gboolean ctl_ack(const char *text, AckLevel *out_ack, GError **error)
 Device *ctl_device(Ctl *ctl, const char *name, GError **error)
 {
   /* Of all names that begin with this one, it is the first. */
-  g_autofree char *next = NULL;
+  g_autofree char *next = NULL, *left_out = NULL;
   g_autoptr(GPtrArray) devices =
-      rpc_client_series(ctl->client, ctl->routed, name, NULL, 1, &next, error);
+      rpc_client_series_partial(ctl->client, ctl->routed, name, NULL, 1, &next, &left_out, error);
   if (devices == NULL)
     return NULL;
   if (devices->len > 0 && strcmp(((Device *)devices->pdata[0])->name, name) == 0)

@@ -8,17 +8,18 @@
 typedef struct View {
   Store base;
   const GroupRule *rule;
-  GPtrArray *replicas; /* Replica, by id */
-  GPtrArray *stores;   /* Store, of each */
+  GPtrArray *replicas;  /* Replica, by id */
+  GPtrArray *stores;    /* Store, of each; NULL where it is left out */
+  const char *left_out; /* which groups are, and why; NULL: none */
 } View;
 
 static Store *store_of(View *view, const char *device, GError **error)
 {
   guint32 id = group_rule_find(view->rule, device, strlen(device));
   for (guint i = 0; i < view->replicas->len; i++)
-    if (replica_group(view->replicas->pdata[i]) == id)
+    if (replica_group(view->replicas->pdata[i]) == id && view->stores->pdata[i] != NULL)
       return view->stores->pdata[i];
-  fail(error, SYNCLOG_UNKNOWN_GROUP, "device \"%s\" belongs to group %u, which is not open here",
+  fail(error, SYNCLOG_UNKNOWN_GROUP, "device \"%s\" belongs to group %u, which can't be read here",
        device, id);
   return NULL;
 }
@@ -59,6 +60,8 @@ static GPtrArray *merge_pages(View *view, const char *prefix, const char *after,
   for (guint i = 0; i < view->stores->len; i++) {
     guint32 id = replica_group(view->replicas->pdata[i]);
     gboolean more = FALSE;
+    if (view->stores->pdata[i] == NULL)
+      continue;
     g_autoptr(GPtrArray) page =
         store_series(view->stores->pdata[i], prefix, after, limit, &more, error);
     if (page == NULL)
@@ -107,13 +110,21 @@ static const StoreOps view_ops = {.name = "groups",
                                   .aggregate = view_aggregate,
                                   .series = view_series};
 
+const char *group_reads_left_out(const Store *store)
+{
+  return store->ops == &view_ops ? ((const View *)store)->left_out : NULL;
+}
+
 /* --- reading all of them ------------------------------------------------------------------------
  */
 
 typedef struct ReadAll {
   Groups *groups;
   GPtrArray *replicas; /* all that are open, held */
-  guint next;          /* the one that is waited for */
+  gboolean *skipped;   /* of each: it can't be read, and is left out */
+  gboolean partial;    /* else one that can't be read is an error */
+  GString *left_out;
+  guint next; /* the one that is waited for */
   GroupRule *rule;
   GArray *tokens;
   gint64 until_us;
@@ -124,8 +135,10 @@ typedef struct ReadAll {
 static void read_all_free(ReadAll *all)
 {
   g_ptr_array_unref(all->replicas);
-  group_rule_unref(all->rule);
+  g_clear_pointer(&all->rule, group_rule_unref);
   g_clear_pointer(&all->tokens, g_array_unref);
+  g_string_free(all->left_out, TRUE);
+  g_free(all->skipped);
   g_free(all);
 }
 
@@ -159,21 +172,56 @@ static GArray *tokens_for(const GPtrArray *replicas, Replica *replica, const GAr
   return own;
 }
 
+static void leave_out(GString *text, guint32 group, const char *why)
+{
+  g_autofree char *line = g_strdup(why != NULL ? why : "it is not open");
+  g_strdelimit(line, "\r\n", ' ');
+  g_string_append_printf(text, "%sgroup %u (%s)", text->len > 0 ? ", " : "left out: ", group, line);
+}
+
+/* A group that is not ready is left out where that is allowed; what a token lacks stays an error.
+ */
+static gboolean may_skip(ReadAll *all, guint at, const GError *error)
+{
+  if (!all->partial || !g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY))
+    return FALSE;
+  leave_out(all->left_out, replica_group(all->replicas->pdata[at]), error->message);
+  all->skipped[at] = TRUE;
+  return TRUE;
+}
+
+static gboolean begin_views(ReadAll *all, GPtrArray *stores, GError **error)
+{
+  gboolean some = FALSE;
+  for (guint i = 0; i < all->replicas->len; i++) {
+    g_autoptr(GError) local = NULL;
+    Store *store = all->skipped[i] ? NULL : replica_begin_view(all->replicas->pdata[i], &local);
+    some |= store != NULL;
+    if (local != NULL && !may_skip(all, i, local)) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return FALSE;
+    }
+    g_ptr_array_add(stores, store);
+  }
+  return some || fail(error, SYNCLOG_NOT_READY, "no group can be read: %s", all->left_out->str);
+}
+
 /* All groups have applied what they must. */
 static void read_view(gpointer data)
 {
   ReadAll *all = data;
   g_autoptr(GPtrArray) stores = g_ptr_array_new();
-  View view = {{&view_ops}, all->rule, all->replicas, stores};
   g_autoptr(GError) error = NULL;
-  while (stores->len < all->replicas->len && error == NULL) {
-    Store *store = replica_begin_view(all->replicas->pdata[stores->len], &error);
-    if (store != NULL)
-      g_ptr_array_add(stores, store);
-  }
-  all->read(all->data, error == NULL ? &view.base : NULL, error);
+  gboolean good = begin_views(all, stores, &error);
+  View view = {{&view_ops},
+               all->rule,
+               all->replicas,
+               stores,
+               all->left_out->len > 0 ? all->left_out->str : NULL};
+  all->read(all->data, good ? &view.base : NULL, error);
   for (guint i = 0; i < stores->len; i++)
-    replica_end_view(all->replicas->pdata[i]);
+    if (stores->pdata[i] != NULL)
+      replica_end_view(all->replicas->pdata[i]);
   read_all_free(all);
 }
 
@@ -183,7 +231,7 @@ static void on_waited(gpointer data, Store *store, const GError *error)
 {
   ReadAll *all = data;
   Replica *replica = all->replicas->pdata[all->next];
-  if (store == NULL) {
+  if (store == NULL && !may_skip(all, all->next, error)) {
     g_autoptr(GError) named = g_error_copy(error);
     g_prefix_error(&named, "group %u: ", replica_group(replica));
     all->read(all->data, NULL, named);
@@ -205,25 +253,26 @@ static void wait_for_next(gpointer data)
   replica_read(replica, tokens, left_ms, on_waited, all);
 }
 
-static void begin_all(Groups *groups, GPtrArray *replicas, const GArray *tokens, gint64 timeout_ms,
-                      ReplicaRead read, gpointer data)
+/* `all` has what the caller wants. */
+static void begin_all(Groups *groups, ReadAll *all, const GArray *tokens, gint64 timeout_ms)
 {
-  ReadAll *all = g_new0(ReadAll, 1);
-  *all = (ReadAll){.groups = groups,
-                   .replicas = replicas,
-                   .rule = groups_hold_rule(groups),
-                   .tokens = tokens != NULL ? g_array_copy((GArray *)tokens) : NULL,
-                   .until_us = g_get_monotonic_time() + timeout_ms * 1000,
-                   .read = read,
-                   .data = data};
+  all->groups = groups;
+  all->rule = groups_hold_rule(groups);
+  all->skipped = g_new0(gboolean, all->replicas->len);
+  all->tokens = tokens != NULL ? g_array_copy((GArray *)tokens) : NULL;
+  all->until_us = g_get_monotonic_time() + timeout_ms * 1000;
   wait_for_next(all);
 }
 
 /* What a group that should be here would add must not be left out without a word. */
-static gboolean check_open(Groups *groups, GError **error)
+static gboolean check_open(Groups *groups, gboolean partial, GString *left_out, GError **error)
 {
   g_autoptr(GPtrArray) closed = groups_closed(groups);
-  if (closed->len == 0)
+  for (guint i = 0; partial && i < closed->len; i++) {
+    const GroupInfo *group = closed->pdata[i];
+    leave_out(left_out, group->id, group->message);
+  }
+  if (closed->len == 0 || partial)
     return TRUE;
   const GroupInfo *first = g_ptr_array_index(closed, 0);
   return fail(error, SYNCLOG_NOT_READY,
@@ -235,17 +284,23 @@ static gboolean check_open(Groups *groups, GError **error)
 /* --- all reads ----------------------------------------------------------------------------------
  */
 
-void group_reads_begin(Groups *groups, guint32 group, const char *device, const GArray *tokens,
-                       gint64 timeout_ms, ReplicaRead read, gpointer data)
+void group_reads_begin(Groups *groups, guint32 group, const char *device, gboolean partial,
+                       const GArray *tokens, gint64 timeout_ms, ReplicaRead read, gpointer data)
 {
   gboolean by_rule = group == GROUP_BY_RULE && !groups_are_one(groups);
   g_autoptr(GPtrArray) all = by_rule ? groups_hold_all(groups) : NULL;
   g_autoptr(GError) error = NULL;
   if (by_rule && device == NULL) {
-    if (check_open(groups, &error))
-      begin_all(groups, g_steal_pointer(&all), tokens, timeout_ms, read, data);
-    else
-      read(data, NULL, error);
+    ReadAll *job = g_new0(ReadAll, 1);
+    *job = (ReadAll){
+        .replicas = g_steal_pointer(&all), .partial = partial, .read = read, .data = data};
+    job->left_out = g_string_new(NULL);
+    if (check_open(groups, partial, job->left_out, &error)) {
+      begin_all(groups, job, tokens, timeout_ms);
+      return;
+    }
+    read(data, NULL, error);
+    read_all_free(job);
     return;
   }
   guint32 id = by_rule                  ? groups_of_device(groups, device, strlen(device))

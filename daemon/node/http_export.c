@@ -24,6 +24,7 @@ typedef struct Export {
   gboolean csv, iso;
   LabelStyle labels;
   char *device, *prefix; /* one of them is NULL */
+  char *left_out;        /* groups that can't be read, as the answer's head says; NULL: none */
   GStrv measurements;    /* NULL: all */
   gint64 start_time, end_time, per_second, timeout_ms;
   guint page_rows;
@@ -43,6 +44,7 @@ typedef struct Export {
 static void export_free(Export *export)
 {
   g_free(export->device);
+  g_free(export->left_out);
   g_free(export->prefix);
   g_strfreev(export->measurements);
   g_clear_pointer(&export->tokens, g_array_unref);
@@ -355,12 +357,21 @@ static void end_export(Export *export, gboolean complete)
   http_stream_end(request, complete);
 }
 
+/* What the head of the answer did not say can't be said any more. */
+static gboolean check_whole(const Export *export, const Store *store, GError **error)
+{
+  const char *left_out = group_reads_left_out(store);
+  return left_out == NULL || g_strcmp0(left_out, export->left_out) == 0 ||
+         fail(error, SYNCLOG_NOT_READY, "%s", left_out);
+}
+
 static void give_piece(gpointer data, Store *store, const GError *error)
 {
   Export *export = data;
   g_autoptr(GError) local = NULL;
   GString *piece = g_string_sized_new(PIECE_SIZE + 4096);
-  if (store == NULL || !make_piece(export, store, piece, &local)) {
+  if (store == NULL || !check_whole(export, store, &local) ||
+      !make_piece(export, store, piece, &local)) {
     /* The answer has begun: all that can be done is to break it off. */
     g_warning("an export over HTTP was broken off: %s", (error != NULL ? error : local)->message);
     g_string_free(piece, TRUE);
@@ -376,7 +387,7 @@ static void give_piece(gpointer data, Store *store, const GError *error)
 static void read_piece(gpointer data)
 {
   Export *export = data;
-  group_reads_begin(export->groups, export->group, export->device, NULL, export->timeout_ms,
+  group_reads_begin(export->groups, export->group, export->device, TRUE, NULL, export->timeout_ms,
                     give_piece, export);
 }
 
@@ -423,13 +434,18 @@ static void begin_export(gpointer data, Store *store, const GError *error)
   }
   HttpAnswer answer = {.status = 200,
                        .type = export->csv ? "text/csv; charset=utf-8" : "application/x-ndjson"};
+  export->left_out = g_strdup(group_reads_left_out(store));
+  if (export->left_out != NULL) {
+    answer.headers = g_string_new(NULL);
+    g_string_append_printf(answer.headers, "X-Synclog-Warning: %s\r\n", export->left_out);
+  }
   http_stream_begin(request, &answer, more, export);
 }
 
 static void start_export(gpointer data)
 {
   Export *export = data;
-  group_reads_begin(export->groups, export->group, export->device, export->tokens,
+  group_reads_begin(export->groups, export->group, export->device, TRUE, export->tokens,
                     export->timeout_ms, begin_export, export);
 }
 

@@ -262,14 +262,26 @@ static gboolean compute(Ask *ask, Store *store, GString *out, GError **error)
   return TRUE;
 }
 
+/* As Prometheus says it when it asks several others. */
+static void put_warning(GString *out, const char *left_out)
+{
+  if (left_out == NULL)
+    return;
+  g_string_append(out, ",\"warnings\":[");
+  json_append_string(out, left_out, strlen(left_out));
+  g_string_append_c(out, ']');
+}
+
 static void answer_ask(gpointer data, Store *store, const GError *error)
 {
   g_autoptr(Ask) ask = data;
   g_autoptr(GError) local = NULL;
   GString *body = g_string_new("{\"status\":\"success\",\"data\":");
   gboolean good = store != NULL && compute(ask, store, body, &local);
+  const char *left_out = good ? group_reads_left_out(store) : NULL;
   http_read_end();
   if (good) {
+    put_warning(body, left_out);
     g_string_append_c(body, '}');
     reply_json(ask->request, 200, body, NULL);
     return;
@@ -281,7 +293,8 @@ static void answer_ask(gpointer data, Store *store, const GError *error)
 static void start_ask(gpointer data)
 {
   Ask *ask = data;
-  group_reads_begin(ask->groups, ask->group, NULL, ask->tokens, ask->timeout_ms, answer_ask, ask);
+  group_reads_begin(ask->groups, ask->group, NULL, TRUE, ask->tokens, ask->timeout_ms, answer_ask,
+                    ask);
 }
 
 /* --- parameters ---------------------------------------------------------------------------------

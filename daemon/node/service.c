@@ -244,6 +244,7 @@ typedef struct ReadJob {
   const char *device;
   const char *const *measurements;
   const char *prefix, *after;
+  gboolean partial; /* groups that can't be read are left out */
   guint limit;
   DigestQuery digest;
   ConflictQuery conflicts;
@@ -258,7 +259,7 @@ static void start_routed(Service *service, const ReadOptions *options, const cha
 {
   Bounds bounds = bounds_of(service);
   ReadJob *copy = g_memdup2(job, sizeof *job);
-  group_reads_begin(service->groups, options->group, device, options->tokens,
+  group_reads_begin(service->groups, options->group, device, job->partial, options->tokens,
                     bounded_timeout(options->timeout_ms, bounds.read_timeout_ms), read, copy);
 }
 
@@ -336,14 +337,15 @@ static void read_series(gpointer data, Store *store, const GError *error)
   g_autoptr(GPtrArray) devices =
       store != NULL ? store_series(store, job->prefix, job->after, job->limit, &more, &local)
                     : NULL;
-  rpc_call_reply_series(job->call, error != NULL ? error : local, devices, more);
+  rpc_call_reply_series(job->call, error != NULL ? error : local, devices, more,
+                        devices != NULL ? group_reads_left_out(store) : NULL);
 }
 
 static void handle_series(gpointer ctx, RpcCall *call, guint32 group, const char *prefix,
-                          const char *after, guint limit)
+                          const char *after, guint limit, gboolean partial)
 {
   ReadOptions options = {.group = group, .timeout_ms = -1};
-  ReadJob job = {.call = call, .prefix = prefix, .after = after};
+  ReadJob job = {.call = call, .prefix = prefix, .after = after, .partial = partial};
   job.limit = limit == 0 ? SERIES_LIMIT : MIN(limit, SERIES_LIMIT);
   start_routed(ctx, &options, NULL, read_series, &job);
 }

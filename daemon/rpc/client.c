@@ -483,6 +483,13 @@ Aggregate *rpc_client_aggregate(RpcClient *client, guint32 group, const Aggregat
 GPtrArray *rpc_client_series(RpcClient *client, guint32 group, const char *prefix,
                              const char *after, guint limit, char **out_next, GError **error)
 {
+  return rpc_client_series_partial(client, group, prefix, after, limit, out_next, NULL, error);
+}
+
+GPtrArray *rpc_client_series_partial(RpcClient *client, guint32 group, const char *prefix,
+                                     const char *after, guint limit, char **out_next,
+                                     char **out_left_out, GError **error)
+{
   g_autoptr(GObject) request = g_object_new(SL_TYPE_T_SERIES_REQ, NULL);
   g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_SERIES_REPLY, NULL);
   SlTSeriesReq *req = SL_T_SERIES_REQ(request);
@@ -493,6 +500,7 @@ GPtrArray *rpc_client_series(RpcClient *client, guint32 group, const char *prefi
   req->__isset_after = after != NULL;
   req->limit = (gint32)limit;
   req->__isset_limit = limit > 0;
+  req->partial = req->__isset_partial = out_left_out != NULL;
   if (!call(client, "series", request, reply, error) ||
       !convert_check_status(SL_T_SERIES_REPLY(reply)->status, error))
     return NULL;
@@ -500,6 +508,8 @@ GPtrArray *rpc_client_series(RpcClient *client, guint32 group, const char *prefi
   GPtrArray *devices = convert_series_from_thrift(series, error);
   if (devices != NULL)
     *out_next = series->__isset_nextAfter ? g_strdup(series->nextAfter) : NULL;
+  if (devices != NULL && out_left_out != NULL)
+    *out_left_out = series->__isset_leftOut ? g_strdup(series->leftOut) : NULL;
   return devices;
 }
 

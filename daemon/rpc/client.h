@@ -39,6 +39,11 @@ Aggregate *rpc_client_aggregate(RpcClient *client, guint32 group, const Aggregat
 /* *out_next: name to pass as `after` for the next page, or NULL. */
 GPtrArray *rpc_client_series(RpcClient *client, guint32 group, const char *prefix,
                              const char *after, guint limit, char **out_next, GError **error);
+/* The same of all groups of which the server can read: *out_left_out says for people which it
+ * can't, and is NULL when there are none. Transfer full. */
+GPtrArray *rpc_client_series_partial(RpcClient *client, guint32 group, const char *prefix,
+                                     const char *after, guint limit, char **out_next,
+                                     char **out_left_out, GError **error);
 /*
  * Entries of a log from `from` on that the server has applied, TailEntry, at most `limit` (0: the
  * server's); none when none came within wait_ms. OUT_OF_WINDOW when they were deleted:

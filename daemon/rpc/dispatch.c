@@ -337,12 +337,14 @@ static void run_aggregate(RpcCall *call)
 }
 
 void rpc_call_reply_series(RpcCall *call, const GError *error, const GPtrArray *devices,
-                           gboolean more)
+                           gboolean more, const char *left_out)
 {
   SlTSeriesReply *out = g_object_new(SL_TYPE_T_SERIES_REPLY, NULL);
   put_status(call, error, out->status);
   if (error == NULL)
     convert_series_to_thrift(devices, more, out);
+  out->leftOut = g_strdup(left_out);
+  out->__isset_leftOut = left_out != NULL;
   finish_with(call, out);
 }
 
@@ -358,12 +360,13 @@ static void run_series(RpcCall *call)
   if (ok && req->__isset_limit && req->limit < 1)
     ok = fail(&error, SYNCLOG_INVALID, "limit must be 1 or more");
   if (!ok) {
-    rpc_call_reply_series(call, error, NULL, FALSE);
+    rpc_call_reply_series(call, error, NULL, FALSE, NULL);
     return;
   }
   call->server->handlers.series(
       call->server->ctx, call, group, req->__isset_prefix ? req->prefix : NULL,
-      req->__isset_after ? req->after : NULL, req->__isset_limit ? (guint)req->limit : 0);
+      req->__isset_after ? req->after : NULL, req->__isset_limit ? (guint)req->limit : 0,
+      req->__isset_partial && req->partial);
 }
 
 void rpc_call_reply_tail(RpcCall *call, const GError *error, const EntryRun *run, guint64 from,

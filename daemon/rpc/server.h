@@ -72,7 +72,7 @@ typedef struct RpcHandlers {
   void (*aggregate)(gpointer ctx, RpcCall *call, const ReadOptions *options,
                     const AggregateQuery *query); /* W */
   void (*series)(gpointer ctx, RpcCall *call, guint32 group, const char *prefix, const char *after,
-                 guint limit);                                                      /* W */
+                 guint limit, gboolean partial);                                    /* W */
   void (*tail)(gpointer ctx, RpcCall *call, guint32 group, const TailQuery *query); /* W */
   void (*info)(gpointer ctx, RpcCall *call);                                        /* N */
   void (*status)(gpointer ctx, RpcCall *call, guint32 group);                       /* W */
@@ -182,7 +182,7 @@ void rpc_call_reply_query(RpcCall *call, const GError *error, const Table *table
 void rpc_call_reply_last(RpcCall *call, const GError *error, const GPtrArray *values);
 void rpc_call_reply_aggregate(RpcCall *call, const GError *error, const Aggregate *aggregate);
 void rpc_call_reply_series(RpcCall *call, const GError *error, const GPtrArray *devices,
-                           gboolean more);
+                           gboolean more, const char *left_out);
 /* run: consecutive entries from `from` on, NULL for none. first_available: what the node still
  * holds, told with an error too; 0: not known. */
 void rpc_call_reply_tail(RpcCall *call, const GError *error, const EntryRun *run, guint64 from,

@@ -276,7 +276,7 @@ static void on_aggregate(gpointer ctx, RpcCall *call, const ReadOptions *options
 }
 
 static void on_series(gpointer ctx, RpcCall *call, guint32 group, const char *prefix,
-                      const char *after, guint limit)
+                      const char *after, guint limit, gboolean partial)
 {
   (void)ctx;
   g_assert(group <= G_MAXINT32 && limit <= G_MAXINT32);
@@ -284,7 +284,7 @@ static void on_series(gpointer ctx, RpcCall *call, guint32 group, const char *pr
   g_assert(after == NULL || g_utf8_validate(after, -1, NULL));
   g_autoptr(GError) error = error_to_answer();
   g_autoptr(GPtrArray) devices = some_devices();
-  rpc_call_reply_series(call, error, devices, (current->kind & 1) != 0);
+  rpc_call_reply_series(call, error, devices, (current->kind & 1) != 0, partial ? "x" : NULL);
 }
 
 static void on_info(gpointer ctx, RpcCall *call)

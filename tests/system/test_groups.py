@@ -372,8 +372,7 @@ def a_peer_without_the_group_is_told_and_tried_again(case):
 
 @test
 def a_group_that_can_not_be_opened_harms_no_other(case):
-    node = case.node(config=TWO)
-    node.start()
+    node = with_http(case, 1)[1]
     write(node, "plant1.a", 0, 5)
     node.stop()
     folder = os.path.join(node.data_dir, "group-1")
@@ -393,16 +392,35 @@ def a_group_that_can_not_be_opened_harms_no_other(case):
         expect_equal([row.timestamp for row in client.query("plant2.a")], list(range(5)), "rows")
     with node.client(group=2) as client:
         expect_equal([each.name for each in client.series()], ["plant2.a"], "devices of group 2")
-    # No command leaves it out without a word, not even with no further group open.
-    expect_ctl(case, node, 3, "group 1 is not open here", "query", "plant1.a")
+    # No command leaves it out without a word, and none leaves the others unread for it.
+    expect_ctl(case, node, 3, "group 1 can't be opened here", "query", "plant1.a")
+    expect_ctl(case, node, 3, "group 1 can't be opened here", "insert", "plant1.a", "v=1")
     expect_ctl(case, node, 3, "group 1 can't be opened here", "digest")
-    expect_ctl(case, node, 3, "group 1 is not open here", "devices")
+    expect_ctl(case, node, 0, "4", "query", "plant2.a")
+    expect_ctl(case, node, 0, "", "insert", "plant2.a", "1000", "v=1")
+    code, out, said = run_ctl(case, "-s", node.address, "--csv", "devices")
+    expect(code == 0 and "plant2.a" in out and "left out: group 1 (" in said, "devices: %d %s%s", code, out, said)
+    code, out, said = run_ctl(case, "-s", node.address, "export", "--prefix", "")
+    expect(code == 1 and out.count("\n") == 7 and "the export is not of all groups: left out: group 1 (" in said,
+           "export: %d %s%s", code, out, said)
+    status, text, headers = ask(node, "/export?prefix=")
+    expect(status == 200 and text.count("\n") == 7 and headers.get("X-Synclog-Warning", "").startswith("left out: group 1 ("),
+           "%d %s %s", status, text, headers)
+    expect_equal(ask(node, "/export?device=plant1.a")[0], 503, "the export of a device of the group")
+    status, text, headers = ask(node, "/export?device=plant2.a")
+    expect(status == 200 and "X-Synclog-Warning" not in headers, "%d %s %s", status, text, headers)
+    for path in ("query?query=v&time=0.004", "query_range?query=v&start=0&end=1&step=1", "series?match[]=v", "labels"):
+        status, text, _ = ask(node, "/api/v1/" + path)
+        reply = json.loads(text)
+        expect(status == 200 and reply["data"] and len(reply["warnings"]) == 1 and "group 1 (" in reply["warnings"][0],
+               "%s: %d %s", path, status, text)
     for name, text in kept.items():
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(text)
     reload(node)
     case.eventually("it is tried again", lambda: groups_of(node).get(1) == "serving")
     expect_equal(times(node, "plant1.a"), list(range(5)), "its data")
+    expect("warnings" not in json.loads(ask(node, "/api/v1/query?query=v&time=0.004")[1]), "a warning of nothing")
 
 
 @test

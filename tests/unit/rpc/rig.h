@@ -161,12 +161,12 @@ static inline void rig_aggregate(gpointer ctx, RpcCall *call, const ReadOptions 
 }
 
 static inline void rig_series(gpointer ctx, RpcCall *call, guint32 group, const char *prefix,
-                              const char *after, guint limit)
+                              const char *after, guint limit, gboolean partial)
 {
   rig_saw(ctx, "series %u %s %s %u", group, prefix != NULL ? prefix : "-",
           after != NULL ? after : "-", limit);
   g_autoptr(GPtrArray) devices = g_ptr_array_new();
-  rpc_call_reply_series(call, NULL, devices, FALSE);
+  rpc_call_reply_series(call, NULL, devices, FALSE, partial ? "some" : NULL);
 }
 
 static inline void rig_info(gpointer ctx, RpcCall *call)
