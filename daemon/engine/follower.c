@@ -99,7 +99,7 @@ static void release_contiguous(Group *group, Log *log)
       run = rest;
     }
     Record last = entry_run_record(run, entry_run_count(run) - 1);
-    group_observe(group, last.hlc);
+    group_observe_log(group, log, last.hlc);
     log->last_hlc = MAX(log->last_hlc, last.hlc);
     g_ptr_array_add(log->to_write, run);
     group->ports.work(group->ports.ctx);

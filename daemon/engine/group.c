@@ -181,7 +181,7 @@ void group_add_log(Group *group, const GroupLog *found)
     group->next_index = found->last + 1;
     group->clock = MAX(group->clock, found->last_hlc); /* its clock grows, whatever the wall says */
   } else {
-    group_observe(group, MAX(found->last_hlc, found->applied_hlc));
+    group_observe_log(group, log, MAX(found->last_hlc, found->applied_hlc));
     follower_init_log(group, log);
   }
   log->lagging = log->applied < log->written; /* something was held back */
@@ -222,6 +222,14 @@ void group_observe(Group *group, guint64 hlc)
 {
   if (hlc <= clocks_limit_hlc(group))
     group->clock = hlc_observe(group->clock, hlc);
+}
+
+void group_observe_log(Group *group, const Log *log, guint64 hlc)
+{
+  if (log->id.origin == group->self)
+    group->clock = MAX(group->clock, hlc);
+  else
+    group_observe(group, hlc);
 }
 
 Peer *group_find_peer(const Group *group, guint32 id)

@@ -225,6 +225,9 @@ void log_set_state(Group *group, Log *log, LogState state, const char *message);
 void group_apply(Group *group, Log *log, EntryRun *run); /* transfer full */
 /* Moves the clock by one that was seen elsewhere, unless it is too far ahead to be true. */
 void group_observe(Group *group, guint64 hlc);
+/* … by that of an entry of the log. What this node stamped itself, in whatever life, counts without
+ * that: it is applied here at once, and a later write must not be below it. */
+void group_observe_log(Group *group, const Log *log, guint64 hlc);
 Peer *group_find_peer(const Group *group, guint32 id);
 Peer *group_add_peer(Group *group, guint32 id);
 gboolean group_is_congested(const Group *group);

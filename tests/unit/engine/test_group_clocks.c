@@ -92,6 +92,65 @@ START_TEST(entries_far_ahead_wait_where_they_come)
 }
 END_TEST
 
+/* A node stamps above all that it stamped before, also in an incarnation before, and also what is
+ * too far ahead to be believed of others: a write over its own would be lost, and a read after it
+ * would show the old value. */
+START_TEST(p3_stamps_grow_over_incarnations_with_an_earlier_time)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 6);
+  fake_node(cluster, 1)->wall_offset_ms = 3600 * 1000;
+  fake_partition(cluster, 1U << 1, 1U << 2);
+  fake_start_all(cluster);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  FakeWrite *before = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 200000);
+  ck_assert_int_eq(before->status, SYNCLOG_OK);
+  ck_assert_uint_lt(fake_node(cluster, 1)->clock_bound, before->write.hlc);
+  fake_kill(cluster, 1);
+  fake_node(cluster, 1)->wall_offset_ms = 0;
+  fake_start(cluster, 1, TRUE);
+  FakeWrite *after = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 200000);
+  ck_assert_int_eq(after->status, SYNCLOG_OK);
+  ck_assert_uint_gt(after->write.hlc, before->write.hlc);
+}
+END_TEST
+
+/* … and of what it had lost, once others have given it back. */
+START_TEST(p3_stamps_grow_over_what_comes_back)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 7);
+  fake_start_all(cluster);
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC);
+  ck_assert_int_eq(write_one(cluster, 1), SYNCLOG_OK);
+  fake_run_until_equal(cluster, LONG_US);
+  LogId former = fake_own_log(cluster, 1);
+  fake_kill(cluster, 2);
+  fake_kill(cluster, 1);
+  fake_node(cluster, 1)->wall_offset_ms = 3600 * 1000;
+  fake_start(cluster, 1, FALSE);
+  FakeWrite *before = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 20000);
+  fake_start(cluster, 2, FALSE);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC); /* it is at node 2, which does not apply it */
+  ck_assert_uint_eq(fake_durable(cluster, 2, former), before->token.index);
+  fake_kill(cluster, 1);
+  FakeLog *log = fake_find_log(cluster, 1, former);
+  g_ptr_array_set_size(log->records, 0);
+  log->base = log->durable = 0;
+  g_array_set_size(fake_node(cluster, 1)->store, 0);
+  fake_node(cluster, 1)->clock_bound = 0;
+  fake_node(cluster, 1)->wall_offset_ms = 0;
+  fake_start(cluster, 1, TRUE);
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 1, former), before->token.index);
+  FakeWrite *after = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 200000);
+  ck_assert_int_eq(after->status, SYNCLOG_OK);
+  ck_assert_uint_gt(after->write.hlc, before->write.hlc);
+}
+END_TEST
+
 /* What comes while others are read back from the WAL is neither lost nor applied before them. */
 START_TEST(held_entries_are_caught_up_under_load)
 {
@@ -404,6 +463,8 @@ int main(void)
   const TTest *const tests[] = {a_node_far_ahead_takes_no_writes,
                                 a_step_is_noticed_with_the_next_write,
                                 entries_far_ahead_wait_where_they_come,
+                                p3_stamps_grow_over_incarnations_with_an_earlier_time,
+                                p3_stamps_grow_over_what_comes_back,
                                 held_entries_are_caught_up_under_load,
                                 what_is_caught_up_ends_with_a_mirror_that_fails,
                                 a_read_does_not_hide_that_a_log_is_read_only,
