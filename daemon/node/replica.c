@@ -133,9 +133,7 @@ static void loop_writes_clear(gpointer data)
 Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions *options,
                       GError **error)
 {
-  static _Atomic guint64 serials;
   Replica *replica = g_new0(Replica, 1);
-  replica->serial = ++serials;
   replica->options = *options;
   replica->options.directory = g_strdup(options->directory);
   g_array_ref(options->peers);

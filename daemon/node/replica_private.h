@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/logging.h"
 #include "core/lag.h"
 #include "core/throttle.h"
@@ -88,9 +89,18 @@ typedef struct PeerWatch {
   gboolean stalled; /* and it was told */
 } PeerWatch;
 
+/* The connection of each peer that counts, by the serial that it was accepted with. Only ever added
+ * to and changed with `mutex`; read without it too. */
+typedef struct PeerChannels {
+  _Atomic guint count;
+  struct {
+    guint32 node;
+    _Atomic guint64 serial;
+  } of[LIMIT_KNOWN_MEMBERS];
+} PeerChannels;
+
 struct Replica {
   ReplicaOptions options;
-  guint64 serial; /* no other replica of this process has it; with rpc_call_set_peer */
   Identity *identity;
   RpcLoops *loops;
   Membership *membership;
@@ -101,6 +111,8 @@ struct Replica {
   const Clock *clock;
   Steps steps;
   gint64 started_us;
+
+  PeerChannels channels;
 
   GMutex mutex; /* guards group and the fields up to the next comment; see replica_lock */
   Group *group;
@@ -225,6 +237,16 @@ void replica_key_applied(Replica *replica, const Decoded *decoded);
 
 /* replica_requests.c */
 void replica_run_read(Replica *replica, gpointer read, SynclogStatus status, const char *message);
+
+/* replica_channels.c */
+/* The handshake of a member was accepted: its connection alone counts from now on, marked with the
+ * serial that is returned, which no other in this process has. Caller holds `mutex`. */
+guint64 replica_accept_channel(Replica *replica, guint32 node);
+/* Whose connection the call came by, with its serial; 0: none that counts. On its network thread.
+ */
+guint32 replica_channel_peer(Replica *replica, RpcCall *call, guint64 *out_serial);
+/* Whether it still is. Caller holds `mutex`. */
+gboolean replica_channel_counts(const Replica *replica, guint32 node, guint64 serial);
 
 /* replica_log.c */
 gpointer replica_log_thread(gpointer data);

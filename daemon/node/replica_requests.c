@@ -240,6 +240,7 @@ typedef struct SyncJob {
   Replica *replica;
   RpcCall *call;
   guint32 sender; /* as the network thread knows it */
+  guint64 serial; /* of its channel */
   SyncLogRequest request;
   gint64 queued_us;
 } SyncJob;
@@ -274,7 +275,9 @@ static EntryRun *decode_run(Replica *replica, EntryRun *run, GError **error)
   return good;
 }
 
-static void take_sync(Replica *replica, RpcCall *call, guint32 sender,
+static const char stale_text[] = "no handshake of this node counts on this connection";
+
+static void take_sync(Replica *replica, RpcCall *call, guint32 sender, guint64 serial,
                       const SyncLogRequest *request)
 {
   g_autoptr(GError) error = NULL;
@@ -297,6 +300,13 @@ static void take_sync(Replica *replica, RpcCall *call, guint32 sender,
   run = decode_run(replica, run, &error);
   gint64 now_us = replica_note_step(replica, STEP_RECEIVE_DECODE, begun_us);
   replica_lock(replica);
+  /* The sender may have opened another channel meanwhile. */
+  if (!replica_channel_counts(replica, sender, serial)) {
+    replica_unlock(replica);
+    g_clear_pointer(&run, entry_run_unref);
+    refuse_sync(call, SYNCLOG_NOT_MEMBER, stale_text);
+    return;
+  }
   group_on_sync(replica->group, call, sender, request->log, request->first_index, run,
                 error != NULL ? error->message : NULL, request->sync_now, now_us);
   replica_unlock(replica);
@@ -306,7 +316,7 @@ static void sync_job(gpointer data)
 {
   g_autofree SyncJob *job = data;
   replica_note_step(job->replica, STEP_RECEIVE, job->queued_us);
-  take_sync(job->replica, job->call, job->sender, &job->request);
+  take_sync(job->replica, job->call, job->sender, job->serial, &job->request);
   replica_job_end(job->replica);
 }
 
@@ -316,17 +326,18 @@ void replica_sync_log(Replica *replica, RpcCall *call, const SyncLogRequest *req
     refuse_sync(call, SYNCLOG_UNKNOWN_GROUP, "the group does not exist here");
     return;
   }
-  guint32 sender = rpc_call_peer(call, replica->serial);
+  guint64 serial;
+  guint32 sender = replica_channel_peer(replica, call, &serial);
   if (sender == 0) {
-    refuse_sync(call, SYNCLOG_NOT_MEMBER, "no handshake was accepted on this connection");
+    refuse_sync(call, SYNCLOG_NOT_MEMBER, stale_text);
     return;
   }
   if (request->size <= INLINE_DECODE_SIZE) {
-    take_sync(replica, call, sender, request);
+    take_sync(replica, call, sender, serial, request);
     return;
   }
   SyncJob *job = g_new(SyncJob, 1);
-  *job = (SyncJob){replica, call, sender, *request, clock_mono_us(replica->clock)};
+  *job = (SyncJob){replica, call, sender, serial, *request, clock_mono_us(replica->clock)};
   replica_job_begin(replica);
   rpc_loops_work(replica->loops, sync_job, job);
 }
@@ -340,8 +351,10 @@ void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handsha
   FAILPOINT("take_handshake");
   replica_lock(replica);
   group_on_handshake(replica->group, handshake, &reply, clock_mono_us(replica->clock));
+  gboolean accepted = reply.status == SYNCLOG_OK;
+  guint64 serial = accepted ? replica_accept_channel(replica, handshake->node_id) : 0;
   replica_unlock(replica);
-  rpc_call_set_peer(call, reply.status == SYNCLOG_OK ? handshake->node_id : 0, replica->serial);
+  rpc_call_set_peer(call, accepted ? handshake->node_id : 0, serial);
   rpc_call_reply_handshake(call, &reply);
   handshake_reply_clear(&reply);
 }
@@ -349,14 +362,15 @@ void replica_handshake(Replica *replica, RpcCall *call, const Handshake *handsha
 void replica_heartbeat(Replica *replica, RpcCall *call, const Heartbeat *heartbeat)
 {
   HeartbeatReply reply;
-  if (rpc_call_peer(call, replica->serial) != heartbeat->node_id) {
-    reply = (HeartbeatReply){
-        .status = SYNCLOG_NOT_MEMBER,
-        .message = (char *)"no handshake of this node was accepted on this connection"};
+  guint64 serial;
+  guint32 sender = replica_channel_peer(replica, call, &serial);
+  replica_lock(replica);
+  if (sender != heartbeat->node_id || !replica_channel_counts(replica, sender, serial)) {
+    replica_unlock(replica);
+    reply = (HeartbeatReply){.status = SYNCLOG_NOT_MEMBER, .message = (char *)stale_text};
     rpc_call_reply_heartbeat(call, &reply);
     return;
   }
-  replica_lock(replica);
   group_on_heartbeat(replica->group, heartbeat, &reply, clock_mono_us(replica->clock));
   replica_unlock(replica);
   rpc_call_reply_heartbeat(call, &reply);

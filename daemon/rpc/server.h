@@ -151,8 +151,8 @@ const char *rpc_call_peer_address(RpcCall *call);
 /*
  * Marks the call's connection as that of a peer whose handshake was accepted, for all later calls
  * on it; 0 while it is not. `receiver` is the serial of who accepted it, for whom alone it counts:
- * no other in this process has it, nor has the same group when it is opened again. On the
- * connection's network thread.
+ * no other in this process has it, nor has the same group when it is opened again, or accepts
+ * another one. On the connection's network thread.
  */
 void rpc_call_set_peer(RpcCall *call, guint32 node_id, guint64 receiver);
 guint32 rpc_call_peer(RpcCall *call, guint64 receiver);

@@ -52,6 +52,26 @@ def strangers_are_refused(case):
 
 
 @test
+def only_the_latest_channel_of_a_peer_counts(case):
+    """What is still read of an earlier one may come from a process that is gone, and has lost it (P3)."""
+    node = lone_node(case)
+    log = Log(origin=2)
+    log.append(6)
+    with Peer(node, 2) as stale, Peer(node, 2) as peer:
+        expect_equal(stale.handshake(log).status.code, Status.OK, "the first handshake")
+        expect_equal(stale.sync(log, 1, 2).status.code, Status.OK, "entries after it")
+        expect_equal(peer.handshake(log).status.code, Status.OK, "the second handshake")
+        expect_equal(stale.sync(log, 3, 4).status.code, Status.NOT_MEMBER, "entries on the first channel")
+        expect_equal(stale.heartbeat(log).status.code, Status.NOT_MEMBER, "a heartbeat on it")
+        expect_equal(node.status().entriesApplied, 2, "entries applied")
+        expect_equal(peer.sync(log, 3, 4).status.code, Status.OK, "entries on the second channel")
+        expect_equal(peer.heartbeat(log).status.code, Status.OK, "a heartbeat on it")
+        # A refused handshake takes nothing away.
+        expect(stale.handshake(log, clusterId="elsewhere").status.code != Status.OK, "another cluster: welcome")
+        expect_equal(peer.sync(log, 5, 6).status.code, Status.OK, "entries after another's refusal")
+
+
+@test
 def names_that_are_none(case):
     """Fields of a handshake far out of range."""
     node = lone_node(case)
