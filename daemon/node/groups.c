@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* At the start, for the groups to be opened: so that mostly all are there when the node answers. */
+enum { START_WAIT_US = 3 * G_USEC_PER_SEC };
+
 /* --- the table ----------------------------------------------------------------------------------
  */
 
@@ -66,6 +69,30 @@ static void groups_free(Groups *groups)
   g_free(groups);
 }
 
+/* Caller holds `lock`. */
+static GPtrArray *hold_all(Groups *groups)
+{
+  GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)replica_release);
+  for (guint i = 0; i < groups->entries->len; i++) {
+    GroupEntry *entry = groups->entries->pdata[i];
+    if (entry->replica == NULL)
+      continue;
+    replica_hold(entry->replica);
+    g_ptr_array_add(all, entry->replica);
+  }
+  return all;
+}
+
+static void tell_late(Groups *groups)
+{
+  g_autoptr(GPtrArray) closed = groups_closed(groups);
+  for (guint i = 0; i < closed->len; i++) {
+    const GroupInfo *group = closed->pdata[i];
+    if (group->message == NULL)
+      g_message("group %u takes long to be opened; the others do not wait for it", group->id);
+  }
+}
+
 Groups *groups_open(Identity *identity, RpcLoops *loops, const Config *config, guint store_files,
                     GError **error)
 {
@@ -75,7 +102,6 @@ Groups *groups_open(Identity *identity, RpcLoops *loops, const Config *config, g
   groups->data_dir = g_strdup(config->data_dir);
   groups->config = config_dup(config);
   groups->entries = g_ptr_array_new();
-  g_queue_init(&groups->jobs);
   g_mutex_init(&groups->jobs_mutex);
   g_cond_init(&groups->jobs_cond);
   g_rw_lock_init(&groups->lock);
@@ -88,12 +114,14 @@ Groups *groups_open(Identity *identity, RpcLoops *loops, const Config *config, g
     groups_free(groups);
     return NULL;
   }
+  groups_begin_jobs(groups);
   for (guint i = 0; i < config->groups->len; i++) {
     GroupEntry *entry = add_entry(groups, g_array_index(config->groups, ConfigGroup, i).id);
     if (entry->here)
-      groups_open_entry(groups, entry, NULL);
+      groups_post(groups, MANAGE_OPEN, entry);
   }
-  groups->thread = g_thread_new("groups", groups_thread, groups);
+  groups_wait_for_jobs(groups, START_WAIT_US);
+  tell_late(groups);
   return groups;
 }
 
@@ -109,9 +137,10 @@ static void tell_rule(Groups *groups)
 void groups_start(Groups *groups)
 {
   tell_rule(groups);
-  g_autoptr(GPtrArray) all = groups_hold_all(groups);
+  /* One that is opened from here on is started by who opens it. */
   g_rw_lock_writer_lock(&groups->lock);
   groups->started = TRUE;
+  g_autoptr(GPtrArray) all = hold_all(groups);
   g_rw_lock_writer_unlock(&groups->lock);
   for (guint i = 0; i < all->len; i++)
     replica_start(all->pdata[i]);
@@ -236,10 +265,7 @@ void groups_stop(Groups *groups)
   g_rw_lock_writer_lock(&groups->lock);
   groups->stopped = TRUE;
   g_rw_lock_writer_unlock(&groups->lock);
-  if (groups->thread != NULL) {
-    groups_post(groups, MANAGE_END, NULL);
-    g_thread_join(g_steal_pointer(&groups->thread));
-  }
+  groups_end_jobs(groups);
   g_autoptr(GPtrArray) all = groups_hold_all(groups);
   for (guint i = 0; i < all->len; i++)
     replica_stop(all->pdata[i]);
@@ -367,15 +393,8 @@ Replica *groups_hold(Groups *groups, guint32 id, GError **error)
 
 GPtrArray *groups_hold_all(Groups *groups)
 {
-  GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)replica_release);
   g_rw_lock_reader_lock(&groups->lock);
-  for (guint i = 0; i < groups->entries->len; i++) {
-    GroupEntry *entry = groups->entries->pdata[i];
-    if (entry->replica == NULL)
-      continue;
-    replica_hold(entry->replica);
-    g_ptr_array_add(all, entry->replica);
-  }
+  GPtrArray *all = hold_all(groups);
   g_rw_lock_reader_unlock(&groups->lock);
   return all;
 }

@@ -1,7 +1,7 @@
 /*
  * The groups of a node: which there are, whose replica serves each, and which group a device
  * belongs to. Group 0 is always there; the others come and go with the configuration while the node
- * runs: a thread of their own opens and closes them, so that neither waits for the other, nor for
+ * runs: threads of their own open and close them, so that neither waits for the other, nor for
  * a recovery. A group that can't be opened, or can't go on, harms no other: it is told as such and
  * tried again.
  *
@@ -18,8 +18,9 @@ typedef struct Groups Groups;
 
 /*
  * Opens group 0 and those of the configuration, and finishes what was being deleted. Only group 0
- * may fail it. `identity` is the node's, and with `loops` must outlive the groups; store_files:
- * that all stores together keep open.
+ * may fail it. A group that takes long is not waited for: it is "opening" until it is there.
+ * `identity` is the node's, and with `loops` must outlive the groups; store_files: that all stores
+ * together keep open.
  */
 Groups *groups_open(Identity *identity, RpcLoops *loops, const Config *config, guint store_files,
                     GError **error);

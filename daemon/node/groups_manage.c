@@ -1,4 +1,4 @@
-/* Opening, closing and deleting groups, and the thread that does so while the node runs. */
+/* Opening, closing and deleting groups, and the threads that do so while the node runs. */
 #include "base/limits.h"
 #include "base/logging.h"
 #include "node/config_table.h"
@@ -20,6 +20,7 @@ enum {
   RETRY_US = 10 * G_USEC_PER_SEC, /* until a group that could not be opened is tried again */
   RETENTION_INTERVAL_MS = 1000,
   MAX_APPLY_BACKLOG = 16 << 20, /* the decoded forms take as much again, and more */
+  AT_ONCE = 8,                  /* groups that are opened, closed or deleted beside each other */
   LEAST_STORE_FILES = 16,
   OPEN_FOLDERS = 16, /* while a tree is removed */
 };
@@ -330,32 +331,74 @@ void groups_finish_deleting(Groups *groups)
   }
 }
 
-/* --- the thread ---------------------------------------------------------------------------------
+/* --- jobs ---------------------------------------------------------------------------------
  */
+
+static void manage(Groups *groups, ManageJob *job);
+
+/* On a thread of the pool: the lane's jobs, until there are none. */
+static void run_lane(gpointer data, gpointer user_data)
+{
+  ManageLane *lane = data;
+  Groups *groups = user_data;
+  g_mutex_lock(&groups->jobs_mutex);
+  while (!g_queue_is_empty(&lane->jobs)) {
+    ManageJob *job = g_queue_peek_head(&lane->jobs);
+    g_mutex_unlock(&groups->jobs_mutex);
+    manage(groups, job);
+    g_mutex_lock(&groups->jobs_mutex);
+    g_free(g_queue_pop_head(&lane->jobs));
+  }
+  g_hash_table_remove(groups->lanes, GUINT_TO_POINTER(lane->id));
+  g_cond_broadcast(&groups->jobs_cond);
+  g_mutex_unlock(&groups->jobs_mutex);
+  g_free(lane);
+}
 
 static void push(Groups *groups, const ManageJob *job)
 {
   g_mutex_lock(&groups->jobs_mutex);
-  g_queue_push_tail(&groups->jobs, g_memdup2(job, sizeof *job));
-  g_cond_signal(&groups->jobs_cond);
+  ManageLane *lane = g_hash_table_lookup(groups->lanes, GUINT_TO_POINTER(job->id));
+  gboolean begin = lane == NULL;
+  if (begin) {
+    lane = g_new0(ManageLane, 1);
+    lane->id = job->id;
+    g_hash_table_insert(groups->lanes, GUINT_TO_POINTER(job->id), lane);
+  }
+  g_queue_push_tail(&lane->jobs, g_memdup2(job, sizeof *job));
   g_mutex_unlock(&groups->jobs_mutex);
+  if (begin)
+    g_thread_pool_push(groups->pool, lane, NULL);
 }
 
-static ManageJob *pop(Groups *groups)
+void groups_begin_jobs(Groups *groups)
 {
+  groups->lanes = g_hash_table_new(NULL, NULL);
+  groups->pool = g_thread_pool_new(run_lane, groups, AT_ONCE, FALSE, NULL);
+}
+
+void groups_end_jobs(Groups *groups)
+{
+  if (groups->pool == NULL)
+    return;
+  g_thread_pool_free(g_steal_pointer(&groups->pool), FALSE, TRUE);
+  g_clear_pointer(&groups->lanes, g_hash_table_unref);
+}
+
+void groups_wait_for_jobs(Groups *groups, gint64 us)
+{
+  gint64 until_us = g_get_monotonic_time() + us;
   g_mutex_lock(&groups->jobs_mutex);
-  while (g_queue_is_empty(&groups->jobs))
-    g_cond_wait(&groups->jobs_cond, &groups->jobs_mutex);
-  ManageJob *job = g_queue_pop_head(&groups->jobs);
+  while (g_hash_table_size(groups->lanes) > 0 &&
+         g_cond_wait_until(&groups->jobs_cond, &groups->jobs_mutex, until_us))
+    ;
   g_mutex_unlock(&groups->jobs_mutex);
-  return job;
 }
 
 void groups_post(Groups *groups, ManageKind kind, GroupEntry *entry)
 {
-  if (entry != NULL)
-    entry->busy = TRUE;
-  push(groups, &(ManageJob){.kind = kind, .entry = entry});
+  entry->busy = TRUE;
+  push(groups, &(ManageJob){.kind = kind, .entry = entry, .id = entry->id});
 }
 
 static void clear_busy(Groups *groups, GroupEntry *entry)
@@ -370,7 +413,6 @@ static void finish_delete(Groups *groups, ManageJob *job)
   g_autoptr(GError) error = NULL;
   delete_files(groups, job->id, &error);
   job->deleted(job->data, error);
-  g_free(job);
 }
 
 static void manage(Groups *groups, ManageJob *job)
@@ -390,20 +432,6 @@ static void manage(Groups *groups, ManageJob *job)
     reopen_entry(groups, job->entry);
   if (job->kind != MANAGE_CLOSE)
     clear_busy(groups, job->entry);
-  g_free(job);
-}
-
-gpointer groups_thread(gpointer data)
-{
-  Groups *groups = data;
-  for (;;) {
-    ManageJob *job = pop(groups);
-    if (job->kind == MANAGE_END) {
-      g_free(job);
-      return NULL;
-    }
-    manage(groups, job);
-  }
 }
 
 void groups_delete(Groups *groups, guint32 id, GroupsDeleted deleted, gpointer data)

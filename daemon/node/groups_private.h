@@ -10,19 +10,25 @@ typedef struct GroupEntry {
   Replica *replica; /* NULL: not open */
   char *failure;    /* why it is not, for people; NULL: it is being opened, or not here */
   gboolean here;    /* this node is a member */
-  gboolean busy;    /* the thread is about to open, close or reopen it */
+  gboolean busy;    /* a thread is about to open, close or reopen it */
   gint64 retry_us;  /* when a failed one is opened again */
 } GroupEntry;
 
-typedef enum { MANAGE_OPEN, MANAGE_CLOSE, MANAGE_REOPEN, MANAGE_DELETE, MANAGE_END } ManageKind;
+typedef enum { MANAGE_OPEN, MANAGE_CLOSE, MANAGE_REOPEN, MANAGE_DELETE } ManageKind;
 
 typedef struct ManageJob {
   ManageKind kind;
   GroupEntry *entry; /* of CLOSE: not in the table any more, and to be freed */
-  guint32 id;        /* of DELETE, as are the next */
-  GroupsDeleted deleted;
+  guint32 id;
+  GroupsDeleted deleted; /* of DELETE, as is the next */
   gpointer data;
 } ManageJob;
+
+/* The jobs of one group's number: one after another, while those of others go on beside them. */
+typedef struct ManageLane {
+  guint32 id;
+  GQueue jobs; /* ManageJob; the first is being done */
+} ManageLane;
 
 struct Groups {
   RpcLoops *loops;
@@ -37,10 +43,10 @@ struct Groups {
 
   gint many; /* atomic: the rule is not empty */
 
-  GThread *thread;
-  GMutex jobs_mutex; /* a leaf */
-  GCond jobs_cond;
-  GQueue jobs; /* ManageJob */
+  GThreadPool *pool; /* runs lanes */
+  GMutex jobs_mutex; /* a leaf; guards what follows */
+  GCond jobs_cond;   /* there is a lane less */
+  GHashTable *lanes; /* id to ManageLane: those with jobs */
 };
 
 /* Caller holds `lock`; NULL when there is none. */
@@ -50,7 +56,13 @@ GroupEntry *groups_find(Groups *groups, guint32 id);
 GroupEntry *group_entry_new(guint32 id);
 void group_entry_free(GroupEntry *entry);
 char *groups_directory(Groups *groups, guint32 id);
-gpointer groups_thread(gpointer data);
+/* From groups_begin_jobs to groups_end_jobs, which does what was posted (nothing is opened any more
+ * when `stopped` is set). */
+void groups_begin_jobs(Groups *groups);
+void groups_end_jobs(Groups *groups);
+/* Until all that was posted is done, or so much time has passed. */
+void groups_wait_for_jobs(Groups *groups, gint64 us);
+/* Caller holds `lock` for writing, or is alone. */
 void groups_post(Groups *groups, ManageKind kind, GroupEntry *entry);
 /* Opens the replica of an entry, `busy` or not yet in the table. `first`: nobody else runs yet. */
 gboolean groups_open_entry(Groups *groups, GroupEntry *entry, GError **error);

@@ -9,6 +9,8 @@ typedef struct CheckJob {
   gint64 begun_us;
 } CheckJob;
 
+#define SPREAD 2654435769u /* of multiplicative hashing: 2^32 by the golden ratio */
+
 enum {
   JOIN_UNIT_MS = 1000,
   JOIN_SPAN = 64,       /* units back from what is comparable: an older clock says little */
@@ -60,6 +62,14 @@ static guint64 common_cut(guint64 after, guint64 until)
   return hlc_from_ms((high >> shift << shift) * JOIN_UNIT_MS);
 }
 
+guint64 replica_check_cut(guint64 comparable, guint64 interval_ms, guint32 group)
+{
+  /* Parts of the interval that lie far from each other for groups of neighbouring numbers. */
+  guint64 shift = (guint64)(guint32)(group * SPREAD) * interval_ms >> 32;
+  guint64 ms = hlc_ms(comparable);
+  return ms < shift ? 0 : hlc_from_ms((ms - shift) / interval_ms * interval_ms + shift);
+}
+
 guint64 replica_check(Replica *replica, guint64 horizon, guint64 comparable, gboolean join_is_on)
 {
   guint64 interval_ms = (guint64)replica->options.check_interval_ms;
@@ -74,7 +84,7 @@ guint64 replica_check(Replica *replica, guint64 horizon, guint64 comparable, gbo
     replica_unlock(replica);
     cut = rests ? 0 : common_cut(replica->checked_hlc, comparable);
   } else {
-    cut = hlc_from_ms(hlc_ms(comparable) / interval_ms * interval_ms);
+    cut = replica_check_cut(comparable, interval_ms, replica->options.group.group);
   }
   if (cut <= replica->checked_hlc) /* what is carried out now could not be compared later */
     return join_is_on && replica->checked_hlc > 0 ? MIN(horizon, replica->checked_hlc) : horizon;

@@ -254,11 +254,14 @@ gpointer replica_log_thread(gpointer data);
 void replica_give_work(Replica *replica);
 
 /* replica_check.c */
+/* The clock at or below `comparable` as of which data is compared: one in each interval, the same
+ * on all nodes, and for each group another, so that the groups of a node do not check at once. */
+guint64 replica_check_cut(guint64 comparable, guint64 interval_ms, guint32 group);
 /*
- * Digests the data on a worker whenever the horizon passes a multiple of check_interval: at the
- * same clocks on all nodes. While a node joins, more often, as of clocks up to `comparable`.
- * Returns the clock up to which the store may be maintained meanwhile: during a join not beyond
- * the last check, or a node that has much to digest might never find a clock that can be compared.
+ * Digests the data on a worker whenever the horizon passes such a clock. While a node joins, more
+ * often, as of clocks up to `comparable`. Returns the clock up to which the store may be maintained
+ * meanwhile: during a join not beyond the last check, or a node that has much to digest might never
+ * find a clock that can be compared.
  */
 guint64 replica_check(Replica *replica, guint64 horizon, guint64 comparable, gboolean join_is_on);
 

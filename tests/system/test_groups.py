@@ -423,6 +423,34 @@ def a_group_that_can_not_be_opened_harms_no_other(case):
     expect("warnings" not in json.loads(ask(node, "/api/v1/query?query=v&time=0.004")[1]), "a warning of nothing")
 
 
+@test(timeout=90)
+def a_group_that_takes_long_to_be_opened_holds_up_nobody(case):
+    node = with_http(case, 1)[1]
+    write(node, "plant1.a", 0, 5)
+    node.stop()
+    record = os.path.join(node.data_dir, "group-1", "node.ini")
+    os.rename(record, record + ".kept")
+    os.mkfifo(record)  # who opens it waits for a writer
+    node.start()
+    expect_equal(groups_of(node), {0: "serving", 1: "opening", 2: "serving"}, "groups")
+    expect("group 1 takes long to be opened" in node.log_text(), "the log does not tell")
+    expect_equal(ask(node, "/readyz")[:2], (200, "group 0: serving\ngroup 2: serving\ngroup 1: opening\n"), "readyz")
+    expect_equal(ask(node, "/readyz?group=1")[:2], (503, "group 1 is being opened\n"), "readyz of the group")
+    write(node, "plant2.a", 0, 5)
+    with node.client() as client:
+        expect_refusal(NotReady, "group 1 is being opened", client.insert, "plant1.a", 1, {"v": 1})
+    # Nor is another group that comes or goes meanwhile held up.
+    reload(node, **{"group.3.devices": "plant3.*", "group.2.devices": None})
+    case.eventually("group 3 is open", lambda: groups_of(node) == {0: "serving", 1: "opening", 2: "files", 3: "serving"})
+    expect_ctl(case, node, 0, "are deleted", "group", "delete", "2", "--yes")
+    os.rename(record, record + ".fifo")
+    os.rename(record + ".kept", record)
+    with open(record + ".fifo", "w", encoding="utf-8"):
+        pass
+    case.eventually("group 1 is open", lambda: groups_of(node).get(1) == "serving", 40)
+    expect_equal(times(node, "plant1.a"), list(range(5)), "its data")
+
+
 @test
 def synclogctl_finds_the_group(case):
     node = case.node(config=TWO)

@@ -54,9 +54,33 @@ START_TEST(otherwise_all_up_to_the_horizon_is)
 }
 END_TEST
 
+/* Of 16 groups no two are nearer to each other than a fortieth of the interval. */
+START_TEST(groups_check_at_different_times)
+{
+  enum { INTERVAL = 600000, GROUPS = 16 };
+  guint64 shifts[GROUPS];
+  ck_assert_uint_eq(replica_check_cut(hlc_from_ms(INTERVAL * 5 + 17), INTERVAL, 0),
+                    hlc_from_ms(INTERVAL * 5));
+  ck_assert_uint_eq(replica_check_cut(hlc_from_ms(1), INTERVAL, 1), 0);
+  for (guint32 group = 0; group < GROUPS; group++) {
+    guint64 cut = replica_check_cut(hlc_from_ms(INTERVAL * 6 - 1), INTERVAL, group);
+    /* Whoever looks within the same interval takes the same clock. */
+    ck_assert_uint_eq(replica_check_cut(cut, INTERVAL, group), cut);
+    ck_assert_uint_eq(replica_check_cut(cut + hlc_from_ms(INTERVAL) - 1, INTERVAL, group), cut);
+    shifts[group] = hlc_ms(cut) % INTERVAL;
+    for (guint32 other = 0; other < group; other++) {
+      guint64 apart = shifts[group] > shifts[other] ? shifts[group] - shifts[other]
+                                                    : shifts[other] - shifts[group];
+      ck_assert_uint_gt(MIN(apart, INTERVAL - apart), INTERVAL / 40);
+    }
+  }
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {during_a_join_nothing_is_carried_out_beyond_the_last_check,
-                                otherwise_all_up_to_the_horizon_is};
+                                otherwise_all_up_to_the_horizon_is,
+                                groups_check_at_different_times};
   return RUN_SUITE("check", tests);
 }
