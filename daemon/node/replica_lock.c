@@ -7,6 +7,13 @@ void replica_lock(Replica *replica)
   rpc_loops_hold();
 }
 
+static void wake_apply_thread(gpointer data)
+{
+  Replica *replica = data;
+  g_cond_signal(&replica->apply_cond);
+  replica_job_end(replica);
+}
+
 /* Hands over what was posted, and notes whom to wake. */
 static void before_unlock(Replica *replica, gboolean *out_wake_log, gboolean *out_wake_apply)
 {
@@ -15,6 +22,11 @@ static void before_unlock(Replica *replica, gboolean *out_wake_log, gboolean *ou
     replica_give_work(replica);
   *out_wake_log = replica->wake_log;
   *out_wake_apply = replica->wake_apply;
+  /* A network thread writes first what somebody waits for. */
+  if (replica->wake_apply && rpc_loop_run_after(wake_apply_thread, replica)) {
+    replica_job_begin(replica);
+    *out_wake_apply = FALSE;
+  }
   replica->wake_log = replica->wake_apply = FALSE;
 }
 

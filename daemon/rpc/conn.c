@@ -71,6 +71,7 @@ static RpcReply silent;
 
 static void conn_close(RpcConn *conn);
 static void conn_update(RpcConn *conn);
+static gboolean conn_write(RpcConn *conn);
 static void on_tick(evutil_socket_t fd, short what, void *data);
 
 /* Once per iteration: the clock is read for limits of many milliseconds. */
@@ -149,6 +150,18 @@ gboolean conn_set_flush(ConnSet *set)
   set->cut_any = FALSE;
   set->now_us = 0;
   return cut_any || set->dirty->len > 0;
+}
+
+void conn_set_flush_few(ConnSet *set, guint limit)
+{
+  if (set->dirty->len > limit)
+    return;
+  /* Only what is to be written: all else is the flush's. */
+  for (guint i = 0; i < set->dirty->len; i++) {
+    RpcConn *conn = set->dirty->pdata[i];
+    if (conn->set != NULL && !conn->lingering && conn->out->len > 0)
+      conn_write(conn);
+  }
 }
 
 static gboolean has_memory(const ConnSet *set)

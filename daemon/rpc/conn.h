@@ -64,6 +64,8 @@ gboolean conn_is_reserved(const RpcConn *conn);
 /* Writes what was answered and goes on with connections that can be read again. To be called at the
  * end of each iteration of the loop, until it returns FALSE: TRUE means that requests were cut. */
 gboolean conn_set_flush(ConnSet *set);
+/* Writes now what conn_set_flush would write, if these are not more than `limit` connections. */
+void conn_set_flush_few(ConnSet *set, guint limit);
 
 /* Whether some connection is not read because of max_memory_in_flight. Any thread. */
 gboolean conn_set_is_starved(ConnSet *set);

@@ -24,6 +24,7 @@ struct RpcLoop {
   GArray *hooks;   /* Task */
   GArray *running; /* Task; taken from the inbox, being run */
   GArray *last;    /* Task; see rpc_loop_run_last */
+  GArray *after;   /* Task; see rpc_loop_run_after */
   gboolean stop;   /* set by a task on the loop itself */
 
   GMutex lock;
@@ -113,6 +114,15 @@ static void run_hooks(RpcLoop *loop)
   }
 }
 
+static void run_after(RpcLoop *loop)
+{
+  for (guint i = 0; i < loop->after->len; i++) {
+    Task task = g_array_index(loop->after, Task, i);
+    task.func(task.data);
+  }
+  g_array_set_size(loop->after, 0);
+}
+
 /* FALSE when the loop was lost. */
 static gboolean run_last(RpcLoop *loop)
 {
@@ -133,16 +143,17 @@ static gboolean run(RpcLoop *loop)
 {
   current_loop = loop;
   while (!loop->stop) {
-    gboolean sleep = loop->last->len == 0 && go_to_sleep(loop);
+    gboolean sleep = loop->last->len + loop->after->len == 0 && go_to_sleep(loop);
     event_base_loop(loop->base, sleep ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     run_inbox(loop);
     run_hooks(loop);
-    if (loop->last->len == 0)
-      continue;
-    if (!run_last(loop))
-      return FALSE;
-    run_inbox(loop);
-    run_hooks(loop);
+    if (loop->last->len > 0) {
+      if (!run_last(loop))
+        return FALSE;
+      run_inbox(loop);
+      run_hooks(loop);
+    }
+    run_after(loop);
   }
   current_loop = NULL;
   return TRUE;
@@ -226,6 +237,7 @@ static void loop_start(RpcLoop *loop, guint number)
   loop->running = g_array_new(FALSE, FALSE, sizeof(Task));
   loop->hooks = g_array_new(FALSE, FALSE, sizeof(Task));
   loop->last = g_array_new(FALSE, FALSE, sizeof(Task));
+  loop->after = g_array_new(FALSE, FALSE, sizeof(Task));
   g_mutex_init(&loop->seat_lock);
   g_cond_init(&loop->seat_cond);
   g_autofree char *name = g_strdup_printf("net-%u", number);
@@ -253,6 +265,7 @@ static void loop_finish(RpcLoop *loop)
   g_array_unref(loop->running);
   g_array_unref(loop->hooks);
   g_array_unref(loop->last);
+  g_array_unref(loop->after);
   g_mutex_clear(&loop->lock);
   g_mutex_clear(&loop->seat_lock);
   g_cond_clear(&loop->seat_cond);
@@ -398,6 +411,15 @@ gboolean rpc_loop_run_last(void (*func)(gpointer data), gpointer data)
   return TRUE;
 }
 
+gboolean rpc_loop_run_after(void (*func)(gpointer data), gpointer data)
+{
+  if (current_loop == NULL)
+    return FALSE;
+  Task task = {func, data};
+  g_array_append_val(current_loop->after, task);
+  return TRUE;
+}
+
 gboolean rpc_loop_can_wait(void)
 {
   return may_wait && current_loop != NULL && atomic_load(&current_loop->standing_by);
@@ -452,6 +474,12 @@ void rpc_loop_add_hook(RpcLoop *loop, void (*func)(gpointer data), gpointer data
 {
   Task hook = {func, data};
   g_array_append_val(loop->hooks, hook);
+}
+
+void rpc_loop_add_first_hook(RpcLoop *loop, void (*func)(gpointer data), gpointer data)
+{
+  Task hook = {func, data};
+  g_array_prepend_val(loop->hooks, hook);
 }
 
 void rpc_loop_remove_hook(RpcLoop *loop, void (*func)(gpointer data), gpointer data)

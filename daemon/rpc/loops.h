@@ -53,5 +53,9 @@ gboolean rpc_loop_can_wait(void);
 void rpc_loop_begin_wait(void);
 void rpc_loop_end_wait(void);
 
+/* On a thread that runs a loop: runs func(data), which may not wait, at the very end of this
+ * iteration, behind all that is to be written. FALSE on other threads. */
+gboolean rpc_loop_run_after(void (*func)(gpointer data), gpointer data);
+
 /* Runs func(data) on a worker. Any thread. */
 void rpc_loops_work(RpcLoops *loops, void (*func)(gpointer data), gpointer data);

@@ -20,6 +20,8 @@ gboolean rpc_loop_is_current(RpcLoop *loop);
  * add or remove hooks.
  */
 void rpc_loop_add_hook(RpcLoop *loop, void (*func)(gpointer data), gpointer data);
+/* … before all that are there. */
+void rpc_loop_add_first_hook(RpcLoop *loop, void (*func)(gpointer data), gpointer data);
 void rpc_loop_remove_hook(RpcLoop *loop, void (*func)(gpointer data), gpointer data);
 
 /* Runs func(data) on the loop's thread and returns when it has run. Not on that thread. */

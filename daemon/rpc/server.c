@@ -9,7 +9,8 @@
 
 enum {
   ACCEPTS_AT_ONCE = 64,
-  MAX_RESERVED = 8,      /* connections for operators */
+  MAX_RESERVED = 8, /* connections for operators */
+  FEW_ANSWERS = 4,
   ACCEPT_PAUSE_MS = 100, /* when the process is out of descriptors or memory */
 };
 
@@ -68,6 +69,16 @@ static void end_iteration(gpointer data)
     more = conn_set_flush(part->set);
   }
   feed_parts(part);
+}
+
+/*
+ * A few answers go out before the requests to peers, as whoever waits for one waits for nothing
+ * else. Of many, the peers can work on theirs while these are written.
+ */
+static void write_few(gpointer data)
+{
+  ServerLoop *part = data;
+  conn_set_flush_few(part->set, FEW_ANSWERS);
 }
 
 /* --- accepting ----------------------------------------------------------------------------------
@@ -231,6 +242,7 @@ static void start_part(gpointer data)
 static void hook_part(gpointer data)
 {
   ServerLoop *part = data;
+  rpc_loop_add_first_hook(part->loop, write_few, part);
   rpc_loop_add_hook(part->loop, end_iteration, part);
 }
 
@@ -238,6 +250,7 @@ static void unhook_part(gpointer data)
 {
   ServerLoop *part = data;
   end_iteration(part); /* what was answered in this iteration is still written */
+  rpc_loop_remove_hook(part->loop, write_few, part);
   rpc_loop_remove_hook(part->loop, end_iteration, part);
 }
 

@@ -128,6 +128,33 @@ static void test_short(void)
   rig_close(&rig);
 }
 
+static void on_after(gpointer data)
+{
+  Rig *rig = data;
+  rig->written = rig->hooks;
+  tell(rig, &rig->posted);
+}
+
+static void ask_after(gpointer data)
+{
+  Rig *rig = data;
+  rig->hooks = 0;
+  g_assert_true(rpc_loop_run_after(on_after, rig));
+}
+
+static void test_after(void)
+{
+  Rig rig;
+  rig_open(&rig);
+  g_assert_false(rpc_loop_run_after(on_after, &rig));
+  for (guint i = 1; i <= 100; i++) {
+    rpc_loop_post(rig.loop, ask_after, &rig);
+    wait_for(&rig, &rig.posted, i);
+    g_assert_cmpuint(rig.written, ==, 1);
+  }
+  rig_close(&rig);
+}
+
 static void test_long(void)
 {
   Rig rig;
@@ -182,6 +209,7 @@ int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/loops/short", test_short);
+  g_test_add_func("/loops/after", test_after);
   g_test_add_func("/loops/long", test_long);
   g_test_add_func("/loops/behind", test_behind);
   return g_test_run();
