@@ -219,7 +219,7 @@ def the_dashboard_asks_what_there_is(case):
     if not Prometheus.is_there():
         case.note("prometheus is not installed")
         return
-    cluster = with_http(case, 3)
+    cluster = with_http(case, 3, {"group.1.devices": "g*"})
     with open(os.path.join(ROOT, "conf", "synclogd-dashboard.json"), encoding="utf-8") as file:
         dashboard = json.load(file)
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
@@ -229,12 +229,23 @@ def the_dashboard_asks_what_there_is(case):
         def result_of(query):
             # Rates want counters that grow.
             client.insert("d", time.time_ns() // 1000000, {"v": 1}, ack="majority")
-            return prometheus.ask(query.replace("$__rate_interval", "1m").replace("$instance", ".*"))
+            return prometheus.ask(query.replace("$__rate_interval", "1m").replace("$instance", ".*")
+                                  .replace("$group", result_of.group))
 
+        result_of.group = ".*"
         case.eventually("all nodes are scraped",
                         lambda: len(result_of("sum_over_time(up[1m]) > 3")) == 3, timeout=30)
         for query in queries:
             case.eventually("it gives something: " + query, lambda query=query: result_of(query), timeout=20)
+        # One group: what is a group's is told of it alone, and says so in its legend.
+        result_of.group = "1"
+        for panel in dashboard["panels"]:
+            for target in panel["targets"]:
+                if "$group" not in target["expr"] or "sum by (step)" in target["expr"]:
+                    continue
+                expect("{{group}}" in target["legendFormat"], "legend %s", target["legendFormat"])
+                groups = {each["metric"].get("group") for each in result_of(target["expr"])}
+                expect(groups <= {"1"}, "%s gives groups %s", target["expr"], groups)
 
 
 @test
