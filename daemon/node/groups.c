@@ -243,6 +243,8 @@ void groups_housekeeping(Groups *groups)
   }
   log_set_group(0);
   retry_failed(groups);
+  if (!groups_are_one(groups))
+    group_look_step(groups);
 }
 
 /* --- the end ------------------------------------------------------------------------------------
@@ -312,6 +314,19 @@ GPtrArray *groups_closed(Groups *groups)
   return list;
 }
 
+/* A group that is well says what it has of others' devices. */
+static void add_hints(Groups *groups, GPtrArray *list)
+{
+  g_rw_lock_reader_lock(&groups->lock);
+  for (guint i = 0; i < list->len; i++) {
+    GroupInfo *info = list->pdata[i];
+    const GroupEntry *entry = groups_find(groups, info->id);
+    if (entry != NULL && info->message == NULL)
+      info->message = group_look_text(entry, groups->rule);
+  }
+  g_rw_lock_reader_unlock(&groups->lock);
+}
+
 static void fill_in(GPtrArray *list, Replica *replica)
 {
   g_autoptr(NodeStatus) status = replica_status(replica);
@@ -358,6 +373,8 @@ GPtrArray *groups_list(Groups *groups)
   g_rw_lock_reader_unlock(&groups->lock);
   for (guint i = 0; i < all->len; i++)
     fill_in(list, all->pdata[i]);
+  if (!groups_are_one(groups))
+    add_hints(groups, list);
   g_ptr_array_sort(list, compare_infos);
   return list;
 }

@@ -42,6 +42,7 @@ void group_entry_free(GroupEntry *entry)
   g_assert(entry->replica == NULL);
   g_clear_pointer(&entry->identity, identity_free);
   g_free(entry->failure);
+  group_look_clear(&entry->look);
   g_free(entry);
 }
 

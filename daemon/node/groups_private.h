@@ -3,6 +3,17 @@
 
 #include "node/groups.h"
 
+/* What is known of devices that the group has and the rule gives to another one (group_look.c). */
+typedef struct GroupLook {
+  guint64 rule_hash;     /* of the rule by which it was looked; 0: never */
+  char *after;           /* the last device that was looked at; NULL: none, or all were */
+  guint64 counted;       /* so far */
+  char *counted_example; /* one of them */
+  guint64 found;         /* when all had been looked at last … */
+  char *example;         /* … one of them; NULL: none */
+  gint64 again_us;       /* when it is looked again */
+} GroupLook;
+
 /* One group of the configuration. */
 typedef struct GroupEntry {
   guint32 id;
@@ -12,6 +23,7 @@ typedef struct GroupEntry {
   gboolean here;    /* this node is a member */
   gboolean busy;    /* a thread is about to open, close or reopen it */
   gint64 retry_us;  /* when a failed one is opened again */
+  GroupLook look;
 } GroupEntry;
 
 typedef enum { MANAGE_OPEN, MANAGE_CLOSE, MANAGE_REOPEN, MANAGE_DELETE } ManageKind;
@@ -40,6 +52,7 @@ struct Groups {
   GPtrArray *entries; /* GroupEntry, by id; group 0 first */
   GroupRule *rule;
   gboolean started, stopped;
+  gboolean looking; /* a worker counts devices for one of them */
 
   gint many; /* atomic: the rule is not empty */
 
@@ -51,6 +64,13 @@ struct Groups {
 
 /* Caller holds `lock`; NULL when there is none. */
 GroupEntry *groups_find(Groups *groups, guint32 id);
+
+/* group_look.c */
+/* Once a second: goes on counting. */
+void group_look_step(Groups *groups);
+/* What it found, for people; NULL: nothing. Caller holds `lock`. Transfer full. */
+char *group_look_text(const GroupEntry *entry, const GroupRule *rule);
+void group_look_clear(GroupLook *look);
 
 /* groups_manage.c */
 GroupEntry *group_entry_new(guint32 id);

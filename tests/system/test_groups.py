@@ -263,7 +263,21 @@ def what_the_rule_left_behind_can_be_deleted(case):
     reload(node, **{"group.1.devices": "plant1.*"})
     case.eventually("group 1 is open", lambda: groups_of(node).get(1) == "serving")
     write(node, "plant1.a", 100, 5)
+    write(node, "plant2.a", 0, 1)
+    # It is told, with what to do; not what is nothing but deleted.
+    hint = "1 device here that the rule gives to another group (\"plant1.a\" to group 1)"
+
+    def hints():
+        return expect_ctl(case, node, 0, "", "group", "list")
+    case.eventually("it is told", lambda: hint in hints())
+    expect_ctl(case, node, 0, hint, "status", "--only", "groups")
+    expect("to group 0" not in hints(), "also of group 1: %s", hints())
     expect_ctl(case, node, 0, "", "--group", "0", "delete", "--yes", "plant1.a")
+    reload(node, **{"group.1.devices": "plant1.*, plant9.*"})
+    case.eventually("the rule changed", lambda: "plant9" in hints())
+    write(node, "plant2.b", 0, 1)
+    reload(node, **{"group.1.devices": "plant1.*, plant2.b"})
+    case.eventually("what is deleted is none", lambda: "(\"plant2.b\" to group 1)" in hints() and "1 device here" in hints())
     expect_equal(times(node, "plant1.a", group=0), [], "what was left")
     expect_equal(times(node, "plant1.a"), list(range(100, 105)), "what the group has")
     with node.client(group=0) as client:
