@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-  PAGE = 500,                         /* devices of one look */
-  SOON_US = 60 * G_USEC_PER_SEC,      /* until a group is counted anew that had some: they may go */
+  PAGE = 500,                    /* devices of one look */
+  SOON_US = 60 * G_USEC_PER_SEC, /* until a group is counted anew that had some: they may go */
   LATER_US = 10 * 60 * G_USEC_PER_SEC, /* … that had none */
 };
 
