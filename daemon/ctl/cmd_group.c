@@ -10,9 +10,9 @@ static void print(Grid *grid, const GPtrArray *groups)
   grid_column(grid, "STATE", "state", FALSE);
   grid_column(grid, "DEVICES", "devices", FALSE);
   grid_column(grid, "MEMBERS", "members", FALSE);
-  grid_column(grid, "LOGS", "walBytes", TRUE);
-  grid_column(grid, "STORE", "storeBytes", TRUE);
-  grid_column(grid, "", "message", FALSE);
+  grid_column(grid, "LOG BYTES", "walBytes", TRUE);
+  grid_column(grid, "STORE BYTES", "storeBytes", TRUE);
+  grid_column(grid, "MESSAGE", "message", FALSE);
   for (guint i = 0; i < groups->len; i++) {
     const GroupInfo *group = g_ptr_array_index(groups, i);
     gboolean known = group->devices != NULL || group->id == 0;
@@ -23,7 +23,7 @@ static void print(Grid *grid, const GPtrArray *groups)
     grid_text(grid, *members != '\0' ? members : known ? "all" : "");
     grid_int(grid, (gint64)group->wal_bytes);
     grid_int(grid, (gint64)group->store_bytes);
-    grid_text(grid, group->message != NULL ? group->message : "");
+    grid_text(grid, group->message);
   }
 }
 

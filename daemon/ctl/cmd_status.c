@@ -302,7 +302,7 @@ static void print_groups(Grid *grid, const GArray *views)
   grid_column(grid, "GROUP", "group", TRUE);
   grid_column(grid, "STATE", "state", FALSE);
   grid_column(grid, "DEVICES", "devices", FALSE);
-  grid_column(grid, "", "message", FALSE);
+  grid_column(grid, "MESSAGE", "message", FALSE);
   for (guint i = 0; i < views->len; i++) {
     const View *view = view_at(views, i);
     for (guint k = 0; view->groups != NULL && k < view->groups->len; k++) {
@@ -310,8 +310,8 @@ static void print_groups(Grid *grid, const GArray *views)
       grid_uint(grid, view->status->node_id);
       grid_uint(grid, group->id);
       grid_text(grid, group->state);
-      grid_text(grid, group->devices != NULL ? group->devices : "");
-      grid_text(grid, group->message != NULL ? group->message : "");
+      grid_text(grid, group->devices != NULL ? group->devices : group->id == 0 ? "the rest" : NULL);
+      grid_text(grid, group->message);
     }
   }
   grid_flush(grid);
@@ -495,7 +495,8 @@ static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)
       {"only", 0, 0, G_OPTION_ARG_STRING, &only,
        "One table: nodes, logs, channels, conflicts or groups", "TABLE"},
       {"check", 0, 0, G_OPTION_ARG_NONE, &check,
-       "Fail unless every node serves, every log is ok and every channel connected", NULL},
+       "Fail unless every node serves, every log is ok, every channel connected, in each group",
+       NULL},
       G_OPTION_ENTRY_NULL,
   };
   if (!ctl_options(ctl, entries, 0, 0, &argc, &argv, error))

@@ -50,7 +50,7 @@ static const char *hint_for(const GError *error)
   case SYNCLOG_TYPE_MISMATCH:
     return "\"synclogctl devices\" shows the types";
   case SYNCLOG_UNKNOWN_GROUP:
-    return "choose the group by --group";
+    return "\"synclogctl group list\" shows which groups there are, and at which nodes";
   case SYNCLOG_OVERLOADED:
     return "try again a little later";
   case SYNCLOG_READ_ONLY:
