@@ -2,6 +2,7 @@
 #
 #   make              the daemon and its tools, in build/plain/
 #   make check        everything that must pass before a commit lands
+#   make check-long   the same with every test in every flavour
 #   make unit         unit tests only            make system   tests with real daemons
 #   make sim          clusters under simulated faults, SEEDS= of them; make soak MINUTES= for longer
 #   make campaign     real daemons under random crashes and faults, MINUTES= of it
@@ -125,7 +126,7 @@ PROGRAMS := $(if $(wildcard daemon/main.c),$(B)/synclogd) \
             $(if $(wildcard daemon/ctl/*.c),$(B)/synclogctl)
 UNIT_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/*/test_*.c)))
 
-.PHONY: all check unit system lint demo install man deb clean generated format
+.PHONY: all check check-long unit system lint demo install man deb clean generated format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -142,6 +143,14 @@ $(G)/.stamp: $(IDL) scripts/fixgen
 	$(Q)touch $@
 
 $(GEN_SOURCES): $(G)/.stamp ;
+
+# Compiling costs more than running: generated code, and what is not busy, where it is only tested.
+ifneq ($(SAN),)
+$(B)/gen/%.o $(BASE)/gen/%.o $(B)/node/%.o $(B)/ctl/%.o $(B)/tests/bench/%.o: override CFLAGS += -O0
+endif
+ifneq ($(NEXT),)
+$(B)/%.o: override CFLAGS += -O0
+endif
 
 # Generated code is not held to our warnings.
 $(GEN_OBJECTS): $(if $(NEXT),$(B),$(BASE))/gen/%.o: $(G)/%.c
@@ -214,6 +223,9 @@ lint: all
 
 check:
 	$(Q)scripts/check-all
+
+check-long:
+	$(Q)scripts/check-all --long
 
 demo: all
 	$(Q)scripts/run-demo --build $(B)

@@ -8,6 +8,8 @@ import sys
 from case import expect, expect_equal, test
 from cluster import ROOT, sanitizer_environment
 
+OUTSIDE = "the demonstration"
+
 
 def run_demo(case, *options, encoding="utf-8"):
     environment = dict(sanitizer_environment(), TMPDIR=case.dir, PYTHONIOENCODING=encoding)

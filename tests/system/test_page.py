@@ -6,6 +6,8 @@ from browser import RIGHT, SHIFT, TAB, Browser
 from case import expect, expect_equal, test
 from test_operators import run_ctl, with_http
 
+OUTSIDE = "the page, in a browser"
+
 PHONE, DESK = (360, 740), (1280, 900)
 
 # Of each text that is seen: the text, and how its colour stands out from what is behind it (WCAG 2).

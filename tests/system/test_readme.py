@@ -16,6 +16,8 @@ from case import expect, expect_equal, test
 from cluster import ROOT, free_port, sanitizer_environment
 from http_tools import data_cluster
 
+OUTSIDE = "what README says"
+
 
 def load_blocks():
     path = os.path.join(ROOT, "scripts", "readme-blocks")

@@ -169,7 +169,7 @@ int main(int argc, char **argv)
   Suite *suite = suite_create("store crash");
   TCase *cases = tcase_create("store crash");
   tcase_set_timeout(cases, 120);
-  tcase_add_loop_test(cases, p2_kill_leaves_an_exact_prefix, 0, 4);
+  tcase_add_loop_test(cases, p2_kill_leaves_an_exact_prefix, 0, HISTORIES(4));
   suite_add_tcase(suite, cases);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);

@@ -249,7 +249,7 @@ int main(void)
   tcase_add_test(cases, columns_come_in_any_order);
   tcase_add_test(cases, texts_count_as_long_as_they_are_there);
   tcase_add_test(cases, a_delete_forgets_what_it_hides);
-  tcase_add_loop_test(cases, p3_they_are_those_of_the_reference, 0, 8);
+  tcase_add_loop_test(cases, p3_they_are_those_of_the_reference, 0, HISTORIES(8));
   suite_add_tcase(suite, cases);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);

@@ -245,7 +245,7 @@ int main(void)
   TCase *cases = tcase_create("store random");
   tcase_set_timeout(cases, 120);
   tcase_add_test(cases, a_write_is_its_parts_one_by_one);
-  tcase_add_loop_test(cases, p3_any_interleaving_gives_one_state, 0, 12);
+  tcase_add_loop_test(cases, p3_any_interleaving_gives_one_state, 0, HISTORIES(12));
   suite_add_tcase(suite, cases);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);
