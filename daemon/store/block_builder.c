@@ -127,6 +127,25 @@ typedef struct RowOrder {
   guint row;
 } RowOrder;
 
+/* Rows of a tablet that go into one block, by time. */
+typedef struct TabletRows {
+  const guint8 *times;   /* of the tablet */
+  const RowOrder *order; /* of the rows; NULL: they came so, and are one piece from `first` on */
+  guint first, count;
+  guint all; /* rows of the tablet */
+} TabletRows;
+
+static inline guint row_at(const TabletRows *rows, guint i)
+{
+  return rows->order != NULL ? rows->order[i].row : rows->first + i;
+}
+
+static inline gint64 time_at(const TabletRows *rows, guint i)
+{
+  return rows->order != NULL ? rows->order[i].time
+                             : (gint64)load_le64(rows->times + (gsize)(rows->first + i) * 8);
+}
+
 static int compare_order(const void *a, const void *b)
 {
   const RowOrder *x = a, *y = b;
@@ -135,16 +154,19 @@ static int compare_order(const void *a, const void *b)
   return x->row < y->row ? -1 : x->row > y->row;
 }
 
+/* NULL: they are sorted already. */
 static RowOrder *sort_rows(const guint8 *times, guint rows)
 {
+  guint sorted = 1;
+  while (sorted < rows && (gint64)load_le64(times + (gsize)(sorted - 1) * 8) <=
+                              (gint64)load_le64(times + (gsize)sorted * 8))
+    sorted++;
+  if (sorted >= rows)
+    return NULL;
   RowOrder *order = g_new(RowOrder, rows);
-  gboolean sorted = TRUE;
-  for (guint row = 0; row < rows; row++) {
+  for (guint row = 0; row < rows; row++)
     order[row] = (RowOrder){(gint64)load_le64(times + (gsize)row * 8), row};
-    sorted = sorted && (row == 0 || order[row - 1].time <= order[row].time);
-  }
-  if (!sorted)
-    qsort(order, rows, sizeof *order, compare_order);
+  qsort(order, rows, sizeof *order, compare_order);
   return order;
 }
 
@@ -154,33 +176,32 @@ static gboolean is_null(const BuilderColumn *column, guint row)
 }
 
 /* The null bitmap of the rows in order; FALSE, and nothing written, when none is missing. */
-static gboolean put_nulls(Decoded *decoded, const BuilderColumn *column, const RowOrder *order,
-                          guint rows, guint64 *out_present)
+static gboolean put_nulls(Decoded *decoded, const BuilderColumn *column, const TabletRows *rows,
+                          guint64 *out_present)
 {
-  guint missing = 0;
-  for (guint i = 0; column->nulls != NULL && i < rows; i++)
-    missing += is_null(column, order[i].row);
-  *out_present = rows - missing;
+  guint missing = 0, count = rows->count;
+  for (guint i = 0; column->nulls != NULL && i < count; i++)
+    missing += is_null(column, row_at(rows, i));
+  *out_present = count - missing;
   if (missing == 0)
     return FALSE;
-  gsize size = ((gsize)rows + 7) / 8;
+  gsize size = ((gsize)count + 7) / 8;
   guint8 *bitmap = extend(decoded, size);
   memset(bitmap, 0, size);
-  for (guint i = 0; i < rows; i++)
-    if (is_null(column, order[i].row))
+  for (guint i = 0; i < count; i++)
+    if (is_null(column, row_at(rows, i)))
       bitmap[i / 8] |= (guint8)(1u << (i % 8));
   return TRUE;
 }
 
-static gsize put_texts(Decoded *decoded, const BuilderColumn *column, const RowOrder *order,
-                       guint rows, guint all_rows)
+static gsize put_texts(Decoded *decoded, const BuilderColumn *column, const TabletRows *rows)
 {
-  const guint8 *bytes = column->values + ((gsize)all_rows + 1) * 4;
-  gsize table = ((gsize)rows + 1) * 4, total = 0;
+  const guint8 *bytes = column->values + ((gsize)rows->all + 1) * 4;
+  gsize table = ((gsize)rows->count + 1) * 4, total = 0;
   gsize at = decoded->values->len;
   store_le32(extend(decoded, table), 0);
-  for (guint i = 0; i < rows; i++) {
-    guint row = order[i].row;
+  for (guint i = 0; i < rows->count; i++) {
+    guint row = row_at(rows, i);
     guint32 begin = load_le32(column->values + (gsize)row * 4);
     guint32 end = load_le32(column->values + ((gsize)row + 1) * 4);
     if (!is_null(column, row)) {
@@ -192,49 +213,57 @@ static gsize put_texts(Decoded *decoded, const BuilderColumn *column, const RowO
   return table + total;
 }
 
-static gsize put_values(Decoded *decoded, const BuilderColumn *column, const RowOrder *order,
-                        guint rows, guint all_rows)
+static gsize put_values(Decoded *decoded, const BuilderColumn *column, const TabletRows *rows)
 {
   if (column->type == DATA_TEXT)
-    return put_texts(decoded, column, order, rows, all_rows);
-  gsize width = data_type_size(column->type);
-  guint8 *out = extend(decoded, rows * width);
-  /* Rows that came in order are one piece. */
-  if (order[rows - 1].row - order[0].row == rows - 1 && order[0].row <= order[rows - 1].row) {
-    gboolean consecutive = TRUE;
-    for (guint i = 1; i < rows && consecutive; i++)
-      consecutive = order[i].row == order[i - 1].row + 1;
-    if (consecutive) {
-      memcpy(out, column->values + order[0].row * width, rows * width);
-      return rows * width;
-    }
-  }
-  for (guint i = 0; i < rows; i++)
-    memcpy(out + i * width, column->values + order[i].row * width, width);
-  return rows * width;
+    return put_texts(decoded, column, rows);
+  gsize width = data_type_size(column->type), size = rows->count * width;
+  guint8 *out = extend(decoded, size);
+  if (rows->order == NULL)
+    memcpy(out, column->values + rows->first * width, size);
+  for (guint i = 0; rows->order != NULL && i < rows->count; i++)
+    memcpy(out + i * width, column->values + rows->order[i].row * width, width);
+  return size;
 }
 
-/* One block of rows order[0 .. rows) that lie in one partition. */
+/* One block of rows that lie in one partition. */
 static void add_block(Decoded *decoded, Slice device, guint32 ordinal, gint64 partition,
-                      const RowOrder *order, guint rows, guint all_rows,
-                      const BuilderColumn *columns, guint first_column, guint count)
+                      const TabletRows *rows, const BuilderColumn *columns, guint first_column,
+                      guint count)
 {
-  DecodedBlock *block = begin_block(decoded, device, ordinal, partition, rows, first_column, count);
-  block->min_time = order[0].time;
-  block->max_time = order[rows - 1].time;
+  DecodedBlock *block =
+      begin_block(decoded, device, ordinal, partition, rows->count, first_column, count);
+  block->min_time = time_at(rows, 0);
+  block->max_time = time_at(rows, rows->count - 1);
   gsize block_at = block->value_at;
-  guint8 *times = extend(decoded, (gsize)rows * 8);
-  for (guint i = 0; i < rows; i++)
-    store_le64(times + (gsize)i * 8, (guint64)order[i].time);
+  guint8 *times = extend(decoded, (gsize)rows->count * 8);
+  for (guint i = 0; rows->order != NULL && i < rows->count; i++)
+    store_le64(times + (gsize)i * 8, (guint64)rows->order[i].time);
+  if (rows->order == NULL)
+    memcpy(times, rows->times + (gsize)rows->first * 8, (gsize)rows->count * 8);
   for (guint i = 0; i < count; i++) {
     guint64 present;
-    gboolean has_nulls = put_nulls(decoded, &columns[i], order, rows, &present);
-    gsize size = put_values(decoded, &columns[i], order, rows, all_rows);
+    gboolean has_nulls = put_nulls(decoded, &columns[i], rows, &present);
+    gsize size = put_values(decoded, &columns[i], rows);
     fill_column(decoded, block_at, i, &columns[i], has_nulls, size);
     decoded->points += present;
   }
   block->value_size = decoded->values->len - block_at;
-  decoded->rows += rows;
+  decoded->rows += rows->count;
+}
+
+/* How many of the rows are in the partition of the first one. */
+static guint rows_of_partition(const TabletRows *rows, gint64 partition, guint64 interval)
+{
+  guint count = rows->count;
+  if (partition_of(time_at(rows, count - 1), interval) == partition)
+    return count;
+  /* Not a division for each row: there is a next partition, and it has a first time. */
+  gint64 next = partition_start(partition + 1, interval);
+  guint inside = 1;
+  while (time_at(rows, inside) < next)
+    inside++;
+  return inside;
 }
 
 void builder_add_tablet(Decoded *decoded, Slice device, guint32 ordinal, const guint8 *times,
@@ -244,13 +273,11 @@ void builder_add_tablet(Decoded *decoded, Slice device, guint32 ordinal, const g
   g_autofree RowOrder *order = sort_rows(times, rows);
   guint first_column = note_columns(decoded, columns, count);
   for (guint begin = 0; begin < rows;) {
-    gint64 partition = partition_of(order[begin].time, partition_interval);
-    guint end = begin + 1;
-    while (end < rows && partition_of(order[end].time, partition_interval) == partition)
-      end++;
-    add_block(decoded, device, ordinal, partition, order + begin, end - begin, rows, columns,
-              first_column, count);
-    begin = end;
+    TabletRows some = {times, order != NULL ? order + begin : NULL, begin, rows - begin, rows};
+    gint64 partition = partition_of(time_at(&some, 0), partition_interval);
+    some.count = rows_of_partition(&some, partition, partition_interval);
+    add_block(decoded, device, ordinal, partition, &some, columns, first_column, count);
+    begin += some.count;
   }
 }
 

@@ -7,6 +7,8 @@ enum {
   MODES = 3,           /* how often differences are taken: 0, 1, 2 */
   VARINT_MAX = 10,     /* bytes */
   FAST_WIDTH = 64 - 7, /* a value of so many bits lies in 8 bytes, wherever it begins */
+  SAMPLE = 24,         /* values by which the mode is chosen when it must be quick */
+  BEYOND = 8,          /* bytes that may be written behind the end for a moment */
 };
 
 static guint64 zigzag(gint64 value)
@@ -66,7 +68,10 @@ typedef struct Group {
   guint width; /* of what is above it */
 } Group;
 
-static Group measure(const gint64 *values, guint from, guint to, guint mode)
+/* The loops over values are inlined with a constant mode: they are what a store of tablets does for
+ * each value that it takes. */
+static inline __attribute__((always_inline)) Group measure(const gint64 *values, guint from,
+                                                           guint to, guint mode)
 {
   gint64 least = residual(values, from, mode), most = least;
   for (guint i = from + 1; i < to; i++) {
@@ -83,7 +88,8 @@ static gsize packed_size(guint count, guint width)
   return ((gsize)count * width + 7) / 8;
 }
 
-static gsize cost_of(const gint64 *values, guint count, guint mode)
+static inline __attribute__((always_inline)) gsize cost_in(const gint64 *values, guint count,
+                                                           guint mode)
 {
   gsize bytes = (gsize)mode * 8;
   for (guint from = mode; from < count; from += GROUP) {
@@ -94,39 +100,68 @@ static gsize cost_of(const gint64 *values, guint count, guint mode)
   return bytes;
 }
 
-static void put_group(const gint64 *values, guint from, guint to, guint mode, guint8 **at)
+static gsize cost_of(const gint64 *values, guint count, guint mode)
 {
-  Group group = measure(values, from, to, mode);
-  guint8 *bytes = *at;
-  *bytes++ = (guint8)group.width;
-  bytes = put_varint(bytes, zigzag(group.base));
-  unsigned __int128 pending = 0;
-  guint bits = 0;
-  for (guint i = from; i < to && group.width > 0; i++) {
-    guint64 above = (guint64)residual(values, i, mode) - (guint64)group.base;
-    pending |= (unsigned __int128)above << bits;
-    for (bits += group.width; bits >= 8; bits -= 8, pending >>= 8)
-      *bytes++ = (guint8)pending;
-  }
-  if (bits > 0)
-    *bytes++ = (guint8)pending;
-  *at = bytes;
+  return mode == 0   ? cost_in(values, count, 0)
+         : mode == 1 ? cost_in(values, count, 1)
+                     : cost_in(values, count, 2);
 }
 
-void ints_encode(const gint64 *values, guint count, GByteArray *out)
+/* Packs them from the lowest bit on; writes up to 8 bytes beyond the end. */
+static inline __attribute__((always_inline)) guint8 *
+put_packed(guint8 *to, const gint64 *values, guint from, guint end, guint mode, Group group)
 {
-  g_assert(count > 0);
+  guint64 pending = 0;
+  guint bits = 0;
+  for (guint i = from; i < end; i++) {
+    guint64 above = (guint64)residual(values, i, mode) - (guint64)group.base;
+    pending |= above << bits;
+    bits += group.width;
+    if (bits >= 64) {
+      store_le64(to, pending);
+      to += 8;
+      bits -= 64;
+      pending = bits > 0 ? above >> (group.width - bits) : 0;
+    }
+  }
+  store_le64(to, pending);
+  return to + (bits + 7) / 8;
+}
+
+static inline __attribute__((always_inline)) guint8 *put_groups(guint8 *at, const gint64 *values,
+                                                                guint count, guint mode)
+{
+  for (guint from = mode; from < count; from += GROUP) {
+    guint to = MIN(from + GROUP, count);
+    Group group = measure(values, from, to, mode);
+    *at++ = (guint8)group.width;
+    at = put_varint(at, zigzag(group.base));
+    if (group.width > 0)
+      at = put_packed(at, values, from, to, mode, group);
+  }
+  return at;
+}
+
+/* The mode that takes least for the first `sample` of the values; *out_size: how much. */
+static guint cheapest_mode(const gint64 *values, guint sample, gsize *out_size)
+{
   guint mode = 0;
-  gsize size = cost_of(values, count, 0);
-  for (guint other = 1; other < MODES && other < count; other++) {
-    gsize cost = cost_of(values, count, other);
-    if (cost < size) {
-      size = cost;
+  *out_size = cost_of(values, sample, 0);
+  for (guint other = 1; other < MODES && other < sample; other++) {
+    gsize cost = cost_of(values, sample, other);
+    if (cost < *out_size) {
+      *out_size = cost;
       mode = other;
     }
   }
+  return mode;
+}
+
+/* Appends them; `room` is as much as they take, or more. */
+static void put_all(const gint64 *values, guint count, guint mode, gsize room, GByteArray *out)
+{
   guint begin = out->len;
-  g_byte_array_set_size(out, (guint)(begin + 1 + size));
+  g_byte_array_set_size(out, (guint)(begin + 1 + room + BEYOND));
   guint8 *at = out->data + begin;
   *at++ = (guint8)mode;
   if (mode > 0) {
@@ -137,9 +172,28 @@ void ints_encode(const gint64 *values, guint count, GByteArray *out)
     store_le64(at, (guint64)values[1] - (guint64)values[0]);
     at += 8;
   }
-  for (guint from = mode; from < count; from += GROUP)
-    put_group(values, from, MIN(from + GROUP, count), mode, &at);
-  g_assert(at == out->data + out->len);
+  at = mode == 0   ? put_groups(at, values, count, 0)
+       : mode == 1 ? put_groups(at, values, count, 1)
+                   : put_groups(at, values, count, 2);
+  g_assert(at <= out->data + begin + 1 + room);
+  g_byte_array_set_size(out, (guint)(at - out->data));
+}
+
+void ints_encode(const gint64 *values, guint count, GByteArray *out)
+{
+  g_assert(count > 0);
+  gsize size;
+  guint mode = cheapest_mode(values, count, &size);
+  put_all(values, count, mode, size, out);
+}
+
+void ints_encode_quickly(const gint64 *values, guint count, GByteArray *out)
+{
+  g_assert(count > 0);
+  gsize unused;
+  guint mode = cheapest_mode(values, MIN(count, SAMPLE), &unused);
+  gsize groups = (gsize)count / GROUP + 1;
+  put_all(values, count, mode, 16 + groups * (1 + VARINT_MAX) + (gsize)count * 8, out);
 }
 
 /* Adds the base to each; `packed` can be read 8 bytes beyond. */

@@ -10,6 +10,9 @@
 /* Appends the encoded sequence; count > 0. All arithmetic wraps, so any values do. */
 void ints_encode(const gint64 *values, guint count, GByteArray *out);
 
+/* The same bytes, or some more: how differences are taken follows from the first values. */
+void ints_encode_quickly(const gint64 *values, guint count, GByteArray *out);
+
 /* Decodes exactly `count` values from exactly bytes[0 .. size). FALSE when that is not what they
  * are; `out` then holds anything. */
 gboolean ints_decode(const guint8 *bytes, gsize size, guint count, gint64 *out);

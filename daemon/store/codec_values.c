@@ -8,10 +8,15 @@
 enum {
   MAX_DIGITS = 15,      /* behind the decimal point */
   SAMPLE = 32,          /* values by which the number of digits is chosen */
+  QUICK_SAMPLE = 8,     /* the same when it must be quick */
   EXCEPTION_SHARE = 32, /* of so many values one may be none with few digits */
   EXCEPTION_SIZE = 2 + 8,
   DICTIONARY_SHARE = 4, /* of so many texts at most one may be a new one */
 };
+
+/* Up to this, adding and taking away the other gives the nearest integer. */
+static const double NEAREST_LIMIT = 2251799813685248.0; /* 2^51 */
+static const double NEAREST_SHIFT = 6755399441055744.0; /* 1.5 * 2^52 */
 
 /* Exact as doubles. */
 static const double powers[MAX_DIGITS + 1] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -65,23 +70,30 @@ static double number_at(const guint8 *packed, DataType type, guint row)
   return value;
 }
 
+/* As rint(), which is a call without SSE 4.1: what is behind the point falls off the end of the sum,
+ * by the rounding that is always on. */
+static inline double nearest(double value)
+{
+  return fabs(value) < NEAREST_LIMIT ? value + NEAREST_SHIFT - NEAREST_SHIFT : rint(value);
+}
+
 /* The value as an integer of the last of `digits` decimal digits. FALSE: that is not the same. */
-static gboolean as_decimal(const guint8 *packed, DataType type, guint row, guint digits,
+static inline gboolean as_decimal(const guint8 *packed, DataType type, guint row, guint digits,
                            gint64 *out)
 {
   double scaled = number_at(packed, type, row) * powers[digits];
   if (!(fabs(scaled) < 9007199254740992.0)) /* 2^53; NaN is not below it either */
     return FALSE;
-  *out = (gint64)rint(scaled);
+  *out = (gint64)nearest(scaled);
   double back = (double)*out / powers[digits];
   return type == DATA_DOUBLE ? bits_of_double(back) == bits_at(packed, 8, row)
                              : bits_of_float((float)back) == bits_at(packed, 4, row);
 }
 
 /* The fewest digits that nearly all of a sample have; MAX_DIGITS + 1: too many. */
-static guint choose_digits(DataType type, const guint8 *packed, guint rows)
+static guint choose_digits(DataType type, const guint8 *packed, guint rows, guint sample)
 {
-  guint step = MAX(rows / SAMPLE, 1), digits = 0;
+  guint step = MAX(rows / sample, 1), digits = 0;
   for (; digits <= MAX_DIGITS; digits++) {
     guint misses = 0;
     gint64 unused;
@@ -93,23 +105,56 @@ static guint choose_digits(DataType type, const guint8 *packed, guint rows)
   return digits;
 }
 
-/* digits:u8, exceptions:u16, each row:u16 and bits:u64, then the integers. FALSE: appends nothing.
+typedef double Doubles __attribute__((vector_size(16)));
+typedef gint64 Longs __attribute__((vector_size(16)));
+enum { LANES = sizeof(Doubles) / sizeof(double), STRIDE = 4 * LANES };
+
+/*
+ * as_decimal() of STRIDE doubles at once, up to 2^51. FALSE: of one it is not the same, or may not
+ * be. The sum of a value below the limit is between 2^52 and 2^53, where the bits of two numbers
+ * are as far apart as the numbers.
  */
-static gboolean encode_decimal(DataType type, const guint8 *packed, guint rows, gint64 *numbers,
-                               GByteArray *out)
+static inline gboolean as_decimals(const guint8 *packed, double power, gint64 *out)
 {
-  guint digits = choose_digits(type, packed, rows), begin = out->len, exceptions = 0;
+  const gint64 zero = bits_of_double(NEAREST_SHIFT), least = bits_of_double(4503599627370496.0);
+  Longs odd = {0}, reach = {0};
+  for (guint i = 0; i < STRIDE; i += LANES) {
+    Doubles value;
+    memcpy(&value, packed + (gsize)i * 8, sizeof value);
+    Doubles sum = value * power + NEAREST_SHIFT;
+    Doubles back = (sum - NEAREST_SHIFT) / power;
+    Longs numbers = (Longs)sum - zero;
+    odd |= (Longs)back ^ (Longs)value;
+    reach |= (Longs)sum - least;
+    memcpy(out + i, &numbers, sizeof numbers);
+  }
+  guint64 any = 0;
+  for (guint i = 0; i < LANES; i++)
+    any |= (guint64)odd[i] | (guint64)reach[i] >> 52;
+  return any == 0;
+}
+
+/* digits:u8, exceptions:u16, each row:u16 and bits:u64; the integers come behind. FALSE: there are
+ * too many exceptions. */
+static gboolean put_decimals(DataType type, const guint8 *packed, guint rows, guint digits,
+                             gint64 *numbers, GByteArray *out)
+{
+  guint begin = out->len, exceptions = 0, tried = 0;
   gsize width = data_type_size(type);
-  if (digits > MAX_DIGITS || rows > G_MAXUINT16)
-    return FALSE;
   g_byte_array_set_size(out, begin + 3);
   for (guint row = 0; row < rows; row++) {
+    if (type == DATA_DOUBLE && row >= tried && row + STRIDE <= rows) {
+      gboolean all = as_decimals(packed + (gsize)row * 8, powers[digits], numbers + row);
+      tried = row + STRIDE;
+      if (all) {
+        row = tried - 1;
+        continue;
+      }
+    }
     if (as_decimal(packed, type, row, digits, &numbers[row]))
       continue;
-    if (++exceptions > rows / EXCEPTION_SHARE + 1) {
-      g_byte_array_set_size(out, begin);
+    if (++exceptions > rows / EXCEPTION_SHARE + 1)
       return FALSE;
-    }
     numbers[row] = row > 0 ? numbers[row - 1] : 0; /* as small a step as there is */
     guint8 one[EXCEPTION_SIZE] = {(guint8)row, (guint8)(row >> 8)};
     store_le64(one + 2, (guint64)bits_at(packed, width, row));
@@ -118,7 +163,21 @@ static gboolean encode_decimal(DataType type, const guint8 *packed, guint rows, 
   out->data[begin] = (guint8)digits;
   out->data[begin + 1] = (guint8)exceptions;
   out->data[begin + 2] = (guint8)(exceptions >> 8);
-  ints_encode(numbers, rows, out);
+  return TRUE;
+}
+
+/* FALSE: it can't be done; `out` then has anything behind what it had. */
+static gboolean encode_decimal(DataType type, const guint8 *packed, guint rows, gint64 *numbers,
+                               gboolean quickly, GByteArray *out)
+{
+  guint digits = choose_digits(type, packed, rows, quickly ? QUICK_SAMPLE : SAMPLE);
+  if (digits > MAX_DIGITS || rows > G_MAXUINT16 ||
+      !put_decimals(type, packed, rows, digits, numbers, out))
+    return FALSE;
+  if (quickly)
+    ints_encode_quickly(numbers, rows, out);
+  else
+    ints_encode(numbers, rows, out);
   return TRUE;
 }
 
@@ -174,7 +233,7 @@ static ValueCodec encode_numbers(DataType type, const guint8 *packed, guint rows
   guint begin = out->len;
   g_autofree gint64 *numbers = g_new(gint64, rows);
   if (type == DATA_DOUBLE || type == DATA_FLOAT) {
-    if (encode_decimal(type, packed, rows, numbers, out) && out->len - begin < size / 4 * 3)
+    if (encode_decimal(type, packed, rows, numbers, FALSE, out) && out->len - begin < size / 4 * 3)
       return CODEC_DECIMAL;
     g_byte_array_set_size(out, begin);
   }
@@ -383,6 +442,28 @@ ValueCodec values_encode(DataType type, const guint8 *packed, gsize size, guint 
   if (type == DATA_TEXT)
     return encode_texts(packed, size, rows, out);
   return encode_numbers(type, packed, rows, out);
+}
+
+ValueCodec values_encode_quickly(DataType type, const guint8 *packed, gsize size, guint rows,
+                                 gint64 *scratch, GByteArray *out)
+{
+  g_assert(rows > 0);
+  guint begin = out->len;
+  if (type == DATA_BOOLEAN)
+    return encode_booleans(packed, rows, out);
+  if (type == DATA_DOUBLE || type == DATA_FLOAT) {
+    if (encode_decimal(type, packed, rows, scratch, TRUE, out) && out->len - begin < size / 4 * 3)
+      return CODEC_DECIMAL;
+  } else if (type != DATA_TEXT) {
+    for (guint row = 0; row < rows; row++)
+      scratch[row] = bits_at(packed, data_type_size(type), row);
+    ints_encode_quickly(scratch, rows, out);
+    if (out->len - begin < size / 4 * 3)
+      return CODEC_INTS;
+  }
+  g_byte_array_set_size(out, begin);
+  g_byte_array_append(out, packed, (guint)size);
+  return CODEC_RAW;
 }
 
 static gboolean decode_ints(DataType type, const guint8 *bytes, gsize size, guint rows,

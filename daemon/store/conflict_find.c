@@ -1,6 +1,7 @@
 #include "store/conflict_find.h"
 
 #include "base/bytes.h"
+#include "store/block_pack.h"
 
 #include <string.h>
 
@@ -101,16 +102,17 @@ gboolean scene_add_block(Scene *scene, const Version *version, gint64 min_time, 
                          SequenceOf sequence_of, gpointer ctx, const guint8 *bytes, gsize size,
                          GError **error)
 {
+  gsize unpacked_size;
   SceneBlock added = {.version = *version,
                       .min_time = min_time,
                       .max_time = max_time,
-                      .bytes = g_memdup2(bytes, size)};
-  if (!block_open(added.bytes, size, &added.block, error)) {
+                      .bytes = block_unpack(bytes, size, &unpacked_size, error)};
+  if (added.bytes == NULL || !block_open(added.bytes, unpacked_size, &added.block, error)) {
     block_clear(&added);
     return FALSE;
   }
   note_versions(&added, sequence_of, ctx);
-  scene->bytes += size;
+  scene->bytes += unpacked_size;
   if (added.versions != NULL)
     scene->bytes += added.block.rows * (sizeof(Version) + sizeof(guint64) + sizeof(guint));
   scene->sorted = FALSE;

@@ -1,5 +1,7 @@
 #include "store/partition.h"
 
+#include "store/block_pack.h"
+
 #include <string.h>
 
 typedef struct PartitionBlock {
@@ -76,10 +78,12 @@ static gboolean mark_unwanted(PartitionBlock *added, VersionWanted wanted, gcons
   return left_out < added->block.rows;
 }
 
-/* Takes over the bytes. */
+/* Takes over the bytes; NULL: they could not be had. */
 static gboolean add(Partition *partition, const Version *version, guint8 *bytes, gsize size,
                     VersionWanted wanted, gconstpointer ctx, GError **error)
 {
+  if (bytes == NULL)
+    return FALSE;
   PartitionBlock added = {.version = *version, .bytes = bytes};
   gboolean opened = block_open(added.bytes, size, &added.block, error);
   if (!opened || !mark_unwanted(&added, wanted, ctx)) {
@@ -100,7 +104,9 @@ gboolean partition_take(Partition *partition, const Version *version, guint8 *by
 gboolean partition_add(Partition *partition, const Version *version, const guint8 *bytes,
                        gsize size, VersionWanted wanted, gconstpointer ctx, GError **error)
 {
-  return add(partition, version, g_memdup2(bytes, size), size, wanted, ctx, error);
+  gsize unpacked_size;
+  guint8 *unpacked = block_unpack(bytes, size, &unpacked_size, error);
+  return add(partition, version, unpacked, unpacked_size, wanted, ctx, error);
 }
 
 static const Version *version_of(const PartitionBlock *block, guint row)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-  FORMAT_VERSION = 3, /* since there are chunks; 2: since blocks may have versions of their rows */
+  FORMAT_VERSION = 4, /* since blocks may be packed; README.md has the older ones */
   OLDEST_VERSION = 1, /* that is read, and called FORMAT_VERSION from then on */
   /* RocksDB writes a memtable out by itself only when it is this many times the size at which the
    * host is told to persist: the host must have synced its logs first. */
@@ -323,6 +323,7 @@ typedef struct Batch {
   rocksdb_writebatch_t *writes;
   GArray *fresh;      /* FreshBlock, whose bytes are the entries' */
   GArray *large;      /* the same of blocks that are in `writes` */
+  GByteArray *packed; /* the last block that was put */
   GArray *progress;   /* StoreProgress: a copy of the store's, moved on */
   GArray *tombstones; /* Tombstone, with `devices` beside it */
   GArray *devices;    /* guint32 */
@@ -375,7 +376,9 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
   if (block->value_size > FRESH_MAX_BLOCK_SIZE) {
     guint8 key[BLOCK_KEY_SIZE];
     key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
-    put(batch, key, sizeof key, value, block->value_size);
+    gboolean packed = block_pack(value, block->value_size, batch->packed);
+    put(batch, key, sizeof key, packed ? batch->packed->data : value,
+        packed ? batch->packed->len : block->value_size);
     g_array_append_val(batch->large, one);
     rocks_reblock_note(batch->store->reblock, &(FreshNote){block->device_id, block->partition, 1,
                                                            load_le32(value + 4), version.hlc});
@@ -568,6 +571,7 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
                  .writes = rocksdb_writebatch_create(),
                  .fresh = g_array_new(FALSE, FALSE, sizeof(FreshBlock)),
                  .large = g_array_new(FALSE, FALSE, sizeof(FreshBlock)),
+                 .packed = g_byte_array_new(),
                  .progress = g_array_copy(store->progress),
                  .tombstones = g_array_new(FALSE, FALSE, sizeof(Tombstone)),
                  .devices = g_array_new(FALSE, FALSE, sizeof(guint32))};
@@ -579,6 +583,7 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
   rocksdb_writebatch_destroy(batch.writes);
   g_array_unref(batch.fresh);
   g_array_unref(batch.large);
+  g_byte_array_unref(batch.packed);
   g_array_unref(batch.progress);
   g_array_unref(batch.tombstones);
   g_array_unref(batch.devices);
@@ -691,44 +696,6 @@ static void rocks_stats(Store *parent, StoreStats *out_stats)
   out_stats->conflicts = store->conflicts;
   out_stats->chunks = store->chunks;
   g_rw_lock_reader_unlock(&store->publish_lock);
-}
-
-/* Caller holds publish_lock. */
-static void take_snapshot(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
-                          RocksView *out_view, GPtrArray **out_tombstones)
-{
-  *out_view = (RocksView){.store = store, .snapshot = rocksdb_create_snapshot(store->db)};
-  if (out_tombstones != NULL)
-    *out_tombstones = tombstones_of(store->tombstones, device, start_time, end_time);
-}
-
-gboolean rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
-                         RocksView *out_view, GPtrArray **out_tombstones, GError **error)
-{
-  gboolean settled = TRUE;
-  g_rw_lock_reader_lock(&store->publish_lock);
-  gboolean fresh = fresh_of_device(store->fresh, device) != NULL;
-  if (!fresh)
-    take_snapshot(store, device, start_time, end_time, out_view, out_tombstones);
-  g_rw_lock_reader_unlock(&store->publish_lock);
-  if (fresh) {
-    g_rw_lock_writer_lock(&store->publish_lock);
-    settled = rocks_settle_device(store, device, error);
-    if (settled)
-      take_snapshot(store, device, start_time, end_time, out_view, out_tombstones);
-    g_rw_lock_writer_unlock(&store->publish_lock);
-  }
-  if (!settled)
-    return FALSE;
-  out_view->read_options = rocksdb_readoptions_create();
-  rocksdb_readoptions_set_snapshot(out_view->read_options, out_view->snapshot);
-  return TRUE;
-}
-
-void rocks_view_close(RocksView *view)
-{
-  rocksdb_readoptions_destroy(view->read_options);
-  rocksdb_release_snapshot(view->store->db, view->snapshot);
 }
 
 static gboolean open_database(RocksStore *store, GError **error)

@@ -265,7 +265,9 @@ static gboolean know_rows(Step *step, const Look *look, const guint8 *bytes, gsi
                           GError **error)
 {
   Block block;
-  if (!block_open(bytes, size, &block, error))
+  gsize unpacked_size;
+  g_autofree guint8 *unpacked = block_unpack(bytes, size, &unpacked_size, error);
+  if (unpacked == NULL || !block_open(unpacked, unpacked_size, &block, error))
     return FALSE;
   VersionRuns runs = block_version_runs(&block);
   guint32 origin = 0;
@@ -292,9 +294,9 @@ static gboolean load_block(Step *step, Look *look, const guint8 *key, GError **e
   gint64 max_time = key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24));
   size_t size;
   const guint8 *value = (const guint8 *)rocksdb_iter_value(look->buckets.blocks, &size);
-  gboolean mixed = size > 0 && value[0] == BLOCK_VERSION_MIXED;
+  gboolean mixed = block_is_mixed(value, size);
   gboolean touches = max_time >= look->min_time && min_time <= look->max_time;
-  step->read += BLOCK_KEY_SIZE + (mixed || touches ? size : 0);
+  step->read += BLOCK_KEY_SIZE + (mixed || touches ? block_unpacked_size(value, size) : 0);
   if (!mixed)
     pending_know_block(step->store->checks, look->device, look->partition, version.origin, min_time,
                        max_time);
@@ -527,7 +529,7 @@ static gboolean load_before(Step *step, Buckets *buckets, const Check *check, gi
       continue;
     size_t size;
     const guint8 *value = (const guint8 *)rocksdb_iter_value(iterator, &size);
-    step->read += size;
+    step->read += block_unpacked_size(value, size);
     if (!partition_add(partition, &version, value, size, waits_not, waiting, error))
       return FALSE;
   }

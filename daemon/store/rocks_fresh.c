@@ -19,12 +19,20 @@ static Pile *of_device(const RocksStore *store, guint32 device)
   return fresh_of_device(store->fresh, device);
 }
 
+typedef struct Scratch {
+  GByteArray *block, *packed;
+} Scratch;
+
 /* Writes one pile. On failure it stays. */
-static gboolean write_pile(RocksStore *store, Pile *pile, GByteArray *scratch, GError **error)
+static gboolean write_pile(RocksStore *store, Pile *pile, Scratch *scratch, GError **error)
 {
   PileBlock block;
   char *message = NULL;
-  pile_block(pile, scratch, &block);
+  pile_block(pile, scratch->block, &block);
+  if (block_pack(block.value, block.size, scratch->packed)) {
+    block.value = scratch->packed->data;
+    block.size = scratch->packed->len;
+  }
   rocksdb_put(store->db, store->write_options, (const char *)block.key, sizeof block.key,
               (const char *)block.value, block.size, &message);
   if (message != NULL)
@@ -37,12 +45,13 @@ static gboolean write_pile(RocksStore *store, Pile *pile, GByteArray *scratch, G
 static gboolean write_piles(RocksStore *store, NextPile next, guint32 device, gsize bytes,
                             GError **error)
 {
-  GByteArray *scratch = g_byte_array_new();
+  Scratch scratch = {g_byte_array_new(), g_byte_array_new()};
   gboolean ok = TRUE;
   Pile *pile;
   while (ok && fresh_bytes(store->fresh) > bytes && (pile = next(store, device)) != NULL)
-    ok = write_pile(store, pile, scratch, error);
-  g_byte_array_unref(scratch);
+    ok = write_pile(store, pile, &scratch, error);
+  g_byte_array_unref(scratch.block);
+  g_byte_array_unref(scratch.packed);
   return ok;
 }
 

@@ -115,12 +115,14 @@ static gboolean clean_block(const Cleaning *cleaning, rocksdb_iterator_t *iterat
 {
   size_t size;
   const guint8 *bytes = (const guint8 *)rocksdb_iter_value(iterator, &size);
-  if (!may_hide(cleaning, key, size > 0 && bytes[0] == BLOCK_VERSION_MIXED))
+  if (!may_hide(cleaning, key, block_is_mixed(bytes, size)))
     return TRUE;
-  step->read += size;
   Block block;
-  if (!block_open(bytes, size, &block, error))
+  gsize unpacked_size;
+  g_autofree guint8 *unpacked = block_unpack(bytes, size, &unpacked_size, error);
+  if (unpacked == NULL || !block_open(unpacked, unpacked_size, &block, error))
     return FALSE;
+  step->read += unpacked_size;
   Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
   FilteredBlock filtered;
   block_filter(&block, &version, is_hidden, cleaning, &filtered);

@@ -1,6 +1,7 @@
 /* The inside of the RocksDB store, shared by rocks*.c. */
 #pragma once
 
+#include "store/block_pack.h"
 #include "store/fresh.h"
 #include "store/keys.h"
 #include "store/last_cache.h"

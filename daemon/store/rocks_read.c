@@ -6,6 +6,44 @@
 
 #include <string.h>
 
+/* Caller holds publish_lock. */
+static void take_snapshot(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
+                          RocksView *out_view, GPtrArray **out_tombstones)
+{
+  *out_view = (RocksView){.store = store, .snapshot = rocksdb_create_snapshot(store->db)};
+  if (out_tombstones != NULL)
+    *out_tombstones = tombstones_of(store->tombstones, device, start_time, end_time);
+}
+
+gboolean rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
+                         RocksView *out_view, GPtrArray **out_tombstones, GError **error)
+{
+  gboolean settled = TRUE;
+  g_rw_lock_reader_lock(&store->publish_lock);
+  gboolean fresh = fresh_of_device(store->fresh, device) != NULL;
+  if (!fresh)
+    take_snapshot(store, device, start_time, end_time, out_view, out_tombstones);
+  g_rw_lock_reader_unlock(&store->publish_lock);
+  if (fresh) {
+    g_rw_lock_writer_lock(&store->publish_lock);
+    settled = rocks_settle_device(store, device, error);
+    if (settled)
+      take_snapshot(store, device, start_time, end_time, out_view, out_tombstones);
+    g_rw_lock_writer_unlock(&store->publish_lock);
+  }
+  if (!settled)
+    return FALSE;
+  out_view->read_options = rocksdb_readoptions_create();
+  rocksdb_readoptions_set_snapshot(out_view->read_options, out_view->snapshot);
+  return TRUE;
+}
+
+void rocks_view_close(RocksView *view)
+{
+  rocksdb_readoptions_destroy(view->read_options);
+  rocksdb_release_snapshot(view->store->db, view->snapshot);
+}
+
 /*
  * A walk over the partitions of one device. Where there are only chunks of the wanted columns, it
  * goes through the partition slice by slice, so that a short page of a large partition is cheap:
@@ -507,7 +545,7 @@ static gboolean walk_next_newest(Walk *walk, gint64 *from, GError **error)
              fail(error, SYNCLOG_CORRUPT, "store: a block is gone that was there");
     size_t size;
     const guint8 *value = (const guint8 *)rocksdb_iter_value(iterator, &size);
-    bytes += size;
+    bytes += block_unpacked_size(value, size);
     Version version = key_read_version(one->key + BLOCK_PREFIX_SIZE);
     if (!partition_add(walk->partition, &version, value, size, NULL, NULL, error))
       return FALSE;

@@ -97,15 +97,15 @@ static gboolean read_raw(rocksdb_iterator_t *iterator, RawBlock *out, GError **e
   size_t size;
   const guint8 *value = (const guint8 *)rocksdb_iter_value(iterator, &size);
   Block block;
-  if (!block_open(value, size, &block, error))
+  if (!block_peek(value, size, &block, error))
     return FALSE;
+  out->size = block_unpacked_size(value, size);
   memcpy(out->key, rocksdb_iter_key(iterator, &size), sizeof out->key);
   out->newest = out->oldest = key_read_version(out->key + BLOCK_PREFIX_SIZE).hlc;
   VersionRuns runs = block_version_runs(&block);
   while (block.versions != NULL && version_runs_next(&runs) > 0)
     out->oldest = MIN(out->oldest, runs.last.hlc);
   out->rows = block.rows;
-  rocksdb_iter_value(iterator, &out->size);
   return TRUE;
 }
 
@@ -367,7 +367,9 @@ static gboolean split_raw(Job *job, RawBlock *one, const guint8 *value, gsize si
   Block block;
   FilteredBlock old, rest;
   Version version = key_read_version(one->key + BLOCK_PREFIX_SIZE);
-  if (!block_open(value, size, &block, error))
+  gsize unpacked_size;
+  g_autofree guint8 *unpacked = block_unpack(value, size, &unpacked_size, error);
+  if (unpacked == NULL || !block_open(unpacked, unpacked_size, &block, error))
     return FALSE;
   block_filter(&block, &version, is_behind, &job->horizon, &old);
   block_filter(&block, &version, is_taken, &job->horizon, &rest);

@@ -201,7 +201,9 @@ static gboolean delete_rows(Mend *mend, guint32 device, const guint8 *key, const
                             gsize size, GError **error)
 {
   Block block;
-  if (!block_open(bytes, size, &block, error))
+  gsize unpacked_size;
+  g_autofree guint8 *unpacked = block_unpack(bytes, size, &unpacked_size, error);
+  if (unpacked == NULL || !block_open(unpacked, unpacked_size, &block, error))
     return FALSE;
   if (block.versions == NULL)
     return TRUE;

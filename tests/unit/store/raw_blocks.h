@@ -1,7 +1,7 @@
 /* What kinds of blocks a closed store has on disk. */
 #pragma once
 
-#include "store/block.h"
+#include "store/block_pack.h"
 #include "store/keys.h"
 #include "support/suite.h"
 
@@ -9,6 +9,7 @@
 
 typedef struct RawBlocks {
   guint blocks, rows;
+  guint packed;
   guint mixed;        /* blocks with versions */
   guint mixed_rows;   /* rows in these */
   guint many_leaders; /* of these: whose rows are of more than one leader */
@@ -40,11 +41,14 @@ static inline void count_block(const guint8 *key, const guint8 *value, gsize siz
                                RawBlocks *counts)
 {
   Block block;
-  fast_assert(block_open(value, size, &block, NULL));
+  gsize unpacked_size;
+  g_autofree guint8 *unpacked = block_unpack(value, size, &unpacked_size, NULL);
+  fast_assert(unpacked != NULL && block_open(unpacked, unpacked_size, &block, NULL));
   fast_assert(key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 16)) == block_time(&block, 0) &&
               key_unflip(load_be64(key + BLOCK_PREFIX_SIZE + 24)) ==
                   block_time(&block, block.rows - 1));
   counts->blocks++;
+  counts->packed += value[0] == BLOCK_VERSION_PACKED;
   counts->rows += block.rows;
   Version version = key_read_version(key + BLOCK_PREFIX_SIZE);
   if (block.versions != NULL)

@@ -166,7 +166,7 @@ START_TEST(parameters_are_checked)
   persist(store);
   store_close(store);
   check_open_fails(deep, INTERVAL + 1, SYNCLOG_INVALID, "partition_interval is 100 units");
-  guint8 other[12] = {0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 100};
+  guint8 other[12] = {0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 100};
   put_raw(deep, "M", 1, other, sizeof other);
   check_open_fails(deep, INTERVAL, SYNCLOG_INVALID, "not written by this version");
   other[3] = 0;
@@ -248,6 +248,8 @@ START_TEST(p8_damaged_blocks_are_reported)
   } blocks[] = {{"", 0},
                 {"\1\0\1\0\1\0\0", 7},
                 {"\2\0\0\0\1\0\0\0", 8},
+                {"\3\1\1\0\1\0\0\0", 8},
+                {"\3\1\0\0\1\0\0\0\20\0\0\0\0\0\0\0\0\0\0\0", 20},
                 {"\1\0\1\0\0\0\0\0\2\0\0\0\2\0\4\0\0\0", 18},
                 {"\1\0\1\0\1\0\0\0\2\0\0\0\2\0\4\0\0\0", 18},
                 {"\1\0\1\0\1\0\0\0\2\0\0\0\2\0\4\0\0\0tttttttt123", 29},
