@@ -25,8 +25,8 @@ static void put_column(const Block *block, const BlockColumn *column, guint entr
   if (column->nulls != NULL)
     put(out, column->nulls, ((gsize)block->rows + 7) / 8);
   guint begin = out->len;
-  ValueCodec codec = values_encode_quickly(column->type, column->values, column->size, block->rows,
-                                           scratch, out);
+  ValueCodec codec =
+      values_encode_quickly(column->type, column->values, column->size, block->rows, scratch, out);
   guint8 *entry = out->data + entry_at;
   store_le32(entry, column->measurement);
   entry[4] = (guint8)column->type;
@@ -142,9 +142,9 @@ static guint8 *take_column(Packed *packed, const guint8 *entry, guint8 *to_entry
     memcpy(to, coded, size);
     return to + size;
   }
-  return data_type_name(entry[4]) != NULL && values_decode(type, (ValueCodec)entry[6], coded,
-                                                           coded_size, packed->rows,
-                                                           packed->scratch, to, size)
+  return data_type_name(entry[4]) != NULL &&
+                 values_decode(type, (ValueCodec)entry[6], coded, coded_size, packed->rows,
+                               packed->scratch, to, size)
              ? to + size
              : NULL;
 }

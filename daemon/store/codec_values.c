@@ -70,8 +70,8 @@ static double number_at(const guint8 *packed, DataType type, guint row)
   return value;
 }
 
-/* As rint(), which is a call without SSE 4.1: what is behind the point falls off the end of the sum,
- * by the rounding that is always on. */
+/* As rint(), which is a call without SSE 4.1: what is behind the point falls off the end of the
+ * sum, by the rounding that is always on. */
 static inline double nearest(double value)
 {
   return fabs(value) < NEAREST_LIMIT ? value + NEAREST_SHIFT - NEAREST_SHIFT : rint(value);
@@ -79,7 +79,7 @@ static inline double nearest(double value)
 
 /* The value as an integer of the last of `digits` decimal digits. FALSE: that is not the same. */
 static inline gboolean as_decimal(const guint8 *packed, DataType type, guint row, guint digits,
-                           gint64 *out)
+                                  gint64 *out)
 {
   double scaled = number_at(packed, type, row) * powers[digits];
   if (!(fabs(scaled) < 9007199254740992.0)) /* 2^53; NaN is not below it either */

@@ -17,8 +17,16 @@ static void put_le(GByteArray *bytes, guint64 number, guint size)
 
 static double random_double(GRand *random, guint kind)
 {
-  static const double odds[] = {-0.0, NAN, INFINITY, -INFINITY, 1e300, 5e-324, 2251799813685249.0,
-                                -4503599627370497.0, 9007199254740993.0, 1.0 / 3};
+  static const double odds[] = {-0.0,
+                                NAN,
+                                INFINITY,
+                                -INFINITY,
+                                1e300,
+                                5e-324,
+                                2251799813685249.0,
+                                -4503599627370497.0,
+                                9007199254740993.0,
+                                1.0 / 3};
   if (kind == 2 && g_rand_int_range(random, 0, 40) == 0)
     return odds[g_rand_int_range(random, 0, G_N_ELEMENTS(odds))];
   if (kind == 3)
@@ -150,19 +158,20 @@ END_TEST
 /* The bytes on disk: a change of them needs a new version. */
 START_TEST(the_format_is_what_it_was)
 {
-  static const guint8 golden[] = {
-      /* version 3 of one of version 1, 2 columns, 16 rows, 350 bytes, none of versions, 11 of times */
-      3, 1, 2, 0, 16, 0, 0, 0, 94, 1, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0,
-      /* name 7, DOUBLE without nulls, decimal: 128 bytes in 15 */
-      7, 0, 0, 0, 5, 0, 2, 128, 0, 0, 0, 15, 0, 0, 0,
-      /* name 8, INT32 with nulls, integers: 64 bytes in 7 */
-      8, 0, 0, 0, 2, 1, 1, 64, 0, 0, 0, 7, 0, 0, 0,
-      /* times by differences: from 1000 on, each 10 more */
-      1, 232, 3, 0, 0, 0, 0, 0, 0, 0, 20,
-      /* one digit, no exceptions; 4 bits, least 150 */
-      1, 0, 0, 0, 4, 172, 2, 112, 94, 60, 26, 248, 214, 180, 146,
-      /* nulls; 2 bits, least 0 */
-      1, 2, 0, 2, 0, 0, 85, 170, 255};
+  static const guint8 golden[] = {/* version 3 of one of version 1, 2 columns, 16 rows, 350 bytes,
+                                     none of versions, 11 of times */
+                                  3,
+                                  1, 2, 0, 16, 0, 0, 0, 94, 1, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0,
+                                  /* name 7, DOUBLE without nulls, decimal: 128 bytes in 15 */
+                                  7, 0, 0, 0, 5, 0, 2, 128, 0, 0, 0, 15, 0, 0, 0,
+                                  /* name 8, INT32 with nulls, integers: 64 bytes in 7 */
+                                  8, 0, 0, 0, 2, 1, 1, 64, 0, 0, 0, 7, 0, 0, 0,
+                                  /* times by differences: from 1000 on, each 10 more */
+                                  1, 232, 3, 0, 0, 0, 0, 0, 0, 0, 20,
+                                  /* one digit, no exceptions; 4 bits, least 150 */
+                                  1, 0, 0, 0, 4, 172, 2, 112, 94, 60, 26, 248, 214, 180, 146,
+                                  /* nulls; 2 bits, least 0 */
+                                  1, 2, 0, 2, 0, 0, 85, 170, 255};
   g_autoptr(GByteArray) bytes = g_byte_array_new();
   put_le(bytes, BLOCK_VERSION, 2);
   put_le(bytes, 2, 2);
