@@ -340,14 +340,14 @@ static gboolean is_shown(const TopLook *look, guint32 group)
   return look->group == TOP_ALL_GROUPS || (guint32)look->group == group;
 }
 
-/* The groups of the server that are shown: what the worst of them is. */
-static void put_state(GArray *cells, const TopLook *look, const Answer *answer)
+/* The groups of the server that are shown, one of which is `worst`: what the worst of them is. */
+static void put_state(GArray *cells, const TopLook *look, const Answer *answer,
+                      const NodeStatus *worst)
 {
-  const NodeStatus *worst = NULL;
   for (guint i = 0; i < answer->statuses->len; i++) {
     const NodeStatus *status = answer->statuses->pdata[i];
-    if (is_shown(look, status->group) &&
-        (worst == NULL || (is_serving(worst) && (!is_serving(status) || worst->message == NULL))))
+    if (is_shown(look, status->group) && is_serving(worst) &&
+        (!is_serving(status) || worst->message == NULL))
       worst = status;
   }
   put_text(cells, worst->state,
@@ -371,7 +371,7 @@ static void put_node(TopLook *look, const Watched *watched)
   if (first == NULL)
     return;
   put_count(cells, first->node_id, MOOD_PLAIN);
-  put_state(cells, look, watched->now);
+  put_state(cells, look, watched->now, first);
   put_rates(cells, &sum);
   for (guint i = 0; i < STEPS; i++)
     put_quantile(cells, &sum.steps[i]);
