@@ -179,8 +179,10 @@ void group_on_sync(Group *group, gpointer call, guint32 sender, LogId id, guint6
     status = SYNCLOG_DUPLICATE_NODE;
     refusal = "this is the log that the receiver writes itself";
   } else if ((log = group_put_log(group, id)) == NULL) {
-    status = SYNCLOG_NOT_MEMBER;
-    refusal = "the log's origin is not a member here";
+    status = membership_has(group->options.membership, id.origin) ? SYNCLOG_OVERLOADED
+                                                                  : SYNCLOG_NOT_MEMBER;
+    refusal = status == SYNCLOG_OVERLOADED ? "as many logs as are possible are known here already"
+                                           : "the log's origin is not a member here";
   } else if (log->state == LOG_READ_ONLY) {
     status = SYNCLOG_READ_ONLY;
     refusal = log->message;

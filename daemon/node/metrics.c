@@ -528,6 +528,13 @@ static void put_group_metrics(const MonitorView *view, GString *out)
                out);
 }
 
+static void put_log_counts(const MonitorView *view, GString *out)
+{
+  family(out, "logs", "gauge", "Logs that are known here, former incarnations' included.");
+  for (guint i = 0; i < view->statuses->len; i++)
+    put_sample(view, status_at(view, i), "logs", status_at(view, i)->logs->len, out);
+}
+
 static void put_conflicts(const MonitorView *view, GString *out)
 {
   family(out, "conflicts_total", "counter", "Conflicts between leaders, by kind.");
@@ -574,6 +581,7 @@ void monitor_put_metrics(const MonitorView *view, gboolean alive, GString *out)
          (double)first->http_refused);
   put_open_groups(view, out);
   put_group_metrics(view, out);
+  put_log_counts(view, out);
   put_conflicts(view, out);
   put_counts(first->errors, "answers_refused_total", "counter", "code",
              "Requests of clients that were answered with an error, by its code.", out);

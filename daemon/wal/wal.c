@@ -15,7 +15,9 @@ enum {
   REWRITE_STEP = 1024 * 1024,
 };
 
-static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, GError **error);
+static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, gboolean keep_open,
+                                    GError **error);
+static gboolean open_for_writing(Wal *wal, GError **error);
 static gboolean make_room(Wal *wal, const EntryRun *run, guint64 chain_before, GError **error);
 static void publish(Wal *wal, const EntryRun *run);
 
@@ -44,7 +46,8 @@ Wal *wal_open(const WalOptions *options, WalRecovery *out_recovery, GError **err
   wal->chain = found.chain;
   wal->torn = recovery.verdict == WAL_TORN_TAIL && options->keep_tail;
   wal->damaged = recovery.verdict == WAL_CORRUPT || wal->torn;
-  if (!attach_last_segment(wal, recovery.verdict == WAL_TORN_TAIL && !wal->torn, error)) {
+  if (!attach_last_segment(wal, recovery.verdict == WAL_TORN_TAIL && !wal->torn, options->keep_open,
+                           error)) {
     wal_recovery_clear(&recovery);
     return NULL;
   }
@@ -67,7 +70,8 @@ gboolean wal_append(Wal *wal, EntryRun *run, guint64 chain_before, GError **erro
   guint64 first = entry_run_first_index(run);
   g_assert(log_id_equal(entry_run_log(run), wal->log));
   g_assert(wal->last_index == 0 || first == wal->last_index + 1);
-  if (!wal_check_writable(wal, error) || !make_room(wal, run, chain_before, error))
+  if (!wal_check_writable(wal, error) || !open_for_writing(wal, error) ||
+      !make_room(wal, run, chain_before, error))
     return FALSE;
 
   gsize size;
@@ -381,7 +385,7 @@ static gboolean rewrite_segment(Wal *wal, GError **error)
 }
 
 /* Readies the last segment for appending and makes durable what recovery has found. */
-static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, GError **error)
+static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, gboolean keep_open, GError **error)
 {
   guint n = wal->segments->len;
   if (n == 0)
@@ -410,6 +414,8 @@ static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, GError **error)
   if (!wal_directory_sync(wal->io, wal->directory, error))
     return FALSE;
   FAILPOINT("wal_open_after_sync");
+  if (!keep_open) /* there may be thousands of logs that nothing is written to */
+    wal_file_close(&wal->file);
   if (wal->damaged) {
     wal_close_segment(wal);
   } else if (wal->last_index == 0) {
@@ -420,6 +426,14 @@ static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, GError **error)
     wal->chain_known = TRUE;
   }
   return TRUE;
+}
+
+/* Opening a log leaves its last segment closed. */
+static gboolean open_for_writing(Wal *wal, GError **error)
+{
+  return wal->open == NULL || wal->file.fd >= 0 ||
+         wal_file_open(wal->io, wal->open->path, O_RDWR, &wal->file, error) ||
+         wal_break(wal, error);
 }
 
 /* Opens the segment that begins with record `first`. */

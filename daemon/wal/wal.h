@@ -9,6 +9,7 @@
  *
  * Failure: after a failed write or sync the log is broken (wal_is_broken): every later append and
  * sync fails with READ_ONLY until the log is opened again; the failed call is never repeated (P8).
+ * A log keeps one file open, from its first append on.
  * NO_SPACE while preparing a segment breaks nothing: nothing was written of the run, and the same
  * append may succeed later.
  */
@@ -28,6 +29,8 @@ typedef struct WalOptions {
   /* Opening does not cut a torn tail either, as it may be an entry that was durable and went bad:
    * the log reads, and takes records again after wal_cut(bad_index). */
   gboolean keep_tail;
+  /* The last segment stays open from the start on, not only from the first append on. */
+  gboolean keep_open;
 } WalOptions;
 
 typedef enum {

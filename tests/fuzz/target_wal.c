@@ -16,7 +16,7 @@ typedef struct Held {
 
 static Wal *open_log(MemDisk *disk, WalRecovery *recovery)
 {
-  WalOptions options = {FUZZ_DIRECTORY, fuzz_log, SEGMENT_SIZE, mem_disk_io(disk), FALSE};
+  WalOptions options = {FUZZ_DIRECTORY, fuzz_log, SEGMENT_SIZE, mem_disk_io(disk), FALSE, FALSE};
   g_autoptr(GError) error = NULL;
   Wal *wal = wal_open(&options, recovery, &error);
   g_assert((wal == NULL) == (error != NULL));

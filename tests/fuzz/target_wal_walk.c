@@ -44,7 +44,7 @@ static void check_findings(const WalFindings *findings, const Seen *seen)
  * the tool finds whatever the node does. */
 static void compare(MemDisk *disk, const WalFindings *findings)
 {
-  WalOptions options = {FUZZ_DIRECTORY, fuzz_log, 64 * 1024, mem_disk_io(disk), FALSE};
+  WalOptions options = {FUZZ_DIRECTORY, fuzz_log, 64 * 1024, mem_disk_io(disk), FALSE, FALSE};
   WalRecovery recovery;
   g_autoptr(GError) error = NULL;
   g_autoptr(Wal) wal = wal_open(&options, &recovery, &error);

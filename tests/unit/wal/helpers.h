@@ -90,7 +90,7 @@ static inline void test_sync(Wal *wal)
 static inline Wal *test_open(MemDisk *disk, gsize segment_size, WalRecovery *out_recovery)
 {
   g_autoptr(GError) error = NULL;
-  WalOptions options = {TEST_DIR, test_log, segment_size, mem_disk_io(disk), FALSE};
+  WalOptions options = {TEST_DIR, test_log, segment_size, mem_disk_io(disk), FALSE, FALSE};
   Wal *wal = wal_open(&options, out_recovery, &error);
   ck_assert_no_error(error);
   ck_assert_ptr_nonnull(wal);

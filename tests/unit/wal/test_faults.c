@@ -342,7 +342,7 @@ START_TEST(test_open_fails)
       mem_disk_set(disk, TEST_DIR "/x.tmp", "x", 1);
       wal_close(g_steal_pointer(&wal));
       mem_disk_fail(disk, calls[c], after, EIO, 0);
-      WalOptions options = {TEST_DIR, test_log, 8192, mem_disk_io(disk), FALSE};
+      WalOptions options = {TEST_DIR, test_log, 8192, mem_disk_io(disk), FALSE, FALSE};
       WalRecovery recovery;
       g_autoptr(GError) error = NULL;
       wal = wal_open(&options, &recovery, &error);

@@ -33,7 +33,7 @@ START_TEST(test_log_on_disk)
 {
   g_autofree char *root = make_dir();
   g_autofree char *directory = g_build_filename(root, "a", "b", "7-1", NULL);
-  WalOptions options = {directory, test_log, 100000, NULL, FALSE};
+  WalOptions options = {directory, test_log, 100000, NULL, FALSE, FALSE};
   WalRecovery recovery;
   for (guint64 round = 0; round < 4; round++) {
     g_autoptr(GError) error = NULL;
@@ -82,7 +82,7 @@ START_TEST(test_failures_carry_errno)
   ck_assert_int_eq(io->fdatasync(io->ctx, -1), -1);
   ck_assert_int_eq(errno, EBADF);
 
-  WalOptions options = {file, test_log, 100000, NULL, FALSE};
+  WalOptions options = {file, test_log, 100000, NULL, FALSE, FALSE};
   WalRecovery recovery;
   g_autoptr(GError) error = NULL;
   ck_assert_ptr_null(wal_open(&options, &recovery, &error));

@@ -272,7 +272,7 @@ static Wal *open_keeping_the_tail(MemDisk *disk)
 {
   WalRecovery recovery;
   g_autoptr(GError) error = NULL;
-  WalOptions options = {TEST_DIR, test_log, big_segment, mem_disk_io(disk), TRUE};
+  WalOptions options = {TEST_DIR, test_log, big_segment, mem_disk_io(disk), TRUE, FALSE};
   Wal *wal = wal_open(&options, &recovery, &error);
   ck_assert_no_error(error);
   ck_assert_int_eq(recovery.verdict, WAL_TORN_TAIL);
@@ -453,7 +453,7 @@ START_TEST(test_other_version)
   guint32 crc = GUINT32_TO_BE(crc32c(0, bytes->data, SEGMENT_HEADER_SIZE - 4));
   memcpy(bytes->data + SEGMENT_HEADER_SIZE - 4, &crc, 4);
   mem_disk_set(disk, path, bytes->data, bytes->len);
-  WalOptions options = {TEST_DIR, test_log, big_segment, mem_disk_io(disk), FALSE};
+  WalOptions options = {TEST_DIR, test_log, big_segment, mem_disk_io(disk), FALSE, FALSE};
   WalRecovery recovery;
   g_autoptr(GError) error = NULL;
   ck_assert_ptr_null(wal_open(&options, &recovery, &error));
@@ -465,7 +465,7 @@ START_TEST(test_other_log)
 {
   g_autoptr(MemDisk) disk = disk_with_log(5, big_segment, 100);
   LogId other = {test_log.origin, test_log.incarnation + 1};
-  WalOptions options = {TEST_DIR, other, big_segment, mem_disk_io(disk), FALSE};
+  WalOptions options = {TEST_DIR, other, big_segment, mem_disk_io(disk), FALSE, FALSE};
   WalRecovery recovery;
   g_autoptr(Wal) wal = wal_open(&options, &recovery, NULL);
   ck_assert_ptr_nonnull(wal);

@@ -66,7 +66,9 @@ START_TEST(test_rolls_and_reopens)
   ck_assert_uint_eq(mem_disk_open_files(disk), 0);
   g_autoptr(Wal) wal = test_open_as(disk, small_segment, WAL_CLEAN);
   test_check_log(wal, 1, 1000, 1000);
+  ck_assert_uint_eq(mem_disk_open_files(disk), 0); /* until something is written */
   test_append(wal, 1001, 20, 1000);
+  ck_assert_uint_eq(mem_disk_open_files(disk), 1);
   test_sync(wal);
   test_check_log(wal, 1, 1020, 1000);
 }
