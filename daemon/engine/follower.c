@@ -240,46 +240,71 @@ void group_stop_log(Group *group, LogId id, const char *why)
   log_set_state(group, log, LOG_STOPPED, why);
 }
 
-/* Whether the log's unsynced part is to be synced now. */
-static gboolean sync_is_due(const Log *log, gint64 now_us)
+typedef enum {
+  NO_SYNC,
+  SYNC_DUE,    /* it is time, and nobody waits for it */
+  SYNC_WANTED, /* somebody waits for it */
+} SyncNeed;
+
+static gboolean writes(const Log *log)
 {
-  gboolean unsynced = log->written > log->durable || log->to_write->len > 0;
-  return unsynced && (log->durable < log->sync_index || log->sync_due_us <= now_us);
+  return !log->own && log->state != LOG_READ_ONLY && (log->to_write->len > 0 || log->reset_wanted);
+}
+
+/*
+ * How long a sync that is due gives way. What waits to be written would wait for it else, and be
+ * applied and answered later; so it comes behind that, unless that never ends.
+ */
+static gint64 patience_us(const Group *group, gint64 now_us)
+{
+  gboolean busy = leader_has_work(group, now_us);
+  for (guint i = 0; !busy && i < group->logs->len; i++)
+    busy = writes(group->logs->pdata[i]);
+  return busy ? group->options.mirror_sync_interval_ms * 1000 / 4 : 0;
 }
 
 /* Whether there is something to do on the log's disk. */
-static gboolean has_work(const Log *log, gint64 now_us, gboolean *out_sync)
+static gboolean has_work(const Log *log, gint64 due_us, SyncNeed *out_sync)
 {
+  *out_sync = NO_SYNC;
   if (log->own || log->state == LOG_READ_ONLY)
     return FALSE;
-  *out_sync = sync_is_due(log, now_us);
-  return log->to_write->len > 0 || *out_sync || log->reset_wanted;
+  gboolean unsynced = log->written > log->durable || log->to_write->len > 0;
+  if (unsynced && log->durable < log->sync_index)
+    *out_sync = SYNC_WANTED;
+  else if (unsynced && log->sync_due_us <= due_us)
+    *out_sync = SYNC_DUE;
+  return writes(log) || *out_sync != NO_SYNC;
 }
 
-gboolean follower_has_work(const Group *group, gint64 now_us, gboolean *out_sync)
+gboolean follower_has_work(const Group *group, gint64 now_us, gboolean *out_sync,
+                           gboolean *out_late)
 {
   gboolean any = FALSE;
+  gint64 due_us = now_us - patience_us(group, now_us);
   for (guint i = 0; i < group->logs->len; i++) {
-    gboolean sync;
-    if (!has_work(group->logs->pdata[i], now_us, &sync))
+    SyncNeed sync;
+    if (!has_work(group->logs->pdata[i], due_us, &sync))
       continue;
     any = TRUE;
-    *out_sync |= sync;
+    *out_sync |= sync == SYNC_WANTED;
+    *out_late |= sync == SYNC_DUE;
   }
   return any;
 }
 
 void follower_take(Group *group, gint64 now_us, GArray *mirrors)
 {
+  gint64 due_us = now_us - patience_us(group, now_us);
   for (guint i = 0; i < group->logs->len; i++) {
     Log *log = group->logs->pdata[i];
-    gboolean sync;
-    if (!has_work(log, now_us, &sync))
+    SyncNeed sync;
+    if (!has_work(log, due_us, &sync))
       continue;
     MirrorWork work = {.log = log->id,
                        .runs = g_steal_pointer(&log->to_write),
                        .reset = log->reset_wanted,
-                       .sync = sync};
+                       .sync = sync != NO_SYNC};
     log->to_write = g_ptr_array_new_with_free_func(forget_run);
     log->reset_wanted = FALSE;
     g_array_append_val(mirrors, work);

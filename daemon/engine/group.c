@@ -342,10 +342,10 @@ gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork
                     .trims = g_array_new(FALSE, FALSE, sizeof(TrimWork))};
   clocks_tell(group, now_us, wall_ms);
   g_array_set_clear_func(work.mirrors, mirror_work_clear);
-  gsize bytes;
-  gboolean sync, has_work = group_has_work(group, now_us, &bytes, &sync);
-  leader_take(group, now_us, wall_ms, work.writes);
+  GroupPending pending;
+  gboolean has_work = group_has_work(group, now_us, &pending);
   follower_take(group, now_us, work.mirrors);
+  leader_take(group, now_us, wall_ms, work.writes);
   /* Whoever is told that there is none waits, and who is told that there is comes again. */
   gboolean taken = work.writes->len + work.mirrors->len > 0;
   g_assert(has_work ? taken || group->clock_wrong : !taken);
@@ -358,12 +358,13 @@ gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork
   return TRUE;
 }
 
-gboolean group_has_work(const Group *group, gint64 now_us, gsize *out_bytes, gboolean *out_sync)
+gboolean group_has_work(const Group *group, gint64 now_us, GroupPending *out_pending)
 {
-  *out_sync = FALSE;
-  *out_bytes = leader_has_work(group, now_us) ? group->queued_bytes : 0;
-  gboolean mirrors = follower_has_work(group, now_us, out_sync);
-  return *out_bytes > 0 || mirrors;
+  *out_pending = (GroupPending){0};
+  if (leader_has_work(group, now_us))
+    out_pending->bytes = group->queued_bytes;
+  gboolean mirrors = follower_has_work(group, now_us, &out_pending->sync, &out_pending->late);
+  return out_pending->bytes > 0 || mirrors;
 }
 
 gint64 group_deadline_us(const Group *group)

@@ -149,11 +149,15 @@ gboolean group_is_acked(Group *group, const Token *token, AckLevel ack);
  */
 gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork *out_work);
 
-/*
- * Whether group_take_work would give writes or runs of others, and then how many bytes of writes
- * wait, and whether the work syncs others' logs.
- */
-gboolean group_has_work(const Group *group, gint64 now_us, gsize *out_bytes, gboolean *out_sync);
+/* What group_take_work would give. */
+typedef struct GroupPending {
+  gsize bytes;   /* of writes that wait */
+  gboolean sync; /* a log of others is to be synced, and somebody waits for it */
+  gboolean late; /* … is to be synced, as it is time */
+} GroupPending;
+
+/* Whether it would give writes, or something to do on others' logs. */
+gboolean group_has_work(const Group *group, gint64 now_us, GroupPending *out_pending);
 
 /* The writes of the work are durable as `run` (transfer none), which carries their decoded forms.
  */

@@ -186,16 +186,19 @@ static gboolean needs_log_thread(Replica *replica)
          group_wants_incarnation(replica->group);
 }
 
-/* Whether the work is better done by a network thread than by the log thread. Caller holds `mutex`.
+/*
+ * Whether the work is better done by a network thread than by the log thread. A sync that nobody
+ * waits for is not. Caller holds `mutex`.
  */
 static gboolean suits_a_turn(Replica *replica, gint64 now_us)
 {
-  gsize bytes;
-  gboolean sync;
-  if (needs_log_thread(replica) || !group_has_work(replica->group, now_us, &bytes, &sync))
+  GroupPending pending;
+  if (needs_log_thread(replica) || !group_has_work(replica->group, now_us, &pending) ||
+      pending.late || pending.bytes > TURN_BYTES)
     return FALSE;
-  sync |= bytes > 0 && replica->options.wal_sync == WAL_SYNC_GROUP;
-  return bytes <= TURN_BYTES && (!sync || replica->sync_us <= TURN_SYNC_US);
+  gboolean sync =
+      pending.sync || (pending.bytes > 0 && replica->options.wal_sync == WAL_SYNC_GROUP);
+  return !sync || replica->sync_us <= TURN_SYNC_US;
 }
 
 static void wake_log_thread(Replica *replica)
@@ -213,16 +216,15 @@ static void take_turn(gpointer data)
   log_set_group(replica->options.group.group);
   replica_lock(replica);
   replica->turn_asked = FALSE;
-  if (!replica->log_taken && !needs_log_thread(replica) && rpc_loop_can_wait()) {
+  gint64 now_us = clock_mono_us(replica->clock);
+  if (!replica->log_taken && rpc_loop_can_wait() && suits_a_turn(replica, now_us)) {
     replica->log_taken = TRUE;
-    do_turn(replica, clock_mono_us(replica->clock));
+    do_turn(replica, now_us);
     replica->log_taken = FALSE;
   }
   /* Whatever is left, or came meanwhile, or what is due earlier than it was. */
-  gint64 now_us = clock_mono_us(replica->clock);
-  gsize bytes;
-  gboolean sync;
-  replica->work_brought = group_has_work(replica->group, now_us, &bytes, &sync);
+  GroupPending pending;
+  replica->work_brought = group_has_work(replica->group, clock_mono_us(replica->clock), &pending);
   if (needs_log_thread(replica) || deadline_us(replica) < replica->log_until_us)
     wake_log_thread(replica);
   if (g_atomic_int_dec_and_test(&replica->jobs))

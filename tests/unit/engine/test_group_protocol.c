@@ -295,6 +295,41 @@ START_TEST(answers_wait_for_the_disk)
 }
 END_TEST
 
+/* A sync that is due does not hold up what waits to be written, unless that never ends. */
+START_TEST(sync_comes_behind_writing)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 12);
+  cluster->options.mirror_sync_interval_ms = 60000;
+  fake_start_all(cluster);
+  fake_run_for(cluster, 500000);
+  Group *group = cluster->nodes[1].group;
+  LogId log = {2, 1};
+  entry_run_unref(fake_forge(cluster, log, 20));
+  fake_inject(cluster, 1, log, 1, fake_true_run(cluster, log, 1, 5), NULL, FALSE);
+  fake_run_for(cluster, 5000);
+  fake_inject(cluster, 1, log, 6, fake_true_run(cluster, log, 6, 6), NULL, FALSE);
+  for (guint late_s = 60; late_s <= 90; late_s += 15) {
+    gint64 now_us = cluster->now_us + (gint64)late_s * G_USEC_PER_SEC;
+    gboolean alone = late_s == 75; /* nothing waits to be written */
+    GroupPending pending;
+    ck_assert(group_has_work(group, now_us, &pending));
+    ck_assert_int_eq(pending.late, late_s > 60);
+    GroupWork work;
+    ck_assert(group_take_work(group, now_us, 0, &work));
+    const MirrorWork *mirror = &g_array_index(work.mirrors, MirrorWork, 0);
+    ck_assert_uint_eq(mirror->runs->len, !alone);
+    ck_assert_int_eq(mirror->sync, late_s > 60);
+    if (alone) {
+      fake_inject(cluster, 1, log, 7, fake_true_run(cluster, log, 7, 7), NULL, FALSE);
+      group_work_clear(&work);
+      continue; /* it is not done in time */
+    }
+    group_on_mirror_done(group, mirror, mirror->runs->len, NULL, now_us);
+    group_work_clear(&work);
+  }
+}
+END_TEST
+
 /* A duplicate of what waits for the disk is not answered before it is there. */
 START_TEST(duplicate_waits_like_the_first)
 {
@@ -367,6 +402,7 @@ int main(void)
                                 undecodable_entry_behind_a_hole_stops_nothing_yet,
                                 log_that_the_store_refused_stays_stopped,
                                 answers_wait_for_the_disk,
+                                sync_comes_behind_writing,
                                 duplicate_waits_like_the_first,
                                 stopped_group_refuses_all,
                                 stopped_group_takes_no_write_and_lets_no_read_wait};
