@@ -48,7 +48,7 @@ typedef struct Log {
   guint64 first_available;
   guint64 unreadable;  /* an entry that can't be read from the WAL here; 0: none is known */
   guint64 hidden_from; /* … first_available as it is without that */
-  gboolean probing;    /* … and it is being read again */
+  guint64 probed;      /* the entry that is being read again, to see whether it can be; 0: none */
   guint64 trim_asked;  /* trims up to here were given out */
   guint64 limit_index; /* the WAL's limit wants everything up to here to go */
   /* The first entry that can still be had, when those before it can't: a snapshot is needed that

@@ -29,9 +29,9 @@ void unreadable_probe(Group *group)
 {
   for (guint i = 0; i < group->logs->len; i++) {
     Log *log = group->logs->pdata[i];
-    if (log->unreadable == 0 || log->probing)
+    if (log->unreadable == 0 || log->probed != 0)
       continue;
-    log->probing = TRUE;
+    log->probed = log->unreadable;
     group->ports.read_log(group->ports.ctx, group->self, log->id, log->unreadable, 1, 1);
   }
 }
@@ -39,10 +39,11 @@ void unreadable_probe(Group *group)
 gboolean unreadable_on_read(Group *group, LogId id, guint64 index, gboolean readable)
 {
   Log *log = group_find_log(group, id);
-  if (log == NULL || !log->probing || index != log->unreadable)
+  if (log == NULL || log->probed == 0 || index != log->probed)
     return FALSE;
-  log->probing = FALSE;
-  if (!readable)
+  log->probed = 0;
+  /* Meanwhile another one may have been met, or what was asked for was trimmed. */
+  if (!readable || index != log->unreadable)
     return TRUE;
   char text[LOG_ID_TEXT_SIZE];
   group_note(group, G_LOG_LEVEL_MESSAGE,
@@ -61,7 +62,6 @@ void unreadable_trimmed(Log *log, guint64 first)
   if (log->unreadable >= first)
     return;
   log->unreadable = log->hidden_from = 0;
-  log->probing = FALSE;
 }
 
 char *unreadable_text(const Log *log)

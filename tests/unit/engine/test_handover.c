@@ -2,6 +2,8 @@
 #include "support/fake_cluster.c"
 #include "support/suite.h"
 
+#include "engine/group_private.h"
+
 enum { LONG_US = 20 * G_USEC_PER_SEC };
 
 static FakeCluster *ready_cluster(guint count, guint32 seed)
@@ -264,6 +266,49 @@ START_TEST(p6_what_can_be_read_again_is_sent_again)
 }
 END_TEST
 
+/* Runs until the node reads again what it could not read, and has no answer yet. */
+static Log *until_probed(FakeCluster *cluster, guint32 node, LogId id)
+{
+  Log *log = group_find_log(fake_node(cluster, node)->group, id);
+  for (guint steps = 0; log->probed == 0; steps++) {
+    ck_assert_uint_lt(steps, LONG_US / 10);
+    fake_run_for(cluster, 10);
+  }
+  return log;
+}
+
+/* A read that fails takes seconds on some disks: meanwhile a peer's read meets another bad part. */
+START_TEST(p6_a_probe_that_is_overtaken_is_not_the_last_one)
+{
+  g_autoptr(FakeCluster) cluster = one_lags(13, 2);
+  LogId id = fake_own_log(cluster, 1);
+  fake_heal(cluster);
+  const Log *log = until_probed(cluster, 1, id);
+  group_on_unreadable(fake_node(cluster, 1)->group, id, 260, 280);
+  fake_node(cluster, 1)->damaged_index = 0;
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 3, id), 300);
+  ck_assert_uint_eq(log->unreadable, 0);
+}
+END_TEST
+
+/* Its answer is for no feed, and the next damage is probed all the same. */
+START_TEST(p6_a_probe_of_what_was_trimmed_is_not_the_last_one)
+{
+  g_autoptr(FakeCluster) cluster = one_lags(14, 2);
+  LogId id = fake_own_log(cluster, 1);
+  fake_heal(cluster);
+  const Log *log = until_probed(cluster, 1, id);
+  Group *group = fake_node(cluster, 1)->group;
+  group_on_trimmed(group, id, 251);
+  ck_assert_uint_eq(log->unreadable, 0);
+  group_on_unreadable(group, id, 260, 280);
+  fake_run_for(cluster, LONG_US);
+  ck_assert_uint_eq(log->first_available, 251);
+  ck_assert_uint_eq(log->unreadable, 0);
+}
+END_TEST
+
 /* Nobody else has it: its store has. */
 START_TEST(p6_what_only_a_damaged_log_has_is_in_a_snapshot)
 {
@@ -292,6 +337,8 @@ int main(void)
                                 a_former_log_is_handed_on_though_its_origin_lives,
                                 p6_what_is_damaged_at_the_origin_comes_from_others,
                                 p6_what_can_be_read_again_is_sent_again,
+                                p6_a_probe_that_is_overtaken_is_not_the_last_one,
+                                p6_a_probe_of_what_was_trimmed_is_not_the_last_one,
                                 p6_what_only_a_damaged_log_has_is_in_a_snapshot};
   return RUN_SUITE("handover", tests);
 }
