@@ -337,12 +337,9 @@ void groups_finish_deleting(Groups *groups)
 
 static void manage(Groups *groups, ManageJob *job);
 
-/* On a thread of the pool: the lane's jobs, until there are none. */
-static void run_lane(gpointer data, gpointer user_data)
+/* The lane's jobs, until there are none. Caller holds jobs_mutex. */
+static void run_lane(Groups *groups, ManageLane *lane)
 {
-  ManageLane *lane = data;
-  Groups *groups = user_data;
-  g_mutex_lock(&groups->jobs_mutex);
   while (!g_queue_is_empty(&lane->jobs)) {
     ManageJob *job = g_queue_peek_head(&lane->jobs);
     g_mutex_unlock(&groups->jobs_mutex);
@@ -352,37 +349,64 @@ static void run_lane(gpointer data, gpointer user_data)
   }
   g_hash_table_remove(groups->lanes, GUINT_TO_POINTER(lane->id));
   g_cond_broadcast(&groups->jobs_cond);
-  g_mutex_unlock(&groups->jobs_mutex);
   g_free(lane);
+}
+
+static gpointer jobs_thread(gpointer data)
+{
+  Groups *groups = data;
+  g_mutex_lock(&groups->jobs_mutex);
+  for (;;) {
+    ManageLane *lane = g_queue_pop_head(&groups->waiting);
+    if (lane != NULL) {
+      run_lane(groups, lane);
+      continue;
+    }
+    if (groups->jobs_ended)
+      break;
+    groups->idle++;
+    g_cond_wait(&groups->jobs_cond, &groups->jobs_mutex);
+    groups->idle--;
+  }
+  g_mutex_unlock(&groups->jobs_mutex);
+  return NULL;
 }
 
 static void push(Groups *groups, const ManageJob *job)
 {
   g_mutex_lock(&groups->jobs_mutex);
   ManageLane *lane = g_hash_table_lookup(groups->lanes, GUINT_TO_POINTER(job->id));
-  gboolean begin = lane == NULL;
-  if (begin) {
+  if (lane == NULL) {
     lane = g_new0(ManageLane, 1);
     lane->id = job->id;
     g_hash_table_insert(groups->lanes, GUINT_TO_POINTER(job->id), lane);
+    g_queue_push_tail(&groups->waiting, lane);
+    if (groups->waiting.length > groups->idle && groups->threads->len < AT_ONCE)
+      g_ptr_array_add(groups->threads, g_thread_new("groups", jobs_thread, groups));
+    g_cond_broadcast(&groups->jobs_cond);
   }
   g_queue_push_tail(&lane->jobs, g_memdup2(job, sizeof *job));
   g_mutex_unlock(&groups->jobs_mutex);
-  if (begin)
-    g_thread_pool_push(groups->pool, lane, NULL);
 }
 
 void groups_begin_jobs(Groups *groups)
 {
+  g_queue_init(&groups->waiting);
   groups->lanes = g_hash_table_new(NULL, NULL);
-  groups->pool = g_thread_pool_new(run_lane, groups, AT_ONCE, FALSE, NULL);
+  groups->threads = g_ptr_array_new();
 }
 
 void groups_end_jobs(Groups *groups)
 {
-  if (groups->pool == NULL)
+  if (groups->lanes == NULL)
     return;
-  g_thread_pool_free(g_steal_pointer(&groups->pool), FALSE, TRUE);
+  g_mutex_lock(&groups->jobs_mutex);
+  groups->jobs_ended = TRUE;
+  g_cond_broadcast(&groups->jobs_cond);
+  g_mutex_unlock(&groups->jobs_mutex);
+  for (guint i = 0; i < groups->threads->len; i++)
+    g_thread_join(groups->threads->pdata[i]);
+  g_clear_pointer(&groups->threads, g_ptr_array_unref);
   g_clear_pointer(&groups->lanes, g_hash_table_unref);
 }
 

@@ -56,10 +56,13 @@ struct Groups {
 
   gint many; /* atomic: the rule is not empty */
 
-  GThreadPool *pool; /* runs lanes */
-  GMutex jobs_mutex; /* a leaf; guards what follows */
-  GCond jobs_cond;   /* there is a lane less */
-  GHashTable *lanes; /* id to ManageLane: those with jobs */
+  GMutex jobs_mutex;  /* a leaf; guards what follows */
+  GCond jobs_cond;    /* a lane waits, there is one less, or it ends */
+  GHashTable *lanes;  /* id to ManageLane: those with jobs; NULL before and behind the threads */
+  GQueue waiting;     /* ManageLane: those that no thread has taken */
+  GPtrArray *threads; /* GThread: as many as were needed at once so far */
+  guint idle;         /* of them */
+  gboolean jobs_ended;
 };
 
 /* Caller holds `lock`; NULL when there is none. */
