@@ -575,6 +575,7 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
                  .progress = g_array_copy(store->progress),
                  .tombstones = g_array_new(FALSE, FALSE, sizeof(Tombstone)),
                  .devices = g_array_new(FALSE, FALSE, sizeof(guint32))};
+  rocks_count_nothing();
   for (guint i = 0; i < count; i++)
     add_entry(&batch, &entries[i]);
   if (batch.overflowed > 0)

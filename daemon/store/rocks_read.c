@@ -19,6 +19,7 @@ gboolean rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, g
                          RocksView *out_view, GPtrArray **out_tombstones, GError **error)
 {
   gboolean settled = TRUE;
+  rocks_count_nothing();
   g_rw_lock_reader_lock(&store->publish_lock);
   gboolean fresh = fresh_of_device(store->fresh, device) != NULL;
   if (!fresh)
