@@ -71,7 +71,8 @@ gboolean rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, g
                          RocksView *out_view, GPtrArray **out_tombstones, GError **error);
 void rocks_view_close(RocksView *view);
 
-/* RocksDB counts each comparison of keys of a thread unless it is told not to; nobody asks for it. */
+/* RocksDB counts each comparison of keys of a thread unless it is told not to; nobody asks for it.
+ */
 static inline void rocks_count_nothing(void)
 {
   rocksdb_set_perf_level(rocksdb_disable);
