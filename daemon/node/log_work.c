@@ -59,7 +59,8 @@ EntryRun *log_work_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes
   run = wal_read(wal, from, 1, max_bytes, &second);
   if (second == NULL)
     return run;
-  if (g_error_matches(second, SYNCLOG_ERROR, SYNCLOG_CORRUPT))
+  if (g_error_matches(second, SYNCLOG_ERROR, SYNCLOG_CORRUPT) ||
+      g_error_matches(second, SYNCLOG_ERROR, SYNCLOG_INTERNAL))
     *out_behind = wal_behind_segment_of(wal, from);
   g_propagate_error(error, g_steal_pointer(&second));
   return NULL;

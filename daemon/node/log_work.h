@@ -20,7 +20,7 @@ gboolean log_work_mirror(LogSet *logs, const MirrorWork *work, guint *out_writte
 /*
  * wal_read with a second try: to send it, to apply it, or at the start. An entry that is damaged,
  * or that the disk does not give at either try, is told by *out_behind, the first one that may be
- * read again; 0 otherwise. Any thread.
+ * read again; 0 otherwise. The error says which: CORRUPT or INTERNAL. Any thread.
  */
 EntryRun *log_work_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes,
                         guint64 *out_behind, GError **error);

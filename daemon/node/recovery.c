@@ -82,6 +82,8 @@ gboolean recovery_replay(Identity *identity, Wal *wal, Store *store, guint64 par
     guint64 behind;
     g_autoptr(EntryRun) run = log_work_read(wal, from, count, REPLAY_BYTES, &behind, &local);
     if (run == NULL && local != NULL) {
+      if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT))
+        fail_prefix(&local, "entry %" G_GUINT64_FORMAT " is not given by the disk: ", from);
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
     }
@@ -122,14 +124,19 @@ static void group_log_clear(gpointer data)
   g_free((char *)((GroupLog *)data)->stopped);
 }
 
-/* The first entry below `end` that can't be read; `end` when all can. */
+/* The first entry below `end` that is damaged; `end` when none is, or the disk fails before. */
 static guint64 first_unreadable(Wal *wal, guint64 end)
 {
   guint64 from = wal_first_index(wal);
   while (from < end) {
     guint count = (guint)MIN(REPLAY_ENTRIES, end - from);
     guint64 behind;
-    g_autoptr(EntryRun) run = log_work_read(wal, from, count, REPLAY_BYTES, &behind, NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(EntryRun) run = log_work_read(wal, from, count, REPLAY_BYTES, &behind, &error);
+    if (run == NULL && error != NULL && !g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_CORRUPT)) {
+      g_warning("%s", error->message);
+      return end;
+    }
     if (run == NULL)
       return from;
     from = entry_run_last_index(run) + 1;
@@ -186,6 +193,8 @@ static gboolean begin_incarnation(Recovery *recovery, const char *why, GError **
  * Cuts a damaged log at `index`, or before: only the end of a log is looked at when it is opened,
  * so there may be damage in front of the one that was found. A log that was cut looks sound. So the
  * own one is given up before: should this start fail, the next one must not write on in it (P4).
+ * Only what was read and is wrong is cut off. What the disk does not give now may be given at the
+ * next start, and may be acknowledged and nowhere else (P1): then this one fails.
  */
 static gboolean cut_damaged(Recovery *recovery, Wal *wal, guint64 index, const char *why,
                             GError **error)
@@ -261,6 +270,7 @@ static gboolean recover_log(Recovery *recovery, const FoundLog *found, GroupLog 
                          log->applied + 1, G_MAXUINT64, limit, &log->applied, &log->applied_hlc,
                          &local)) {
       if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_CORRUPT)) {
+        fail_prefix(&local, "log %s, of which nothing is cut off: ", name);
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
       }

@@ -13,7 +13,7 @@
  * Runs before anything else uses the logs or the store. Fills out_logs with a GroupLog per log (the
  * `stopped` texts belong to the array) and *out_own with the log that this node writes from now on,
  * for which there is a Wal. Entries of other nodes with a clock above limit_hlc are not applied
- * yet.
+ * yet. Fails, and cuts nothing, when the disk does not give what stands in a log (EIO).
  */
 gboolean recovery_run(Identity *identity, LogSet *logs, Store *store, guint64 partition_interval,
                       guint64 now_us, guint64 limit_hlc, GArray **out_logs, LogId *out_own,
@@ -29,8 +29,8 @@ Decoded *recovery_decode(Identity *identity, LogId log, const Record *record,
 /*
  * Applies what the log holds from `from` up to `to` (or its end), but nothing from the first entry
  * with a clock above limit_hlc on. *out_applied and *out_hlc move
- * with what was applied. FALSE with an error: CORRUPT when entry *out_applied + 1 can't be read or
- * decoded, else the store's.
+ * with what was applied. FALSE with an error: CORRUPT when entry *out_applied + 1 is damaged or
+ * does not decode, INTERNAL also when the disk does not give it, else the store's.
  */
 gboolean recovery_replay(Identity *identity, Wal *wal, Store *store, guint64 partition_interval,
                          guint64 from, guint64 to, guint64 limit_hlc, guint64 *out_applied,

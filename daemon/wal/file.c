@@ -21,9 +21,8 @@ void wal_file_close(WalFile *file)
 
 SynclogStatus wal_read_status(int errno_value)
 {
-  /* EIO of the disk; the others of file systems with checksums of their own. */
-  gboolean lost = errno_value == EIO || errno_value == EBADMSG || errno_value == EUCLEAN;
-  return lost ? SYNCLOG_CORRUPT : SYNCLOG_INTERNAL;
+  gboolean busy = errno_value == EMFILE || errno_value == ENFILE || errno_value == ENOMEM;
+  return busy ? SYNCLOG_OVERLOADED : SYNCLOG_INTERNAL;
 }
 
 gboolean wal_file_open(const WalIo *io, const char *path, int flags, WalFile *out_file,

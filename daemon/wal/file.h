@@ -27,9 +27,10 @@ static inline WalFile wal_file_steal(WalFile *file)
 }
 
 /*
- * What a read that failed with this errno says: CORRUPT when the disk can't give what stands there,
- * which is the same to whoever wants it as if it were damaged, though it may be over with the next
- * try; INTERNAL when it says nothing of the file.
+ * What a read or an opening that failed with this errno says: INTERNAL when the disk does not give
+ * what stands there (EIO, and whatever else; it may with the next try), OVERLOADED when the process
+ * has no memory or descriptors for it, which says nothing of the file. Never CORRUPT: that is what
+ * was read and is wrong, or a file that is not there.
  */
 SynclogStatus wal_read_status(int errno_value);
 

@@ -97,8 +97,9 @@ gboolean wal_chain_at(Wal *wal, guint64 index, guint64 *out_chain, GError **erro
  * Reads consecutive records from `from` on: at least one, at most max_count, not more than
  * max_bytes (unless the first alone is larger), up to the durable index. NULL without an error when
  * `from` is beyond the durable index; NULL with an error: CORRUPT (named file and offset) when it
- * is damaged or the disk can't give it (EIO), INVALID when `from` is below the first index. Every
- * checksum is verified. Transfer full.
+ * is damaged, INTERNAL when the disk does not give it (EIO), OVERLOADED when there is no memory or
+ * descriptor for it, INVALID when `from` is below the first index. Every checksum is verified.
+ * Transfer full.
  */
 EntryRun *wal_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes, GError **error);
 

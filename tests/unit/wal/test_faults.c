@@ -302,23 +302,23 @@ START_TEST(test_read_fails)
   mem_disk_fail(disk, MEM_PREAD, 0, EIO, 0);
   g_autoptr(GError) error = NULL;
   ck_assert_ptr_null(wal_read(wal, 1, 10, 10000, &error));
-  ck_assert_error(error, SYNCLOG_CORRUPT);
+  ck_assert_error(error, SYNCLOG_INTERNAL);
   g_autoptr(GError) walking = NULL; /* on the way to the record */
   mem_disk_fail(disk, MEM_PREAD, 0, EIO, 0);
   ck_assert_ptr_null(wal_read(wal, 30, 10, 10000, &walking));
-  ck_assert_error(walking, SYNCLOG_CORRUPT);
+  ck_assert_error(walking, SYNCLOG_INTERNAL);
   g_autoptr(GError) opening = NULL;
   mem_disk_fail(disk, MEM_OPEN, 0, EIO, 0);
   ck_assert_ptr_null(wal_read(wal, 1, 10, 10000, &opening));
-  ck_assert_error(opening, SYNCLOG_CORRUPT);
+  ck_assert_error(opening, SYNCLOG_INTERNAL);
   g_autoptr(GError) memory = NULL; /* says nothing of the file */
   mem_disk_fail(disk, MEM_PREAD, 0, ENOMEM, 0);
   ck_assert_ptr_null(wal_read(wal, 30, 10, 10000, &memory));
-  ck_assert_error(memory, SYNCLOG_INTERNAL);
+  ck_assert_error(memory, SYNCLOG_OVERLOADED);
   mem_disk_fail(disk, MEM_OPEN, 0, EMFILE, 0);
   g_autoptr(GError) second = NULL;
   ck_assert_ptr_null(wal_read(wal, 1, 10, 10000, &second));
-  ck_assert_error(second, SYNCLOG_INTERNAL);
+  ck_assert_error(second, SYNCLOG_OVERLOADED);
   ck_assert(!wal_is_broken(wal));
   test_check_log(wal, 1, 40, max_size);
   ck_assert_uint_eq(mem_disk_open_files(disk), 1);
