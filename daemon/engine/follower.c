@@ -277,20 +277,23 @@ static gboolean has_work(const Log *log, gint64 due_us, SyncNeed *out_sync)
   return writes(log) || *out_sync != NO_SYNC;
 }
 
-gboolean follower_has_work(const Group *group, gint64 now_us, gboolean *out_sync,
-                           gboolean *out_late)
+void follower_look(const Group *group, gint64 now_us, GroupPending *pending)
 {
-  gboolean any = FALSE;
   gint64 due_us = now_us - patience_us(group, now_us);
   for (guint i = 0; i < group->logs->len; i++) {
+    const Log *log = group->logs->pdata[i];
     SyncNeed sync;
-    if (!has_work(group->logs->pdata[i], due_us, &sync))
+    if (!has_work(log, due_us, &sync))
       continue;
-    any = TRUE;
-    *out_sync |= sync == SYNC_WANTED;
-    *out_late |= sync == SYNC_DUE;
+    pending->mirrors = TRUE;
+    for (guint run = 0; run < log->to_write->len; run++) {
+      gsize size;
+      entry_run_bytes(log->to_write->pdata[run], &size);
+      pending->mirror_bytes += size;
+    }
+    pending->sync |= sync == SYNC_WANTED;
+    pending->late |= sync == SYNC_DUE;
   }
-  return any;
 }
 
 void follower_take(Group *group, gint64 now_us, GArray *mirrors)

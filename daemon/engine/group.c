@@ -335,7 +335,8 @@ void group_on_trimmed(Group *group, LogId id, guint64 first_available)
   log->first_available = MAX(log->first_available, first_available);
 }
 
-gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork *out_work)
+gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupPart part,
+                         GroupWork *out_work)
 {
   GroupWork work = {.writes = g_ptr_array_new(),
                     .mirrors = g_array_new(FALSE, FALSE, sizeof(MirrorWork)),
@@ -343,13 +344,18 @@ gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork
   clocks_tell(group, now_us, wall_ms);
   g_array_set_clear_func(work.mirrors, mirror_work_clear);
   GroupPending pending;
-  gboolean has_work = group_has_work(group, now_us, &pending);
-  follower_take(group, now_us, work.mirrors);
-  leader_take(group, now_us, wall_ms, work.writes);
+  group_has_work(group, now_us, &pending);
+  gboolean own = part != GROUP_MIRROR_WORK, mirrors = part != GROUP_OWN_WORK;
+  gboolean has_work = (own && pending.bytes > 0) || (mirrors && pending.mirrors);
+  if (mirrors)
+    follower_take(group, now_us, work.mirrors);
+  if (own)
+    leader_take(group, now_us, wall_ms, work.writes);
   /* Whoever is told that there is none waits, and who is told that there is comes again. */
   gboolean taken = work.writes->len + work.mirrors->len > 0;
   g_assert(has_work ? taken || group->clock_wrong : !taken);
-  retain_take(group, now_us, work.trims);
+  if (part == GROUP_ALL_WORK)
+    retain_take(group, now_us, work.trims);
   if (work.writes->len + work.mirrors->len + work.trims->len == 0) {
     group_work_clear(&work);
     return FALSE;
@@ -363,8 +369,8 @@ gboolean group_has_work(const Group *group, gint64 now_us, GroupPending *out_pen
   *out_pending = (GroupPending){0};
   if (leader_has_work(group, now_us))
     out_pending->bytes = group->queued_bytes;
-  gboolean mirrors = follower_has_work(group, now_us, &out_pending->sync, &out_pending->late);
-  return out_pending->bytes > 0 || mirrors;
+  follower_look(group, now_us, out_pending);
+  return out_pending->bytes > 0 || out_pending->mirrors;
 }
 
 gint64 group_deadline_us(const Group *group)

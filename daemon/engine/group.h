@@ -142,18 +142,27 @@ gboolean group_write(Group *group, GroupWrite *write, GError **error);
 /* Whether an entry that is durable here is known to be so on as many nodes as `ack` asks for. */
 gboolean group_is_acked(Group *group, const Token *token, AckLevel ack);
 
+typedef enum {
+  GROUP_ALL_WORK,
+  GROUP_OWN_WORK,    /* the writes only */
+  GROUP_MIRROR_WORK, /* what is to be done on others' logs, and no deletion */
+} GroupPart;
+
 /*
- * Gives the next work on the logs; FALSE when there is none. Between a call and its
- * group_on_own_durable (if there were writes) and group_on_mirror_done (for each mirror) no other
- * call may come.
+ * Gives the next work on the logs, or that part of it; FALSE when there is none. Between a call and
+ * its group_on_own_durable (if there were writes) and group_on_mirror_done (for each mirror) no
+ * other call may come.
  */
-gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupWork *out_work);
+gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupPart part,
+                         GroupWork *out_work);
 
 /* What group_take_work would give. */
 typedef struct GroupPending {
-  gsize bytes;   /* of writes that wait */
-  gboolean sync; /* a log of others is to be synced, and somebody waits for it */
-  gboolean late; /* … is to be synced, as it is time */
+  gsize bytes;        /* of writes that wait */
+  gboolean mirrors;   /* there is something to do on others' logs: */
+  gsize mirror_bytes; /* so much is to be written */
+  gboolean sync;      /* one is to be synced, and somebody waits for it */
+  gboolean late;      /* one is to be synced, as it is time */
 } GroupPending;
 
 /* Whether it would give writes, or something to do on others' logs. */

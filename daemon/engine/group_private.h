@@ -266,9 +266,8 @@ void stall_watch(Group *group, gint64 now_us);
 char *stall_text(const Group *group, const Log *log, gint64 now_us);
 
 void follower_init_log(Group *group, Log *log);
-/* Whether follower_take would give work, and what of it is set TRUE: see group_has_work. */
-gboolean follower_has_work(const Group *group, gint64 now_us, gboolean *out_sync,
-                           gboolean *out_late);
+/* Says in `pending` what follower_take would give. */
+void follower_look(const Group *group, gint64 now_us, GroupPending *pending);
 void follower_take(Group *group, gint64 now_us, GArray *mirrors);
 void follower_answer(Group *group, Log *log);
 void follower_answer_all(Group *group);

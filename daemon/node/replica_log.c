@@ -5,18 +5,36 @@
  * (rpc_loop_run_last). A lone write is so answered by the thread that read it, without a hand-over
  * to one that sleeps. The log thread has the engine's timers, and whatever a network thread does
  * better not wait for: much at once, as it can be reading meanwhile, and a slow disk.
+ *
+ * How slow the disk is, all teach that wait for it, whichever thread and log it is: by the mean of
+ * the syncs, and a single wait that was long is remembered for some seconds. What a network thread
+ * has in its turn is looked at when the turn begins, and is the own commit or the others' logs, so
+ * that answers of the one do not wait for the other.
  */
 #include "base/failpoint.h"
 #include "node/log_work.h"
 #include "node/replica_private.h"
 
 enum {
-  TURN_BYTES = 16 * 1024, /* of writes; more goes to the log thread */
-  TURN_SYNC_US = 1000,    /* syncs that take longer are left to the log thread */
-  SYNC_CEILING_US = 4000, /* one that took longer counts as such */
+  TURN_BYTES = 16 * 1024,             /* more goes to the log thread */
+  TURN_SYNC_US = 1000,                /* syncs that take longer are left to the log thread */
+  SYNC_CEILING_US = 4000,             /* one that took longer counts as such */
+  LONG_WAIT_US = 50 * 1000,           /* who waited longer for the disk ends the turns … */
+  TURN_PAUSE_US = 5 * G_USEC_PER_SEC, /* … for so long */
 };
 
-static gboolean must_sync_own(Replica *replica, gint64 now_us, gboolean wanted)
+/* The disk was waited for. Caller holds `mutex`. */
+static void note_wait(Replica *replica, gint64 begun_us, gint64 now_us, gboolean synced)
+{
+  gint64 took_us = now_us - begun_us;
+  if (synced)
+    replica->sync_us += (MIN(took_us, SYNC_CEILING_US) - replica->sync_us) / 8;
+  if (took_us > LONG_WAIT_US)
+    replica->turns_from_us = now_us + TURN_PAUSE_US;
+}
+
+/* Caller holds `mutex`, or has taken the work. */
+static gboolean must_sync_own(const Replica *replica, gint64 now_us, gboolean wanted)
 {
   switch (replica->options.wal_sync) {
   case WAL_SYNC_GROUP:
@@ -34,7 +52,6 @@ static void commit_own(Replica *replica, GPtrArray *writes)
 {
   g_autoptr(EntryRun) run = log_work_encode(wal_log(replica->own_wal), writes);
   g_autoptr(GError) error = NULL;
-  gint64 sync_us = 0;
   rpc_loop_begin_wait();
   gint64 now_us = clock_mono_us(replica->clock);
   gboolean sync = must_sync_own(replica, now_us, FALSE);
@@ -46,14 +63,10 @@ static void commit_own(Replica *replica, GPtrArray *writes)
   gint64 durable_us = replica_note_step(replica, STEP_APPEND, begun_us);
   if (done && sync) {
     done = wal_sync(replica->own_wal, &error);
-    sync_us = -durable_us;
     durable_us = replica_note_step(replica, STEP_SYNC, durable_us);
-    sync_us += durable_us;
   }
   FAILPOINT("commit_before_publish");
   rpc_loop_end_wait();
-  if (done && sync)
-    replica->own_synced_us = now_us;
   for (guint i = 0; i < writes->len; i++) {
     ClientWrite *write = writes->pdata[i];
     write->base.decoded = NULL; /* the run's from here on */
@@ -61,8 +74,9 @@ static void commit_own(Replica *replica, GPtrArray *writes)
   }
   replica_lock(replica);
   replica->answers_us = durable_us;
-  if (sync)
-    replica->sync_us += (MIN(sync_us, SYNC_CEILING_US) - replica->sync_us) / 8;
+  note_wait(replica, begun_us, durable_us, done && sync);
+  if (done && sync)
+    replica->own_synced_us = now_us;
   if (done)
     group_on_own_durable(replica->group, writes, run, durable_us);
   else
@@ -78,11 +92,12 @@ static void do_mirror(Replica *replica, const MirrorWork *work)
   guint written = 0;
   gint64 begun_us = clock_mono_us(replica->clock);
   rpc_loop_begin_wait();
-  log_work_mirror(replica->logs, work, &written, &error);
+  gboolean done = log_work_mirror(replica->logs, work, &written, &error);
   gint64 now_us = replica_note_step(replica, STEP_MIRROR, begun_us);
   FAILPOINT("mirror_before_publish");
   rpc_loop_end_wait();
   replica_lock(replica);
+  note_wait(replica, begun_us, now_us, done && work->sync);
   group_on_mirror_done(replica->group, work, written, error, now_us);
   replica_tell_progress(replica);
   replica_unlock(replica);
@@ -94,11 +109,9 @@ static void do_trim(Replica *replica, const TrimWork *trim)
   if (wal == NULL)
     return;
   g_autoptr(GError) error = NULL;
-  rpc_loop_begin_wait();
   FAILPOINT("trim_begin");
   if (!wal_trim(wal, trim->index, &error))
     g_warning("deleting old segments: %s", error->message);
-  rpc_loop_end_wait();
   replica_lock(replica);
   group_on_trimmed(replica->group, trim->log, wal_first_index(wal));
   replica_unlock(replica);
@@ -118,10 +131,13 @@ static void do_work(Replica *replica, const GroupWork *work)
 static void sync_own(Replica *replica)
 {
   g_autoptr(GError) error = NULL;
-  replica->own_synced_us = clock_mono_us(replica->clock);
-  gboolean synced = wal_durable_index(replica->own_wal) == wal_last_index(replica->own_wal) ||
-                    wal_sync(replica->own_wal, &error);
+  gint64 begun_us = clock_mono_us(replica->clock);
+  gboolean wanted = wal_durable_index(replica->own_wal) < wal_last_index(replica->own_wal);
+  gboolean synced = !wanted || wal_sync(replica->own_wal, &error);
+  gint64 now_us = clock_mono_us(replica->clock);
   replica_lock(replica);
+  note_wait(replica, begun_us, now_us, wanted && synced);
+  replica->own_synced_us = begun_us;
   if (!synced && replica->own_broken == NULL)
     replica->own_broken = g_strdup(error->message);
   if (!synced)
@@ -166,11 +182,11 @@ static gint64 deadline_us(Replica *replica)
 }
 
 /* Does what there is; FALSE when there is nothing. Caller holds `mutex` and has taken the work. */
-static gboolean do_turn(Replica *replica, gint64 now_us)
+static gboolean do_turn(Replica *replica, gint64 now_us, GroupPart part)
 {
   GroupWork work;
   replica->log_turned_us = now_us;
-  if (!group_take_work(replica->group, now_us, clock_wall_ms(replica->clock), &work))
+  if (!group_take_work(replica->group, now_us, clock_wall_ms(replica->clock), part, &work))
     return FALSE;
   replica_unlock(replica);
   do_work(replica, &work);
@@ -190,14 +206,17 @@ static gboolean needs_log_thread(Replica *replica)
  * Whether the work is better done by a network thread than by the log thread. A sync that nobody
  * waits for is not. Caller holds `mutex`.
  */
-static gboolean suits_a_turn(Replica *replica, gint64 now_us)
+static gboolean suits_a_turn(Replica *replica, gint64 now_us, GroupPart *out_part)
 {
   GroupPending pending;
-  if (needs_log_thread(replica) || !group_has_work(replica->group, now_us, &pending) ||
-      pending.late || pending.bytes > TURN_BYTES)
+  if (now_us < replica->turns_from_us || needs_log_thread(replica) ||
+      !group_has_work(replica->group, now_us, &pending) || pending.late ||
+      pending.bytes + pending.mirror_bytes > TURN_BYTES)
     return FALSE;
-  gboolean sync =
-      pending.sync || (pending.bytes > 0 && replica->options.wal_sync == WAL_SYNC_GROUP);
+  /* By turns, so that neither waits for ever. */
+  gboolean own = pending.bytes > 0 && !(pending.mirrors && replica->turn_was_own);
+  gboolean sync = own ? must_sync_own(replica, now_us, FALSE) : pending.sync;
+  *out_part = own ? GROUP_OWN_WORK : GROUP_MIRROR_WORK;
   return !sync || replica->sync_us <= TURN_SYNC_US;
 }
 
@@ -217,9 +236,12 @@ static void take_turn(gpointer data)
   replica_lock(replica);
   replica->turn_asked = FALSE;
   gint64 now_us = clock_mono_us(replica->clock);
-  if (!replica->log_taken && rpc_loop_can_wait() && suits_a_turn(replica, now_us)) {
+  GroupPart part;
+  /* Asked again: more may have come since. */
+  if (!replica->log_taken && rpc_loop_can_wait() && suits_a_turn(replica, now_us, &part)) {
     replica->log_taken = TRUE;
-    do_turn(replica, now_us);
+    replica->turn_was_own = part == GROUP_OWN_WORK;
+    do_turn(replica, now_us, part);
     replica->log_taken = FALSE;
   }
   /* Whatever is left, or came meanwhile, or what is due earlier than it was. */
@@ -239,7 +261,8 @@ void replica_give_work(Replica *replica)
   /* Whoever has taken it, or is about to, looks again afterwards. */
   if (replica->log_taken || replica->turn_asked)
     return;
-  if (suits_a_turn(replica, clock_mono_us(replica->clock)) &&
+  GroupPart part;
+  if (suits_a_turn(replica, clock_mono_us(replica->clock), &part) &&
       rpc_loop_run_last(take_turn, replica)) {
     replica->turn_asked = TRUE;
     replica_job_begin(replica);
@@ -260,7 +283,7 @@ static void do_turns(Replica *replica)
       begin_incarnation(replica);
     gboolean sync_wanted = replica->own_sync_wanted;
     replica->own_sync_wanted = FALSE;
-    if (!do_turn(replica, now_us) && !sync_wanted && deadline > now_us)
+    if (!do_turn(replica, now_us, GROUP_ALL_WORK) && !sync_wanted && deadline > now_us)
       return;
     if (replica->options.wal_sync != WAL_SYNC_GROUP &&
         must_sync_own(replica, clock_mono_us(replica->clock), sync_wanted)) {

@@ -123,11 +123,14 @@ struct Replica {
   gboolean wake_log, wake_apply; /* that thread is to be woken by whoever unlocks */
   gboolean log_taken;            /* somebody does the log's work, see replica_log.c */
   gboolean turn_asked;           /* a network thread is about to */
-  gint64 sync_us;                /* how long syncs of the own log took lately */
+  gboolean turn_was_own;         /* the last turn of a network thread was a commit */
+  gint64 sync_us;                /* how long syncs took lately; see replica_log.c */
+  gint64 turns_from_us;          /* no turns of network threads before */
   gboolean log_stop;
   gboolean own_sync_wanted; /* a reader waits for unsynced entries (wal_sync other than group) */
   gint64 answers_us;        /* the time by which answers of writes are measured */
   gint64 log_turned_us;     /* when the log's work was last begun */
+  gint64 own_synced_us;     /* changed only by whoever has taken the log's work */
   GCond progress_cond;      /* replica_tell_progress; waited for by replica_wait_progress */
   guint progress_waiters;
   gboolean draining;
@@ -176,7 +179,6 @@ struct Replica {
 
   GThread *log_thread;
   GThread *apply_thread;
-  gint64 own_synced_us;      /* whoever does the log's work only */
   _Atomic guint64 in_flight; /* bytes of requests that replica_admit let in */
   gint jobs;                 /* atomic: on their way to or at a worker */
   gint holders;              /* atomic: see replica_hold; 1 is that of replica_open */

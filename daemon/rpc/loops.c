@@ -7,8 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* So long a loop is waited for that waits, or twice as long; then another thread goes on with it.
- */
+/* So long, or twice as long, the tasks that may wait keep a loop; then another thread goes on with
+ * it. */
 static const gint64 PATIENCE_US = 50 * 1000;
 
 typedef struct Task {
@@ -34,6 +34,7 @@ struct RpcLoop {
   /* Odd while the thread that runs the loop waits. Whoever makes it even again runs the loop from
    * then on: that thread, or the one that stands by. */
   _Atomic guint64 waits;
+  _Atomic guint64 round;   /* of tasks that may wait; for patience all waits of one are one */
   atomic_bool watched;     /* the one that stands by looks at `waits` now and then */
   atomic_bool standing_by; /* it is there */
   GMutex seat_lock;
@@ -126,6 +127,7 @@ static void run_after(RpcLoop *loop)
 /* FALSE when the loop was lost. */
 static gboolean run_last(RpcLoop *loop)
 {
+  atomic_fetch_add(&loop->round, 1);
   for (guint count = loop->last->len; count > 0; count--) {
     Task task = g_array_index(loop->last, Task, 0);
     g_array_remove_index(loop->last, 0);
@@ -160,18 +162,20 @@ static gboolean run(RpcLoop *loop)
 }
 
 /*
- * Waits until the thread that runs the loop has waited for too long; the caller runs it then. FALSE
+ * Waits until the thread that runs the loop has waited for too long, or is at it for too long with
+ * many waits; the caller runs it then. FALSE
  * when the loop has ended. While nobody waits at all this sleeps.
  */
 static gboolean stand_by(RpcLoop *loop)
 {
   gboolean taken = FALSE;
-  guint64 seen = 0;
+  guint64 seen = 0, seen_round = 0;
   g_mutex_lock(&loop->seat_lock);
   atomic_store(&loop->standing_by, TRUE);
   while (!loop->ended && !taken) {
     guint64 waits = atomic_load(&loop->waits);
-    if (waits == seen && waits % 2 == 1) {
+    guint64 round = atomic_load(&loop->round);
+    if (waits % 2 == 1 && round == seen_round) {
       taken = atomic_compare_exchange_strong(&loop->waits, &waits, waits + 1);
       continue;
     }
@@ -183,6 +187,7 @@ static gboolean stand_by(RpcLoop *loop)
       atomic_store(&loop->watched, TRUE);
     }
     seen = atomic_load(&loop->waits);
+    seen_round = atomic_load(&loop->round);
     gint64 until_us = g_get_monotonic_time() + PATIENCE_US;
     while (!loop->ended && g_cond_wait_until(&loop->seat_cond, &loop->seat_lock, until_us))
       ;

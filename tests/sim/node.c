@@ -356,7 +356,8 @@ void node_turn_log_thread(SimNode *node)
     node_crash(node, DIE_KILLED, sim->config.down_us);
     return;
   }
-  if (group_take_work(node->group, sim->now_us, node_wall_ms(node), &node->done.work)) {
+  if (group_take_work(node->group, sim->now_us, node_wall_ms(node), GROUP_ALL_WORK,
+                      &node->done.work)) {
     guint64 calls = disk_calls(node->disk);
     do_work(node);
     node->log_busy = TRUE;

@@ -275,7 +275,8 @@ void fake_turn_log_thread(FakeNode *node)
     while (progress_find(known, fake_own_log(cluster, node->id)) != NULL);
     group_begin_incarnation(node->group, fake_own_log(cluster, node->id));
   }
-  node->has_work = group_take_work(node->group, cluster->now_us, fake_wall_ms(node), &node->work);
+  node->has_work = group_take_work(node->group, cluster->now_us, fake_wall_ms(node), GROUP_ALL_WORK,
+                                   &node->work);
   if (node->has_work) {
     node->log_busy = TRUE;
     fake_add_event(cluster, cluster->disk_us,

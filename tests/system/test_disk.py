@@ -490,8 +490,8 @@ def s14_a_slow_disk(case):
 @test(timeout=60)
 def a_disk_that_hangs(case):
     """Syncs that do not end for three seconds: the node answers what needs no sync, keeps its peers,
-    and a write that waited is there."""
-    cluster = case.cluster(3, start=False)
+    and a write that waited is there. A second loop would hide one that stands still."""
+    cluster = case.cluster(3, start=False, config={"threads.network": "1"})
     start_traceable(cluster)
     node = cluster[1]
     join_writers(start_writers([node], "before", count=50))
@@ -510,6 +510,30 @@ def a_disk_that_hangs(case):
     _end(tracer)
     ledger = stop_writers(writers)
     check_everywhere(cluster, ledger, timeout=40)
+
+
+@test(timeout=60)
+def a_follower_whose_disk_is_slow(case):
+    """A node that only follows learns, too, that its disk is slow: its network threads leave the
+    syncs, which writes elsewhere wait for, to the log's thread."""
+    cluster = case.cluster(2, start=False)
+    start_traceable(cluster)
+    node = cluster[2]
+    join_writers(start_writers([cluster[1]], "before", count=20, ack="all"))
+    traced = os.path.join(case.dir, "syncs")
+    tracer = inject(case, node, "-o", traced, "-e", "trace=fdatasync", "-e",
+                    "inject=fdatasync:delay_enter=40000")
+    join_writers(start_writers([cluster[1]], "slow", count=60, ack="all"))
+    names = {}
+    for thread in os.listdir("/proc/%d/task" % node.pid):
+        with open("/proc/%d/task/%s/comm" % (node.pid, thread)) as file:
+            names[thread] = file.read().strip()
+    _end(tracer)
+    with open(traced) as file:
+        by = [names.get(line.split()[0], "") for line in file if "fdatasync(" in line]
+    expect(len(by) >= 60, "each write waits for a sync of the follower, there were %d", len(by))
+    turns = sum(name.startswith("net-") for name in by)
+    expect(turns <= len(by) // 3, "network threads waited for %d of %d syncs", turns, len(by))
 
 
 @test(timeout=60)

@@ -315,7 +315,7 @@ START_TEST(sync_comes_behind_writing)
     ck_assert(group_has_work(group, now_us, &pending));
     ck_assert_int_eq(pending.late, late_s > 60);
     GroupWork work;
-    ck_assert(group_take_work(group, now_us, 0, &work));
+    ck_assert(group_take_work(group, now_us, 0, GROUP_ALL_WORK, &work));
     const MirrorWork *mirror = &g_array_index(work.mirrors, MirrorWork, 0);
     ck_assert_uint_eq(mirror->runs->len, !alone);
     ck_assert_int_eq(mirror->sync, late_s > 60);

@@ -174,6 +174,38 @@ static void test_long(void)
   rig_close(&rig);
 }
 
+/* Waits so often that it takes too long, each time only for a moment. */
+static void wait_often(gpointer data)
+{
+  Rig *rig = data;
+  while (rpc_loop_is_current(rig->loop)) {
+    rpc_loop_begin_wait();
+    g_usleep(1000);
+    rpc_loop_end_wait();
+  }
+  tell(rig, &rig->done);
+}
+
+static void ask_often(gpointer data)
+{
+  Rig *rig = data;
+  while (!rpc_loop_run_last(wait_often, rig))
+    g_thread_yield();
+}
+
+/* Patience is for all that the tasks of one iteration wait, not for each wait anew. */
+static void test_often(void)
+{
+  Rig rig;
+  rig_open(&rig);
+  for (guint i = 1; i <= 3; i++) {
+    rpc_loop_post(rig.loop, ask_often, &rig);
+    wait_for(&rig, &rig.done, i);
+    rpc_loop_call(rig.loop, nothing, NULL);
+  }
+  rig_close(&rig);
+}
+
 static void try_last(gpointer data)
 {
   Rig *rig = data;
@@ -211,6 +243,7 @@ int main(int argc, char **argv)
   g_test_add_func("/loops/short", test_short);
   g_test_add_func("/loops/after", test_after);
   g_test_add_func("/loops/long", test_long);
+  g_test_add_func("/loops/often", test_often);
   g_test_add_func("/loops/behind", test_behind);
   return g_test_run();
 }
