@@ -36,9 +36,10 @@ void rpc_loops_release(void);
 
 /*
  * A thread that runs a loop may wait for a short time, for a disk say, where that costs less than a
- * hand-over to a thread that waits. Each loop has a second thread that stands by: when what waits in
- * an iteration takes more than 50 to 100 ms in all, the second runs the loop from the wait that goes
- * on then, and the first stands by once it is done. So connections are served whatever the disk does.
+ * hand-over to a thread that waits. Each loop has a second thread that stands by: when what waits
+ * in an iteration takes more than 50 to 100 ms in all, the second runs the loop from the wait that
+ * goes on then, and the first stands by once it is done. So connections are served whatever the
+ * disk does.
  *
  * run_last: on a thread that runs a loop, func(data) runs as the last of this iteration, when all
  * that is to be written is written; afterwards what it posted runs, and is written. FALSE on other
