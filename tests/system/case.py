@@ -34,14 +34,16 @@ class Flavour:
             self.load, self.patience = 1.0, 1.0
 
 
-def test(function=None, timeout=60, alone=False, failpoints=False):
+def test(function=None, timeout=60, alone=False, failpoints=False, plain=False):
     """Marks a test. `timeout` in seconds for the plain build; `alone`: nothing runs beside it;
-    `failpoints`: it needs a build with them, and is skipped with another."""
+    `failpoints`: it needs a build with them, and is skipped with another; `plain`: what its daemons do, shorter tests
+    have them do too, so only `make check-long` runs it with sanitizers. A file whose tests are all so says PLAIN = "why"."""
     def mark(marked):
         marked.is_test = True
         marked.timeout = timeout
         marked.alone = alone
         marked.failpoints = failpoints
+        marked.plain = plain
         return marked
     return mark(function) if function is not None else mark
 

@@ -23,7 +23,7 @@ def write_some(nodes, name, ledger=None, count=60, size=2000):
     return ledger
 
 
-@test(timeout=90)
+@test(timeout=90, plain=True)
 def s35_a_backup_under_load_holds_what_its_manifest_says(case):
     """Scenario 35: restored with the same id it begins a new incarnation and gets the rest."""
     cluster = case.cluster(3, SMALL)
@@ -57,7 +57,7 @@ def s35_a_backup_under_load_holds_what_its_manifest_says(case):
     expect(cluster[2].own_log().progress.log.incarnation > old, "no new incarnation")
 
 
-@test(timeout=120)
+@test(timeout=120, plain=True)
 def the_whole_cluster_is_lost(case):
     """One backup restored on all nodes, or on one and the others are seeded: all serve it."""
     cluster = case.cluster(3, SMALL)

@@ -3,6 +3,8 @@
 from case import expect, expect_equal, test
 from load import check_everywhere, join_writers, start_writers, stop_writers
 
+PLAIN = "stories of steps that kill.* and retention.* have"
+
 
 def miss_and_catch_up(case, config, kill):
     cluster = case.cluster(config=config)

@@ -65,7 +65,7 @@ def on_some_nodes_only(case):
     expect_equal(rows_of(cluster[1], "one"), rows, "rows after a kill")
 
 
-@test(timeout=120)
+@test(timeout=120, plain=True)
 def killed_while_chunks_are_made(case):
     """Writes go on, chunks are made all the time, and the nodes are killed in turn."""
     cluster = case.cluster(config=CHUNKING)

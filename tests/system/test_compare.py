@@ -8,6 +8,8 @@ from case import expect, expect_equal, test
 from load import start_writers, stop_writers
 from test_ctl import FAILED, Ctl
 
+PLAIN = "stories of steps that repair.* has"
+
 QUICK = {"replication.heartbeat_interval": "100ms"}
 
 

@@ -258,7 +258,7 @@ def write_csv(case, name, rows):
     return path
 
 
-@test(timeout=60)
+@test(timeout=60, plain=True)
 def an_import_that_is_interrupted(case):
     """The node is killed in the middle. With --retry-for the import waits for it; with --resume a
     later one goes on."""

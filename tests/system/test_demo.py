@@ -8,7 +8,7 @@ import sys
 from case import expect, expect_equal, test
 from cluster import ROOT, sanitizer_environment
 
-OUTSIDE = "the demonstration"
+PLAIN = "the demonstration"
 
 
 def run_demo(case, *options, encoding="utf-8"):

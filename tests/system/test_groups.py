@@ -760,7 +760,7 @@ def a_group_gets_a_snapshot_by_itself(case):
     expect_equal(converge(case, cluster, 2).cells, 30, "cells of the other group")
 
 
-@test(timeout=180)
+@test(timeout=180, plain=True)
 def a_group_goes_and_comes_under_load(case):
     """What it acknowledged is there in the end; the other groups never notice."""
     cluster = case.cluster(2, config=TWO)

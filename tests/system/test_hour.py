@@ -11,6 +11,8 @@ from synclog_client import Overloaded
 from test_ctl import FAILED, Ctl
 from test_http import metrics
 
+PLAIN = "a story of steps that the other files have"
+
 HOUR = 3600
 BEGIN = 1700000000000
 SMALL = {"wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB", "replication.max_pending_bytes": "64KiB",

@@ -10,6 +10,8 @@ from case import expect, expect_equal, test
 from test_conflicts import put, remove
 from test_ctl import USAGE, Ctl
 
+PLAIN = "reads what conflicts.* makes"
+
 
 def settled(case, node):
     """The node's counters, once nothing waits for being looked at."""

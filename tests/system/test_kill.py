@@ -6,7 +6,7 @@ from case import expect, expect_equal, test
 from load import check_everywhere, check_ledger, start_writers, stop_writers
 
 
-@test(timeout=150)
+@test(timeout=150, plain=True)
 def each_node_at_random_moments(case):
     """20 rounds. Every acknowledged write is on all nodes, nothing else is, each applied once."""
     cluster = case.cluster(config={"wal.wal_segment_size": "1MiB"})

@@ -8,7 +8,7 @@ from synclog_client import Client, Overloaded, TooLarge, Unreachable
 from synclog.client.ttypes import TQueryReq
 
 
-@test(timeout=90)
+@test(timeout=90, plain=True)
 def s28_large_tablets_and_little_memory(case):
     cluster = case.cluster(2, {"limits.max_memory_in_flight": "16MiB",
                                "replication.max_pending_bytes": "4MiB",

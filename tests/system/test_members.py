@@ -54,7 +54,7 @@ def await_state(case, nodes, member, state):
                             lambda each=each: state_at(each, member) == state, timeout=40)
 
 
-@test(timeout=120)
+@test(timeout=120, plain=True)
 def grow_under_load(case):
     """Three nodes become five while all write with all levels; each newcomer gets everything, and
     takes writes itself."""
@@ -177,7 +177,7 @@ def the_tool_adds_and_puts_back(case):
     check_everywhere(cluster, ledger)
 
 
-@test(timeout=180)
+@test(timeout=180, plain=True)
 def the_coordinator_dies(case):
     """kill -9 of the node that was asked, at moments around the answer: a change is done or not, at
     all nodes alike, and nothing is lost."""
@@ -335,7 +335,7 @@ def removed_while_it_joins(case):
     held_up.stop()
 
 
-@test(timeout=120)
+@test(timeout=120, plain=True)
 def two_operators_at_once(case):
     """At two nodes at the same moment: the same node added twice, a node added and removed, two others added and removed. Each is told what
     became of it, and all nodes come to the same members; nothing is lost."""

@@ -15,6 +15,8 @@ from cluster import free_port
 from peer import PeerServer, TStatus, TSyncLogReply
 from prometheus import Prometheus
 
+PLAIN = "pages and tools around daemons that do what the other files have"
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 

@@ -6,7 +6,7 @@ from browser import RIGHT, SHIFT, TAB, Browser
 from case import expect, expect_equal, test
 from test_operators import run_ctl, with_http
 
-OUTSIDE = "the page, in a browser"
+PLAIN = "the page, in a browser"
 
 PHONE, DESK = (360, 740), (1280, 900)
 

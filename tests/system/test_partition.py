@@ -5,6 +5,8 @@ import threading
 from case import expect, test
 from load import check_everywhere, start_writers, stop_writers
 
+PLAIN = "links are cut between daemons that do what the other files have"
+
 
 def pause(case, seconds):
     threading.Event().wait(case.patience(seconds))

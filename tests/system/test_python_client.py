@@ -17,6 +17,8 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TFramedTransport
 
+PLAIN = "the Python client"
+
 
 @test
 def the_example(case):

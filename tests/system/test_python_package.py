@@ -10,7 +10,7 @@ from cluster import ROOT, free_port
 from proxy import BACK
 from synclog_client import Cluster, TypeMismatch, Unreachable
 
-OUTSIDE = "the Python package"
+PLAIN = "the Python package"
 
 PACKAGE = os.path.join(ROOT, "scripts", "pyclient")
 

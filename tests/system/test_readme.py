@@ -16,7 +16,7 @@ from case import expect, expect_equal, test
 from cluster import ROOT, free_port, sanitizer_environment
 from http_tools import data_cluster
 
-OUTSIDE = "what README says"
+PLAIN = "what README says"
 
 
 def load_blocks():

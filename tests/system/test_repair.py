@@ -72,7 +72,7 @@ def is_equal(cluster, ctl):
     ctl("digest", "--compare")
 
 
-@test(timeout=90)
+@test(timeout=90, plain=True)
 def what_a_store_lost_comes_back(case):
     """P3: buckets that differ are found and made like the peer's, for good."""
     cluster = damaged_cluster(case)
@@ -137,7 +137,7 @@ def one_bucket_by_name(case):
     is_equal(cluster, Ctl(case, *cluster))
 
 
-@test(timeout=60)
+@test(timeout=60, plain=True)
 def what_can_not_be_mended(case):
     cluster = damaged_cluster(case)
     ctl = Ctl(case, cluster[1], cluster[2])

@@ -15,6 +15,8 @@ from test_connections import cpu_seconds
 from test_disk import _end, inject, start_traceable
 from test_peer_channel import applied, lone_node
 
+PLAIN = "stories of steps that the other files have"
+
 QUICK = {"replication.heartbeat_interval": "100ms", "replication.basic_retry_wait": "50ms",
          "replication.max_retry_wait": "500ms"}
 # Little fits into memory: a peer that is away for a moment is served from the WAL.

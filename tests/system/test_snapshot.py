@@ -66,7 +66,7 @@ def a_wiped_node_gets_a_snapshot(case):
     check_everywhere(cluster, ledger)
 
 
-@test(timeout=90)
+@test(timeout=90, plain=True)
 def s16_beyond_the_limit_a_member_is_given_up_and_seeded(case):
     """Writes are never refused, the logs stay small, the member is marked, and comes back."""
     cluster = case.cluster(3, LIMIT)
@@ -93,7 +93,7 @@ def s16_beyond_the_limit_a_member_is_given_up_and_seeded(case):
         node.peer_status(3).needsReseed for node in others))
 
 
-@test(timeout=90)
+@test(timeout=90, plain=True)
 def what_it_wrote_alone_is_not_lost(case):
     """A member that wrote while it was cut off, and is given up meanwhile: what it acknowledged
     is applied on top of the snapshot from its own log (P1, P4)."""
@@ -114,7 +114,7 @@ def what_it_wrote_alone_is_not_lost(case):
     expect_equal(cluster[3].own_log().progress.log, own, "the log that node 3 writes")
 
 
-@test(timeout=120)
+@test(timeout=120, plain=True)
 def the_giver_dies_and_stays_away(case):
     """With the one that it gives to; started again alone, that one is seeded by the third."""
     cluster = case.cluster(3, dict(SMALL, **{"replication.snapshot_rate": "1MiB"}))

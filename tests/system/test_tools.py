@@ -10,7 +10,7 @@ import sys
 from case import expect, expect_equal, test
 from cluster import sanitizer_environment
 
-OUTSIDE = "scripts and manuals"
+PLAIN = "scripts and manuals"
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 COMPLETION_LIBRARY = "/usr/share/bash-completion/bash_completion"

@@ -14,6 +14,8 @@ import time
 from case import expect, expect_equal, test
 from cluster import free_port, sanitizer_environment
 
+PLAIN = "a picture in a terminal; unit tests draw it with the sanitizer"
+
 try:
     import pyte
 except ImportError:

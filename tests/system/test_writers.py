@@ -3,6 +3,8 @@
 from case import expect, expect_equal, test
 from load import check_everywhere, check_ledger, join_writers, start_writers
 
+PLAIN = "stories of steps that kill.* and acks.* have"
+
 
 @test(timeout=60)
 def three_writers_then_full_restart(case):
