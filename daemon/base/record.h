@@ -24,6 +24,12 @@ enum {
   RECORD_OVERHEAD_SIZE = RECORD_HEAD_SIZE + RECORD_TAIL_SIZE,
 };
 
+/*
+ * No clock of a record that comes from outside is above this, in the year 6429; nor does any come
+ * near to it, as wall clocks end in 2262 (64 bits of nanoseconds).
+ */
+#define RECORD_HLC_MAX ((guint64)G_MAXINT64)
+
 typedef struct Record {
   guint64 index;
   guint64 hlc;

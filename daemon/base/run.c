@@ -70,6 +70,11 @@ EntryRun *entry_run_parse(LogId log, const guint8 *bytes, gsize size, gpointer o
              at, size, first_index + count);
       return NULL;
     }
+    if (record.hlc > RECORD_HLC_MAX) {
+      fail(error, SYNCLOG_CORRUPT, "entry %" G_GUINT64_FORMAT " has a clock that no node can have",
+           record.index);
+      return NULL;
+    }
     if (count == 0)
       first_index = record.index;
     if (record.index != first_index + count) {

@@ -60,18 +60,34 @@ static void judge(Group *group)
     group_note(group, G_LOG_LEVEL_MESSAGE, "the clock agrees with the other members' again");
 }
 
+/* The wall clock was far ahead and was set right: stamps stay there (hlc_tick). */
+static void look_ahead(Group *group)
+{
+  gboolean ahead = group->clock > clocks_limit_hlc(group);
+  if (ahead == group->clock_ahead)
+    return;
+  group->clock_ahead = ahead;
+  if (ahead)
+    group_note(group, G_LOG_LEVEL_WARNING, CLOCK_AHEAD_TEXT);
+  else
+    group_note(group, G_LOG_LEVEL_MESSAGE, "other nodes apply what this node writes at once again");
+}
+
 void clocks_tell(Group *group, gint64 now_us, guint64 wall_ms)
 {
   gint64 step_ms = (gint64)wall_ms - (gint64)own_wall_ms(group, now_us);
   gboolean told = group->wall_at_us != 0;
   group->wall_ms = wall_ms;
   group->wall_at_us = now_us;
-  if (!told || ABS(step_ms) < STEP_MS)
+  if (!told || ABS(step_ms) < STEP_MS) {
+    look_ahead(group);
     return;
+  }
   group_note(group, G_LOG_LEVEL_WARNING, "the clock was set by %+" G_GINT64_FORMAT " ms", step_ms);
   for (guint i = 0; i < group->peers->len; i++)
     ((Peer *)group->peers->pdata[i])->clock_offset_ms -= step_ms;
   judge(group);
+  look_ahead(group);
 }
 
 void clocks_measure(Group *group, Peer *peer, const Progress *news, gint64 sent_us, gint64 now_us)
@@ -82,4 +98,5 @@ void clocks_measure(Group *group, Peer *peer, const Progress *news, gint64 sent_
   peer->clock_offset_ms = (gint64)news->wall_ms - (gint64)own_wall_ms(group, half_way_us);
   peer->has_clock_offset = TRUE;
   judge(group);
+  look_ahead(group);
 }

@@ -177,13 +177,11 @@ void group_add_log(Group *group, const GroupLog *found)
   log->applied_hlc = found->applied_hlc;
   log->store_durable = found->store_durable;
   log->first_available = found->first_available;
-  if (log->own) {
+  group_observe_log(group, log, MAX(found->last_hlc, found->applied_hlc));
+  if (log->own)
     group->next_index = found->last + 1;
-    group->clock = MAX(group->clock, found->last_hlc); /* its clock grows, whatever the wall says */
-  } else {
-    group_observe_log(group, log, MAX(found->last_hlc, found->applied_hlc));
+  else
     follower_init_log(group, log);
-  }
   log->lagging = log->applied < log->written; /* something was held back */
   if (found->stopped == NULL)
     return;
@@ -226,8 +224,10 @@ void group_observe(Group *group, guint64 hlc)
 
 void group_observe_log(Group *group, const Log *log, guint64 hlc)
 {
+  /* Others can make up an entry in this node's name: it must leave clocks to stamp with, that
+   * others take (RECORD_HLC_MAX), for ever. */
   if (log->id.origin == group->self)
-    group->clock = MAX(group->clock, hlc);
+    group->clock = MAX(group->clock, MIN(hlc, RECORD_HLC_MAX / 2));
   else
     group_observe(group, hlc);
 }
@@ -594,13 +594,16 @@ static const char *peer_state_name(const Peer *peer)
 static void add_log_status(const Group *group, const Log *log, gint64 now_us, GArray *logs)
 {
   gboolean closed = membership_is_gone(group->options.membership, log->id.origin);
+  gboolean ahead = log->own && group->clock_ahead;
   const char *ok = closed                 ? "closed"
                    : log->stall_told      ? "stalled"
                    : log->unreadable != 0 ? "unreadable"
+                   : ahead                ? "held"
                                           : "ok";
-  g_autofree char *message = log->state != LOG_OK ? g_strdup(log->message)
-                             : log->stall_told    ? stall_text(group, log, now_us)
-                                                  : unreadable_text(log);
+  g_autofree char *message = log->state != LOG_OK            ? g_strdup(log->message)
+                             : log->stall_told               ? stall_text(group, log, now_us)
+                             : ahead && log->unreadable == 0 ? g_strdup(CLOCK_AHEAD_TEXT)
+                                                             : unreadable_text(log);
   static const char *const names[] = {"ok", "read-only", "stopped", "forked", "held"};
   LogStatus status = {
       .progress = progress_of(log),

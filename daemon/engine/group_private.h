@@ -173,6 +173,7 @@ struct Group {
   gint64 wall_at_us;     /* when; 0: never */
   gboolean evicted;      /* this node was removed, or the peers declared it lost */
   gboolean clock_wrong;  /* too far ahead of the other members' clocks to stamp with */
+  gboolean clock_ahead;  /* `clock` is beyond what others apply now, whatever the wall clock is */
   guint window;          /* batches that peers said to keep in flight, the greatest */
 
   MemberState self_state;                /* as was acted upon */
@@ -290,6 +291,10 @@ void follower_realign(Group *group, const Peer *peer, const Progress *sender);
 /* clocks.c */
 #define CLOCK_WRONG_TEXT                                                                           \
   "this node's clock is ahead of the other members' by more than max_clock_skew"
+#define CLOCK_AHEAD_TEXT                                                                           \
+  "what this node stamped, with an earlier time of its clock, is ahead of the cluster's time by "  \
+  "more than max_clock_skew, and so are its writes from now on: they are acknowledged and can be " \
+  "read here, and other nodes apply them when that time has come"
 void clocks_tell(Group *group, gint64 now_us, guint64 wall_ms);
 /* A peer's answer to what was sent at sent_us (0: unknown) told its clock. */
 void clocks_measure(Group *group, Peer *peer, const Progress *news, gint64 sent_us, gint64 now_us);

@@ -120,6 +120,23 @@ START_TEST(test_parse_refuses)
 }
 END_TEST
 
+/* So that there is always a next clock. */
+START_TEST(p8_a_clock_that_no_node_can_have_is_refused)
+{
+  static const guint64 clocks[] = {RECORD_HLC_MAX, RECORD_HLC_MAX + 1, G_MAXUINT64};
+  for (guint i = 0; i < G_N_ELEMENTS(clocks); i++) {
+    guint8 bytes[RECORD_OVERHEAD_SIZE + 1];
+    gsize size = record_write(record_seed(test_log), FIRST, clocks[i], "x", 1, bytes);
+    if (clocks[i] > RECORD_HLC_MAX) {
+      check_refused(test_log, bytes, size);
+      continue;
+    }
+    g_autoptr(EntryRun) run = entry_run_parse(test_log, bytes, size, NULL, NULL, NULL);
+    ck_assert_ptr_nonnull(run);
+  }
+}
+END_TEST
+
 START_TEST(test_slice)
 {
   released = 0;
@@ -202,6 +219,7 @@ int main(void)
   tcase_add_test(cases, test_new);
   tcase_add_test(cases, test_parse);
   tcase_add_test(cases, test_parse_refuses);
+  tcase_add_test(cases, p8_a_clock_that_no_node_can_have_is_refused);
   tcase_add_test(cases, test_slice);
   tcase_add_test(cases, test_decoded);
   tcase_add_test(cases, test_decoded_moves_to_slice);

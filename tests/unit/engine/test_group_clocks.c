@@ -2,6 +2,8 @@
 #include "support/fake_cluster.c"
 #include "support/suite.h"
 
+#include "engine/group_private.h"
+
 enum { LONG_US = 20 * G_USEC_PER_SEC };
 
 static const gint64 CENTURY_MS = 100LL * 365 * 24 * 3600 * 1000;
@@ -83,10 +85,22 @@ START_TEST(entries_far_ahead_wait_where_they_come)
   fake_run_for(cluster, 2 * G_USEC_PER_SEC);
   ck_assert_uint_eq(fake_applied(cluster, 3, log), 0);
   fake_node(cluster, 1)->wall_offset_ms = 0;
-  fake_run_for(cluster, 60 * G_USEC_PER_SEC);
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC);
+  {
+    /* It takes writes again, and says what becomes of them. */
+    g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+    ck_assert_str_eq(state_of(status, log), "held");
+    ck_assert_ptr_nonnull(strstr(fake_log_status(status, log)->message, "when that time has come"));
+  }
+  fake_run_for(cluster, 57 * G_USEC_PER_SEC);
   ck_assert_int_eq(write_one(cluster, 1), SYNCLOG_OK);
   fake_run_until_equal(cluster, LONG_US);
   ck_assert_uint_eq(fake_applied(cluster, 3, log), 51);
+  {
+    g_autoptr(NodeStatus) status = fake_status(cluster, 1);
+    ck_assert_str_eq(state_of(status, log), "ok");
+    ck_assert_ptr_null(fake_log_status(status, log)->message);
+  }
   g_autoptr(NodeStatus) status = fake_status(cluster, 2);
   ck_assert_str_eq(state_of(status, log), "ok");
 }
@@ -113,6 +127,21 @@ START_TEST(p3_stamps_grow_over_incarnations_with_an_earlier_time)
   fake_run_for(cluster, 200000);
   ck_assert_int_eq(after->status, SYNCLOG_OK);
   ck_assert_uint_gt(after->write.hlc, before->write.hlc);
+}
+END_TEST
+
+/* … but not to the end of all clocks, which only somebody else can have made up: it goes on. */
+START_TEST(p8_a_made_up_clock_leaves_clocks_to_stamp_with)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 8);
+  Group *group = fake_node(cluster, 1)->group;
+  group_observe_log(group, group->own, G_MAXUINT64);
+  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_for(cluster, 200000);
+  ck_assert_int_eq(write->status, SYNCLOG_OK);
+  ck_assert_uint_lt(write->write.hlc, RECORD_HLC_MAX); /* others take it, too */
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_durable(cluster, 2, fake_own_log(cluster, 1)), write->token.index);
 }
 END_TEST
 
@@ -464,6 +493,7 @@ int main(void)
                                 a_step_is_noticed_with_the_next_write,
                                 entries_far_ahead_wait_where_they_come,
                                 p3_stamps_grow_over_incarnations_with_an_earlier_time,
+                                p8_a_made_up_clock_leaves_clocks_to_stamp_with,
                                 p3_stamps_grow_over_what_comes_back,
                                 held_entries_are_caught_up_under_load,
                                 what_is_caught_up_ends_with_a_mirror_that_fails,
