@@ -152,15 +152,18 @@ Wal *log_set_find(LogSet *set, LogId log)
 
 Wal *log_set_get(LogSet *set, LogId log, GError **error)
 {
+  Wal *wal = log_set_find(set, log);
+  if (wal != NULL)
+    return wal;
+  /* Without the mutex: whoever looks for a log must not wait for the disk. */
+  WalRecovery recovery = {0};
+  wal = open_one(set, log, &recovery, error);
+  wal_recovery_clear(&recovery);
+  if (wal == NULL)
+    return NULL;
   g_mutex_lock(&set->mutex);
-  Wal *wal = find_locked(set, log);
-  if (wal == NULL) {
-    WalRecovery recovery = {0};
-    wal = open_one(set, log, &recovery, error);
-    if (wal != NULL)
-      g_ptr_array_add(set->wals, wal);
-    wal_recovery_clear(&recovery);
-  }
+  g_assert(find_locked(set, log) == NULL);
+  g_ptr_array_add(set->wals, wal);
   g_mutex_unlock(&set->mutex);
   return wal;
 }

@@ -29,9 +29,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LogSet, log_set_close)
 /* What opening found: FoundLog, sorted by log. Borrowed, never changes. */
 const GArray *log_set_found(const LogSet *set);
 
+/* Never waits for the disk. */
 Wal *log_set_find(LogSet *set, LogId log);
 
-/* Finds the log or makes an empty one. */
+/* Finds the log or makes an empty one. One thread at a time: whoever does the log's work. */
 Wal *log_set_get(LogSet *set, LogId log, GError **error);
 
 /* Bytes of all segments on disk. */
