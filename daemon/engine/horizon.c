@@ -2,8 +2,9 @@
  * The horizon (DESIGN 8): the clock at or below which nothing can still arrive. It is the smallest
  * of what each log allows:
  *   - the own log: what this node promises itself, once all that was stamped is applied;
- *   - the log that a peer writes now: the clock of its last applied entry, or what the peer
- * promised, once all is applied that the peer had stamped when it promised;
+ *   - the log that a peer writes now: what the peer promised, once all is applied that it had
+ * stamped when it promised; before, the clock of the last applied entry, if that is less. An entry
+ * that is applied here says nothing beyond the promise: it can be the end that its origin loses;
  *   - a closed log (its origin writes a later one, or is lost): nothing, once every member has
  * said, knowing that it is closed, how much it has taken of it, and all that is applied here.
  */
@@ -159,8 +160,8 @@ static guint64 allowed_by(const Group *group, const Log *log)
     return G_MAXUINT64; /* it stamps nothing before this node counts it */
   const Peer *peer = group_find_peer(group, log->id.origin);
   if (peer != NULL && !peer->forgotten && log_id_equal(peer->promise_log, log->id))
-    return log->applied >= peer->promise_index ? MAX(log->applied_hlc, peer->promise_hlc)
-                                               : log->applied_hlc;
+    return log->applied >= peer->promise_index ? peer->promise_hlc
+                                               : MIN(log->applied_hlc, peer->promise_hlc);
   return is_complete(group, log) ? G_MAXUINT64 : log->applied_hlc;
 }
 

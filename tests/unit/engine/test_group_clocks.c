@@ -400,6 +400,24 @@ START_TEST(p3_nothing_is_promised_that_only_the_log_remembers)
 }
 END_TEST
 
+/* … not by what is applied of it at a peer either, which keeps its own clock at other times. */
+START_TEST(p3_no_horizon_is_above_what_the_origin_remembers)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 15);
+  fake_start(cluster, 1, FALSE);
+  fake_run_for(cluster, 4 * G_USEC_PER_SEC);
+  fake_start(cluster, 2, FALSE);
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC);
+  for (guint i = 0; i < 200; i++) {
+    ck_assert_int_eq(write_one(cluster, 1), SYNCLOG_OK);
+    ck_assert_uint_le(group_horizon(fake_node(cluster, 2)->group),
+                      fake_node(cluster, 1)->clock_bound);
+  }
+  ck_assert_uint_gt(group_horizon(fake_node(cluster, 2)->group), 0);
+  ck_assert_uint_lt(horizon_age_ms(cluster, 2), 15 * 1000);
+}
+END_TEST
+
 /* The wall clock was set back, as far as entries from before are still believed: the clock only
  * counts for a while. */
 START_TEST(p3_the_horizon_goes_on_while_the_clock_stands)
@@ -505,6 +523,7 @@ int main(void)
                                 a_closed_log_lets_the_horizon_go,
                                 nothing_is_promised_above_a_commit_that_failed,
                                 p3_nothing_is_promised_that_only_the_log_remembers,
+                                p3_no_horizon_is_above_what_the_origin_remembers,
                                 p3_the_horizon_goes_on_while_the_clock_stands,
                                 nothing_waits_for_a_lost_member,
                                 a_lost_member_may_not_come_back,
