@@ -62,9 +62,10 @@ void check_handed_on(Sim *sim);
 /* Whether a running node has `most` of a log, which is what all together have, applied and durable.
  */
 gboolean check_is_level(const SimNode *node, LogId log, guint64 most);
-/* Whether the node lacks what nobody can hand on since a disk was damaged, and says so. */
-gboolean check_is_out_of_reach(const SimNode *node);
-/* All being equal: equal sets of entries give equal data. */
+/* Whether the node lacks what nobody can hand on since a disk was damaged, and says so: it sees who
+ * can give it a snapshot, or nobody can give one that loses nothing, and it asks for this log. */
+gboolean check_is_excused(const SimNode *node, LogId log);
+/* All being equal, but for what is excused: equal sets of entries give equal data. */
 void check_converged(Sim *sim);
 /* A node tells its horizon, and the clock that it promises by: nobody stamps at or below. */
 void check_clocks(SimNode *node, const Progress *told);

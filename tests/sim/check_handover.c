@@ -24,7 +24,7 @@ void check_handed_on(Sim *sim)
     for (guint k = 1; k <= sim->config.nodes; k++) {
       const SimNode *node = &sim->nodes[k];
       if (node_is_up(node) && node_applied(node, held->log) < held->durable &&
-          !check_is_out_of_reach(node))
+          !check_is_excused(node, held->log))
         sim_fail(sim, "P6", "a survivor held %s up to %lu, node %u has no more than %lu",
                  sim_log_name(held->log), (gulong)held->durable, k,
                  (gulong)node_applied(node, held->log));
