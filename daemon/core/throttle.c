@@ -52,3 +52,17 @@ gint32 throttle_retry_after_ms(gint64 refused_ms)
 {
   return (gint32)CLAMP(refused_ms / 4, LEAST_RETRY_MS, MOST_RETRY_MS);
 }
+
+gboolean press_is_due(Press *press, gboolean wanted, gboolean much, gint64 now_us)
+{
+  enum { PRESS_FIRST_US = G_USEC_PER_SEC, PRESS_LONGEST_US = 32 * G_USEC_PER_SEC };
+  if (!wanted) {
+    *press = (Press){0};
+    return FALSE;
+  }
+  if (press->pause_us != 0 && now_us < press->next_us && !much)
+    return FALSE;
+  press->pause_us = CLAMP(press->pause_us * 2, PRESS_FIRST_US, PRESS_LONGEST_US);
+  press->next_us = now_us + press->pause_us;
+  return TRUE;
+}

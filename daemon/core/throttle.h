@@ -28,3 +28,15 @@ gsize throttle_commit_size(guint permille, gsize most);
 /* When to try again what has been refused for so long: what has lasted will not be over at once,
  * and many who ask all the time make nothing better. */
 gint32 throttle_retry_after_ms(gint64 refused_ms);
+
+/*
+ * Whether the store is to be made durable now although little waits, so that logs can be shortened:
+ * at once when that begins to be wanted, and whenever there is `much` by which they would be; else
+ * after pauses that grow, as what lasts for days must not make a small file each second. Begins as
+ * {0}.
+ */
+typedef struct Press {
+  gint64 next_us, pause_us;
+} Press;
+
+gboolean press_is_due(Press *press, gboolean wanted, gboolean much, gint64 now_us);

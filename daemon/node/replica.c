@@ -477,8 +477,11 @@ void replica_housekeeping(Replica *replica)
   g_autoptr(GError) error = NULL;
   g_autoptr(GArray) durable = NULL;
   g_rw_lock_reader_lock(&replica->store_lock);
-  if (replica->store != NULL)
+  guint64 unpersisted = 0;
+  if (replica->store != NULL) {
     durable = store_progress(replica->store, TRUE, &error);
+    unpersisted = store_unpersisted(replica->store);
+  }
   g_rw_lock_reader_unlock(&replica->store_lock);
   if (error != NULL)
     g_warning("asking the store what is durable: %s", error->message);
@@ -490,14 +493,17 @@ void replica_housekeeping(Replica *replica)
   enforce_limit(replica, bytes);
   update_throttle(replica, bytes, free_on_disk);
   gboolean store_full = replica->store_full;
-  gboolean pressed = store_full || replica->throttled != NULL || replica->disk_low != NULL;
+  gboolean pressed = replica->throttled != NULL || replica->disk_low != NULL;
   guint64 horizon = group_horizon(replica->group), comparable;
   gboolean join_is_on = group_comparable(replica->group, &comparable);
   replica_unlock(replica);
   horizon = MIN(horizon, replica_check(replica, horizon, comparable, join_is_on));
+  gboolean due =
+      press_is_due(&replica->press, pressed, unpersisted >= replica->options.wal_segment_size / 2,
+                   clock_mono_us(replica->clock));
   /* The apply thread looks whether there is room again, or whether deletes can be carried out. */
   g_mutex_lock(&replica->apply_mutex);
-  replica->persist_wanted = pressed;
+  replica->persist_wanted = store_full || due || (pressed && replica->persist_wanted);
   if (replica->repair_cut != 0)
     horizon = MIN(horizon, replica->repair_cut);
   replica->maintain_horizon = store_full ? 0 : horizon;

@@ -150,6 +150,8 @@ struct Replica {
   gint64 watched_us;   /* when replica_watch last ran */
   GArray *watches;     /* PeerWatch */
 
+  Press press; /* of the housekeeping alone */
+
   GMutex apply_mutex; /* guards the apply queue */
   GCond apply_cond;
   gboolean apply_waiting; /* for apply_cond */

@@ -79,9 +79,30 @@ START_TEST(it_grows_without_steps)
 }
 END_TEST
 
+/* What lasts for a day is no reason for a file each second. */
+START_TEST(a_store_that_is_pressed_persists_less_and_less_often)
+{
+  Press press = {0};
+  guint times = 0;
+  gint64 now_us = 1000;
+  for (guint second = 0; second < 24 * 3600; second++, now_us += G_USEC_PER_SEC) {
+    gboolean due = press_is_due(&press, TRUE, FALSE, now_us);
+    ck_assert(due || second != 0);
+    times += due;
+  }
+  ck_assert_uint_ge(times, 24 * 3600 / 32);
+  ck_assert_uint_le(times, 24 * 3600 / 32 + 10);
+  ck_assert(press_is_due(&press, TRUE, TRUE, now_us)); /* a log would be shortened */
+  ck_assert(!press_is_due(&press, TRUE, FALSE, now_us + 1));
+  ck_assert(!press_is_due(&press, FALSE, TRUE, now_us + 2));
+  ck_assert(press_is_due(&press, TRUE, FALSE, now_us + 3)); /* it begins anew */
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {slow_then_refused_then_taken_again, a_disk_that_fills,
-                                another_try_comes_later_and_later, it_grows_without_steps};
+                                another_try_comes_later_and_later, it_grows_without_steps,
+                                a_store_that_is_pressed_persists_less_and_less_often};
   return RUN_SUITE("throttle", tests);
 }
