@@ -514,8 +514,13 @@ void replica_housekeeping(Replica *replica)
 gboolean replica_is_alive(Replica *replica)
 {
   replica_lock(replica);
-  gint64 idle_us = clock_mono_us(replica->clock) - replica->log_turned_us;
-  gboolean alive = !replica->log_taken || idle_us < ALIVE_LIMIT_US;
+  gint64 now_us = clock_mono_us(replica->clock);
+  GroupPending pending;
+  gboolean wanted = replica->log_taken || group_has_work(replica->group, now_us, &pending);
+  if (!wanted)
+    replica->log_unwanted_us = now_us;
+  gint64 since_us = MAX(replica->log_turned_us, replica->log_unwanted_us);
+  gboolean alive = !wanted || now_us - since_us < ALIVE_LIMIT_US;
   replica_unlock(replica);
   return alive;
 }

@@ -181,7 +181,8 @@ void replica_bucket(Replica *replica, RpcCall *call, const BucketAsker *asker,
 /* Once a second, on any one thread: what the store has durably, throttling. */
 void replica_housekeeping(Replica *replica);
 
-/* Whether the log's work gets done. */
+/* Whether the log's work gets done: nothing of it has waited, or been at work, for a minute. Asked
+ * more often than that. */
 gboolean replica_is_alive(Replica *replica);
 
 /* A failure after which the process must end (restart recovers): NULL while there is none. */

@@ -130,6 +130,7 @@ struct Replica {
   gboolean own_sync_wanted; /* a reader waits for unsynced entries (wal_sync other than group) */
   gint64 answers_us;        /* the time by which answers of writes are measured */
   gint64 log_turned_us;     /* when the log's work was last begun */
+  gint64 log_unwanted_us;   /* when replica_is_alive last saw none */
   gint64 own_synced_us;     /* changed only by whoever has taken the log's work */
   GCond progress_cond;      /* replica_tell_progress; waited for by replica_wait_progress */
   guint progress_waiters;

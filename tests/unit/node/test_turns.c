@@ -1,0 +1,278 @@
+/*
+ * Who does the log's work, of a replica that has no peer and no timer, so that nothing hides a
+ * wake-up that is lost. fdatasync() is replaced here, to know who syncs and to make it last.
+ */
+#include "node/replica_private.h"
+#include "rpc/loops_private.h"
+#include "support/suite.h"
+#include "support/write_builder.h"
+#include "unit/store/tools.h"
+
+#include <pthread.h>
+
+enum { OWN = 1, OTHER = 2, LONG_MS = 100 * 1000 };
+
+static struct {
+  GMutex lock;
+  GCond cond;
+  gboolean hanging;
+  guint by_net, by_log; /* syncs that began */
+} disk;
+
+int fdatasync(int fd G_GNUC_UNUSED)
+{
+  char name[16] = "";
+  pthread_getname_np(pthread_self(), name, sizeof name);
+  gboolean net = g_str_has_prefix(name, "net-"), log = g_str_equal(name, "log");
+  g_mutex_lock(&disk.lock);
+  disk.by_net += net ? 1 : 0;
+  disk.by_log += log ? 1 : 0;
+  g_cond_broadcast(&disk.cond);
+  while (disk.hanging && (net || log))
+    g_cond_wait(&disk.cond, &disk.lock);
+  g_mutex_unlock(&disk.lock);
+  return 0;
+}
+
+static void set_hanging(gboolean hanging)
+{
+  g_mutex_lock(&disk.lock);
+  disk.hanging = hanging;
+  g_cond_broadcast(&disk.cond);
+  g_mutex_unlock(&disk.lock);
+}
+
+static void wait_for(const guint *count, guint wanted)
+{
+  g_mutex_lock(&disk.lock);
+  while (*count < wanted)
+    g_cond_wait(&disk.cond, &disk.lock);
+  g_mutex_unlock(&disk.lock);
+}
+
+static guint number_of(const guint *count)
+{
+  g_mutex_lock(&disk.lock);
+  guint number = *count;
+  g_mutex_unlock(&disk.lock);
+  return number;
+}
+
+typedef struct Rig {
+  char *directory;
+  Identity *identity;
+  RpcLoops *loops;
+  Replica *replica;
+  AckLevel ack;       /* of the next write */
+  gint64 timeout_ms;  /* … */
+  guint written;      /* answers; under disk.lock */
+  SynclogStatus last; /* of the last one; … */
+} Rig;
+
+/* Not started: it has no timer at all. */
+static void rig_open(Rig *rig)
+{
+  GError *error = NULL;
+  disk.by_net = disk.by_log = 0;
+  *rig = (Rig){.directory = make_directory(), .ack = ACK_LOCAL, .timeout_ms = LONG_MS};
+  rig->identity = identity_open(rig->directory, OWN, "test", "ms", &error);
+  g_assert_no_error(error);
+  rig->loops = rpc_loops_new(1, 1);
+  g_autoptr(GArray) peers = g_array_new(FALSE, FALSE, sizeof(ReplicaPeer));
+  ReplicaPeer peer = {OTHER, "127.0.0.1:1"};
+  g_array_append_val(peers, peer);
+  ReplicaOptions options = {.directory = rig->directory,
+                            .peers = peers,
+                            .wal_segment_size = 1024 * 1024,
+                            .throttle_threshold = 1 << 30,
+                            .partition_interval = 1000,
+                            .memtable_size = 4 << 20,
+                            .block_cache_size = 1 << 20,
+                            .store_files = 64,
+                            .conflict_journal_size = 1 << 20,
+                            .request_timeout_ms = LONG_MS};
+  options.group = (GroupOptions){.max_pending_batch = 5,
+                                 .max_requests_per_batch = 30,
+                                 .max_size_per_batch = 16 * 1024,
+                                 .max_pending_requests = 600,
+                                 .max_pending_bytes = 1024 * 1024,
+                                 .max_queued_bytes = 1024 * 1024,
+                                 .max_commit_size = 64 * 1024,
+                                 .max_apply_backlog = 1024 * 1024,
+                                 .basic_retry_wait_ms = LONG_MS,
+                                 .max_retry_wait_ms = LONG_MS,
+                                 .heartbeat_interval_ms = LONG_MS,
+                                 .max_clock_skew_ms = 60 * 1000,
+                                 .mirror_sync_interval_ms = LONG_MS,
+                                 .retention_interval_ms = LONG_MS,
+                                 .max_frame_size = LIMIT_FRAME_SIZE};
+  rig->replica = replica_open(rig->identity, rig->loops, &options, &error);
+  g_assert_no_error(error);
+}
+
+static void rig_close(Rig *rig)
+{
+  replica_stop(rig->replica);
+  replica_close(rig->replica);
+  rpc_loops_free(rig->loops);
+  identity_free(rig->identity);
+  remove_tree(rig->directory);
+  g_free(rig->directory);
+}
+
+static void on_written(gpointer data, SynclogStatus status, const char *message G_GNUC_UNUSED,
+                       const Token *token G_GNUC_UNUSED)
+{
+  Rig *rig = data;
+  g_mutex_lock(&disk.lock);
+  rig->written++;
+  rig->last = status;
+  g_cond_broadcast(&disk.cond);
+  g_mutex_unlock(&disk.lock);
+}
+
+static void write_one(Rig *rig)
+{
+  TestWrite write = {0};
+  tw_cell(&write, "root.d", 1, "m", TW_INT32(1));
+  g_autoptr(GBytes) content = g_byte_array_free_to_bytes(tw_end(&write));
+  GError *error = NULL;
+  replica_write_bytes(rig->replica, content, rig->ack, rig->timeout_ms, on_written, rig, &error);
+  g_assert_no_error(error);
+}
+
+static void nothing(gpointer data G_GNUC_UNUSED)
+{
+}
+
+static void write_on_loop(gpointer data)
+{
+  Rig *rig = data;
+  /* Where nobody stands by, a moment later somebody does. */
+  if (rpc_loop_run_last(nothing, NULL))
+    write_one(rig);
+  else
+    rpc_loop_post(rpc_loops_get(rig->loops, 0), write_on_loop, rig);
+}
+
+/* Nobody is at the log's work, so the next turn is the loop's. */
+static void wait_until_idle(Rig *rig)
+{
+  gboolean idle = FALSE;
+  while (!idle) {
+    replica_lock(rig->replica);
+    idle = rig->replica->log_waiting && !rig->replica->log_taken && !rig->replica->turn_asked;
+    replica_unlock(rig->replica);
+    g_thread_yield();
+  }
+}
+
+/* The loop's thread is in its turn, at the disk, which hangs. */
+static void begin_turn(Rig *rig)
+{
+  wait_until_idle(rig);
+  guint before = number_of(&disk.by_net);
+  set_hanging(TRUE);
+  rpc_loop_post(rpc_loops_get(rig->loops, 0), write_on_loop, rig);
+  wait_for(&disk.by_net, before + 1);
+}
+
+static void write_and_wait(Rig *rig)
+{
+  wait_until_idle(rig);
+  guint before = number_of(&rig->written);
+  rpc_loop_post(rpc_loops_get(rig->loops, 0), write_on_loop, rig);
+  wait_for(&rig->written, before + 1);
+}
+
+START_TEST(what_comes_during_a_turn_is_done_behind_it)
+{
+  Rig rig;
+  rig_open(&rig);
+  for (guint i = 1; i <= 5; i++) {
+    begin_turn(&rig);
+    write_one(&rig);
+    set_hanging(FALSE);
+    wait_for(&rig.written, 2 * i);
+    wait_until_idle(&rig);
+    ck_assert_int_eq(rig.last, SYNCLOG_OK);
+    replica_lock(rig.replica);
+    rig.replica->turns_from_us = 0; /* should that have taken long */
+    replica_unlock(rig.replica);
+  }
+  rig_close(&rig);
+}
+END_TEST
+
+/* Of the log's thread, which sleeps without a limit. */
+START_TEST(a_deadline_that_a_turn_makes_is_kept)
+{
+  Rig rig;
+  rig_open(&rig);
+  rig.ack = ACK_ALL;
+  rig.timeout_ms = 50;
+  write_and_wait(&rig);
+  ck_assert_int_eq(rig.last, SYNCLOG_PENDING);
+  ck_assert_uint_eq(number_of(&disk.by_net), 1);
+  rig_close(&rig);
+}
+END_TEST
+
+START_TEST(a_long_wait_ends_the_turns_for_some_seconds)
+{
+  Rig rig;
+  rig_open(&rig);
+  begin_turn(&rig);
+  g_usleep(60 * 1000); /* so long it takes */
+  set_hanging(FALSE);
+  wait_for(&rig.written, 1);
+  guint by_log = number_of(&disk.by_log);
+  for (guint i = 0; i < 20; i++)
+    write_and_wait(&rig);
+  ck_assert_uint_eq(number_of(&disk.by_net), 1);
+  ck_assert_uint_eq(number_of(&disk.by_log), by_log + 20);
+  /* … and not for ever. */
+  replica_lock(rig.replica);
+  ck_assert_int_lt(rig.replica->turns_from_us, g_get_monotonic_time() + 6 * G_USEC_PER_SEC);
+  rig.replica->turns_from_us = 0;
+  rig.replica->sync_us = 0; /* should these have taken long */
+  replica_unlock(rig.replica);
+  write_and_wait(&rig);
+  ck_assert_uint_eq(number_of(&disk.by_net), 2);
+  rig_close(&rig);
+}
+END_TEST
+
+START_TEST(work_that_nobody_takes_is_not_alive)
+{
+  Rig rig;
+  rig_open(&rig);
+  wait_until_idle(&rig);
+  ck_assert(replica_is_alive(rig.replica));
+  replica_lock(rig.replica);
+  rig.replica->log_taken = TRUE; /* so nobody is given what comes */
+  replica_unlock(rig.replica);
+  write_one(&rig);
+  ck_assert(replica_is_alive(rig.replica));
+  replica_lock(rig.replica);
+  rig.replica->log_taken = FALSE;
+  rig.replica->log_turned_us -= 61 * G_USEC_PER_SEC;
+  rig.replica->log_unwanted_us -= 61 * G_USEC_PER_SEC;
+  replica_unlock(rig.replica);
+  ck_assert(!replica_is_alive(rig.replica));
+  replica_lock(rig.replica);
+  replica_give_work(rig.replica);
+  replica_unlock(rig.replica);
+  wait_for(&rig.written, 1);
+  ck_assert(replica_is_alive(rig.replica));
+  rig_close(&rig);
+}
+END_TEST
+
+int main(void)
+{
+  const TTest *const tests[] = {
+      what_comes_during_a_turn_is_done_behind_it, a_deadline_that_a_turn_makes_is_kept,
+      a_long_wait_ends_the_turns_for_some_seconds, work_that_nobody_takes_is_not_alive};
+  return RUN_SUITE("turns", tests);
+}
