@@ -11,6 +11,7 @@ typedef struct View {
   GPtrArray *replicas;  /* Replica, by id */
   GPtrArray *stores;    /* Store, of each; NULL where it is left out */
   const char *left_out; /* which groups are, and why; NULL: none */
+  const GArray *left_out_ids;
 } View;
 
 static Store *store_of(View *view, const char *device, GError **error)
@@ -115,16 +116,21 @@ const char *group_reads_left_out(const Store *store)
   return store->ops == &view_ops ? ((const View *)store)->left_out : NULL;
 }
 
+const GArray *group_reads_left_out_ids(const Store *store)
+{
+  return store->ops == &view_ops ? ((const View *)store)->left_out_ids : NULL;
+}
+
 /* --- reading all of them ------------------------------------------------------------------------
  */
 
 typedef struct ReadAll {
-  Groups *groups;
   GPtrArray *replicas; /* all that are open, held */
   gboolean *skipped;   /* of each: it can't be read, and is left out */
   gboolean partial;    /* else one that can't be read is an error */
-  GString *left_out;
-  guint next; /* the one that is waited for */
+  GString *left_out;   /* as text … */
+  GArray *left_ids;    /* … and guint32 */
+  guint next;          /* the one that is waited for */
   GroupRule *rule;
   GArray *tokens;
   gint64 until_us;
@@ -138,6 +144,7 @@ static void read_all_free(ReadAll *all)
   g_clear_pointer(&all->rule, group_rule_unref);
   g_clear_pointer(&all->tokens, g_array_unref);
   g_string_free(all->left_out, TRUE);
+  g_array_unref(all->left_ids);
   g_free(all->skipped);
   g_free(all);
 }
@@ -172,20 +179,34 @@ static GArray *tokens_for(const GPtrArray *replicas, Replica *replica, const GAr
   return own;
 }
 
-static void leave_out(GString *text, guint32 group, const char *why)
+static gboolean has_id(const GArray *ids, guint32 id)
 {
-  g_autofree char *line = g_strdup(why != NULL ? why : "it is not open");
-  g_strdelimit(line, "\r\n", ' ');
-  g_string_append_printf(text, "%sgroup %u (%s)", text->len > 0 ? ", " : "left out: ", group, line);
+  for (guint i = 0; ids != NULL && i < ids->len; i++)
+    if (g_array_index(ids, guint32, i) == id)
+      return TRUE;
+  return FALSE;
 }
 
-/* A group that is not ready is left out where that is allowed; what a token lacks stays an error.
- */
+/* The text may quote a file, and becomes a header of HTTP or a line of a terminal. */
+static void leave_out(ReadAll *all, guint32 group, const char *why)
+{
+  g_autofree char *line = g_strdup(why != NULL ? why : "it is not open");
+  for (char *c = line; *c != '\0'; c++)
+    if (g_ascii_iscntrl(*c))
+      *c = ' ';
+  g_string_append_printf(all->left_out, "%sgroup %u (%s)",
+                         all->left_out->len > 0 ? ", " : "left out: ", group, line);
+  g_array_append_val(all->left_ids, group);
+}
+
+/* A group that is not ready is left out where that is allowed and no token asks for it. */
 static gboolean may_skip(ReadAll *all, guint at, const GError *error)
 {
-  if (!all->partial || !g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY))
+  Replica *replica = all->replicas->pdata[at];
+  g_autoptr(GArray) tokens = tokens_for(all->replicas, replica, all->tokens);
+  if (!all->partial || tokens->len > 0 || !g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY))
     return FALSE;
-  leave_out(all->left_out, replica_group(all->replicas->pdata[at]), error->message);
+  leave_out(all, replica_group(replica), error->message);
   all->skipped[at] = TRUE;
   return TRUE;
 }
@@ -217,7 +238,8 @@ static void read_view(gpointer data)
                all->rule,
                all->replicas,
                stores,
-               all->left_out->len > 0 ? all->left_out->str : NULL};
+               all->left_out->len > 0 ? all->left_out->str : NULL,
+               all->left_ids};
   all->read(all->data, good ? &view.base : NULL, error);
   for (guint i = 0; i < stores->len; i++)
     if (stores->pdata[i] != NULL)
@@ -226,6 +248,13 @@ static void read_view(gpointer data)
 }
 
 static void wait_for_next(gpointer data);
+
+/* To the next one that is not left out already. */
+static void step(ReadAll *all)
+{
+  while (all->next < all->replicas->len && all->skipped[all->next])
+    all->next++;
+}
 
 static void on_waited(gpointer data, Store *store, const GError *error)
 {
@@ -239,6 +268,7 @@ static void on_waited(gpointer data, Store *store, const GError *error)
     return;
   }
   all->next++;
+  step(all);
   /* Not from here, where the store is held. */
   replica_work(replica, all->next < all->replicas->len ? wait_for_next : read_view, all);
 }
@@ -253,65 +283,90 @@ static void wait_for_next(gpointer data)
   replica_read(replica, tokens, left_ms, on_waited, all);
 }
 
-/* `all` has what the caller wants. */
-static void begin_all(Groups *groups, ReadAll *all, const GArray *tokens, gint64 timeout_ms)
+static gboolean has_token_of(const GArray *tokens, guint32 group)
 {
-  all->groups = groups;
-  all->rule = groups_hold_rule(groups);
-  all->skipped = g_new0(gboolean, all->replicas->len);
-  all->tokens = tokens != NULL ? g_array_copy((GArray *)tokens) : NULL;
-  all->until_us = g_get_monotonic_time() + timeout_ms * 1000;
-  wait_for_next(all);
+  for (guint i = 0; tokens != NULL && i < tokens->len; i++)
+    if (g_array_index(tokens, Token, i).group == group)
+      return TRUE;
+  return FALSE;
 }
 
-/* What a group that should be here would add must not be left out without a word. */
-static gboolean check_open(Groups *groups, gboolean partial, GString *left_out, GError **error)
+/* What a group that should be here would add must not be left out without a word. One that has no
+ * number in its token is group 0, which is always open, or is looked for by its log. */
+static gboolean check_closed(ReadAll *all, const GPtrArray *closed, const GArray *without,
+                             GError **error)
 {
-  g_autoptr(GPtrArray) closed = groups_closed(groups);
-  for (guint i = 0; partial && i < closed->len; i++) {
+  for (guint i = 0; i < closed->len; i++) {
     const GroupInfo *group = closed->pdata[i];
-    leave_out(left_out, group->id, group->message);
+    if (has_id(without, group->id) || (all->partial && !has_token_of(all->tokens, group->id)))
+      leave_out(all, group->id, group->message);
+    else
+      return fail(error, SYNCLOG_NOT_READY,
+                  "group %u is not open here%s%s; what another one holds can be read by its number",
+                  group->id, group->message != NULL ? ": " : "",
+                  group->message != NULL ? group->message : "");
   }
-  if (closed->len == 0 || partial)
-    return TRUE;
-  const GroupInfo *first = g_ptr_array_index(closed, 0);
-  return fail(error, SYNCLOG_NOT_READY,
-              "group %u is not open here%s%s; what another one holds can be read by its number",
-              first->id, first->message != NULL ? ": " : "",
-              first->message != NULL ? first->message : "");
+  return TRUE;
+}
+
+static void skip_those(ReadAll *all, const GArray *without)
+{
+  for (guint i = 0; i < all->replicas->len; i++) {
+    guint32 id = replica_group(all->replicas->pdata[i]);
+    if (!has_id(without, id))
+      continue;
+    leave_out(all, id, "it could not be read at first");
+    all->skipped[i] = TRUE;
+  }
+}
+
+static void begin_all(Groups *groups, const GroupRead *what, ReplicaRead read, gpointer data)
+{
+  g_autoptr(GPtrArray) closed = NULL;
+  g_autoptr(GError) error = NULL;
+  ReadAll *all = g_new0(ReadAll, 1);
+  all->replicas = groups_hold_view(groups, &closed, &all->rule);
+  all->skipped = g_new0(gboolean, all->replicas->len);
+  all->partial = what->partial;
+  all->left_out = g_string_new(NULL);
+  all->left_ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+  all->tokens = what->tokens != NULL ? g_array_copy((GArray *)what->tokens) : NULL;
+  all->until_us = g_get_monotonic_time() + what->timeout_ms * 1000;
+  all->read = read;
+  all->data = data;
+  skip_those(all, what->without);
+  step(all);
+  if (!check_closed(all, closed, what->without, &error)) {
+    read(data, NULL, error);
+    read_all_free(all);
+  } else if (all->next < all->replicas->len) {
+    wait_for_next(all);
+  } else {
+    read_view(all);
+  }
 }
 
 /* --- all reads ----------------------------------------------------------------------------------
  */
 
-void group_reads_begin(Groups *groups, guint32 group, const char *device, gboolean partial,
-                       const GArray *tokens, gint64 timeout_ms, ReplicaRead read, gpointer data)
+void group_reads_begin(Groups *groups, const GroupRead *what, ReplicaRead read, gpointer data)
 {
-  gboolean by_rule = group == GROUP_BY_RULE && !groups_are_one(groups);
-  g_autoptr(GPtrArray) all = by_rule ? groups_hold_all(groups) : NULL;
+  gboolean by_rule = what->group == GROUP_BY_RULE && !groups_are_one(groups);
   g_autoptr(GError) error = NULL;
-  if (by_rule && device == NULL) {
-    ReadAll *job = g_new0(ReadAll, 1);
-    *job = (ReadAll){
-        .replicas = g_steal_pointer(&all), .partial = partial, .read = read, .data = data};
-    job->left_out = g_string_new(NULL);
-    if (check_open(groups, partial, job->left_out, &error)) {
-      begin_all(groups, job, tokens, timeout_ms);
-      return;
-    }
-    read(data, NULL, error);
-    read_all_free(job);
+  if (by_rule && what->device == NULL) {
+    begin_all(groups, what, read, data);
     return;
   }
-  guint32 id = by_rule                  ? groups_of_device(groups, device, strlen(device))
-               : group == GROUP_BY_RULE ? 0
-                                        : group;
+  guint32 id = by_rule ? groups_of_device(groups, what->device, strlen(what->device))
+               : what->group == GROUP_BY_RULE ? 0
+                                              : what->group;
   Replica *replica = groups_hold(groups, id, &error);
   if (replica == NULL) {
     read(data, NULL, error);
     return;
   }
-  g_autoptr(GArray) own = by_rule ? tokens_for(all, replica, tokens) : NULL;
-  replica_read(replica, by_rule ? own : tokens, timeout_ms, read, data);
+  g_autoptr(GPtrArray) all = by_rule ? groups_hold_all(groups) : NULL;
+  g_autoptr(GArray) own = by_rule ? tokens_for(all, replica, what->tokens) : NULL;
+  replica_read(replica, by_rule ? own : what->tokens, what->timeout_ms, read, data);
   replica_release(replica);
 }

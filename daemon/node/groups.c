@@ -301,15 +301,22 @@ static GroupInfo *describe(const GroupEntry *entry, const ConfigGroup *group)
   return info;
 }
 
-GPtrArray *groups_closed(Groups *groups)
+/* Caller holds `lock`. */
+static GPtrArray *list_closed(Groups *groups)
 {
   GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)group_info_free);
-  g_rw_lock_reader_lock(&groups->lock);
   for (guint i = 0; i < groups->entries->len; i++) {
     const GroupEntry *entry = groups->entries->pdata[i];
     if (entry->replica == NULL && entry->here)
       g_ptr_array_add(list, describe(entry, config_find_group(groups->config, entry->id)));
   }
+  return list;
+}
+
+GPtrArray *groups_closed(Groups *groups)
+{
+  g_rw_lock_reader_lock(&groups->lock);
+  GPtrArray *list = list_closed(groups);
   g_rw_lock_reader_unlock(&groups->lock);
   return list;
 }
@@ -412,6 +419,17 @@ GPtrArray *groups_hold_all(Groups *groups)
 {
   g_rw_lock_reader_lock(&groups->lock);
   GPtrArray *all = hold_all(groups);
+  g_rw_lock_reader_unlock(&groups->lock);
+  return all;
+}
+
+GPtrArray *groups_hold_view(Groups *groups, GPtrArray **out_closed, GroupRule **out_rule)
+{
+  /* One hold for all, or a group that opens in between is in neither list. */
+  g_rw_lock_reader_lock(&groups->lock);
+  GPtrArray *all = hold_all(groups);
+  *out_closed = list_closed(groups);
+  *out_rule = group_rule_ref(groups->rule);
   g_rw_lock_reader_unlock(&groups->lock);
   return all;
 }

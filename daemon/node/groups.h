@@ -50,6 +50,12 @@ Replica *groups_hold(Groups *groups, guint32 id, GError **error);
 /* All that are open, by id: Replica, each held until the array is freed. */
 GPtrArray *groups_hold_all(Groups *groups);
 
+/*
+ * The same for a read of all groups: with them, as of one moment, those that are to be here and are
+ * not open, as groups_closed, and the rule. Transfer full.
+ */
+GPtrArray *groups_hold_view(Groups *groups, GPtrArray **out_closed, GroupRule **out_rule);
+
 /* Whether the threads of all groups still turn, or of one at least: a group that stands still is no
  * reason to end the process, and the others with it. */
 gboolean groups_are_alive(Groups *groups);

@@ -24,7 +24,8 @@ typedef struct Export {
   gboolean csv, iso;
   LabelStyle labels;
   char *device, *prefix; /* one of them is NULL */
-  char *left_out;        /* groups that can't be read, as the answer's head says; NULL: none */
+  GArray *without;       /* guint32: groups that could not be read, as the answer's head says, and
+                            stay left out; NULL: none */
   GStrv measurements;    /* NULL: all */
   gint64 start_time, end_time, per_second, timeout_ms;
   guint page_rows;
@@ -44,10 +45,10 @@ typedef struct Export {
 static void export_free(Export *export)
 {
   g_free(export->device);
-  g_free(export->left_out);
   g_free(export->prefix);
   g_strfreev(export->measurements);
   g_clear_pointer(&export->tokens, g_array_unref);
+  g_clear_pointer(&export->without, g_array_unref);
   g_clear_pointer(&export->places, g_hash_table_unref);
   g_clear_pointer(&export->keys, g_ptr_array_unref);
   g_clear_pointer(&export->devices, g_ptr_array_unref);
@@ -357,12 +358,22 @@ static void end_export(Export *export, gboolean complete)
   http_stream_end(request, complete);
 }
 
+static gboolean is_left_out(const Export *export, guint32 group)
+{
+  for (guint i = 0; export->without != NULL && i < export->without->len; i++)
+    if (g_array_index(export->without, guint32, i) == group)
+      return TRUE;
+  return FALSE;
+}
+
 /* What the head of the answer did not say can't be said any more. */
 static gboolean check_whole(const Export *export, const Store *store, GError **error)
 {
-  const char *left_out = group_reads_left_out(store);
-  return left_out == NULL || g_strcmp0(left_out, export->left_out) == 0 ||
-         fail(error, SYNCLOG_NOT_READY, "%s", left_out);
+  const GArray *ids = group_reads_left_out_ids(store);
+  for (guint i = 0; ids != NULL && i < ids->len; i++)
+    if (!is_left_out(export, g_array_index(ids, guint32, i)))
+      return fail(error, SYNCLOG_NOT_READY, "%s", group_reads_left_out(store));
+  return TRUE;
 }
 
 static void give_piece(gpointer data, Store *store, const GError *error)
@@ -387,8 +398,12 @@ static void give_piece(gpointer data, Store *store, const GError *error)
 static void read_piece(gpointer data)
 {
   Export *export = data;
-  group_reads_begin(export->groups, export->group, export->device, TRUE, NULL, export->timeout_ms,
-                    give_piece, export);
+  GroupRead what = {.group = export->group,
+                    .device = export->device,
+                    .timeout_ms = export->timeout_ms,
+                    .partial = TRUE,
+                    .without = export->without};
+  group_reads_begin(export->groups, &what, give_piece, export);
 }
 
 /* On the server's thread. */
@@ -434,10 +449,11 @@ static void begin_export(gpointer data, Store *store, const GError *error)
   }
   HttpAnswer answer = {.status = 200,
                        .type = export->csv ? "text/csv; charset=utf-8" : "application/x-ndjson"};
-  export->left_out = g_strdup(group_reads_left_out(store));
-  if (export->left_out != NULL) {
+  const char *left_out = group_reads_left_out(store);
+  if (left_out != NULL) {
+    export->without = g_array_copy((GArray *)group_reads_left_out_ids(store));
     answer.headers = g_string_new(NULL);
-    g_string_append_printf(answer.headers, "X-Synclog-Warning: %s\r\n", export->left_out);
+    g_string_append_printf(answer.headers, "X-Synclog-Warning: %s\r\n", left_out);
   }
   http_stream_begin(request, &answer, more, export);
 }
@@ -445,8 +461,12 @@ static void begin_export(gpointer data, Store *store, const GError *error)
 static void start_export(gpointer data)
 {
   Export *export = data;
-  group_reads_begin(export->groups, export->group, export->device, TRUE, export->tokens,
-                    export->timeout_ms, begin_export, export);
+  GroupRead what = {.group = export->group,
+                    .device = export->device,
+                    .tokens = export->tokens,
+                    .timeout_ms = export->timeout_ms,
+                    .partial = TRUE};
+  group_reads_begin(export->groups, &what, begin_export, export);
 }
 
 static gboolean read_choice(HttpRequest *request, const char *name, const char *no, const char *yes,

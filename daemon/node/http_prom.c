@@ -293,8 +293,9 @@ static void answer_ask(gpointer data, Store *store, const GError *error)
 static void start_ask(gpointer data)
 {
   Ask *ask = data;
-  group_reads_begin(ask->groups, ask->group, NULL, TRUE, ask->tokens, ask->timeout_ms, answer_ask,
-                    ask);
+  GroupRead what = {
+      .group = ask->group, .tokens = ask->tokens, .timeout_ms = ask->timeout_ms, .partial = TRUE};
+  group_reads_begin(ask->groups, &what, answer_ask, ask);
 }
 
 /* --- parameters ---------------------------------------------------------------------------------

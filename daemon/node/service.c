@@ -259,8 +259,12 @@ static void start_routed(Service *service, const ReadOptions *options, const cha
 {
   Bounds bounds = bounds_of(service);
   ReadJob *copy = g_memdup2(job, sizeof *job);
-  group_reads_begin(service->groups, options->group, device, job->partial, options->tokens,
-                    bounded_timeout(options->timeout_ms, bounds.read_timeout_ms), read, copy);
+  GroupRead what = {.group = options->group,
+                    .device = device,
+                    .tokens = options->tokens,
+                    .timeout_ms = bounded_timeout(options->timeout_ms, bounds.read_timeout_ms),
+                    .partial = job->partial};
+  group_reads_begin(service->groups, &what, read, copy);
 }
 
 /* The same of what only one group can tell. */

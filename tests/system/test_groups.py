@@ -1,8 +1,10 @@
 """Several groups in one daemon: each with its members, logs and store, devices given out by a rule."""
 
+import http.client
 import json
 import os
 import signal
+import socket
 import threading
 import time
 import urllib.error
@@ -10,6 +12,7 @@ import urllib.request
 
 from case import expect, expect_equal, expect_error, test
 from cluster import free_port
+from peer import crc32c
 from test_operators import run_ctl
 from synclog_client import (Cluster, Invalid, NotReady, Overloaded, Session, SynclogError, TDelete, TWrite,
                             UnknownGroup, UnknownLog, make_row)
@@ -46,6 +49,11 @@ def write(node, device, first, count, **options):
     with node.client(**options) as client:
         for i in range(first, first + count):
             client.insert(device, i, {"v": i})
+
+
+def read_file(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def times(node, device, **options):
@@ -384,10 +392,19 @@ def a_peer_without_the_group_is_told_and_tried_again(case):
                     times(cluster[2], "plant1.a") == list(range(5)))
 
 
+def other_cluster(text, name):
+    """A node.ini that says it is of another cluster."""
+    body = "".join("cluster=%s\n" % name if line.startswith("cluster=") else line
+                   for line in text.splitlines(True) if not line.startswith("checksum="))
+    return "%schecksum=%08x\n" % (body, crc32c(body.encode()))
+
+
 @test
 def a_group_that_can_not_be_opened_harms_no_other(case):
     node = with_http(case, 1)[1]
-    write(node, "plant1.a", 0, 5)
+    write(node, "plant1.a", 0, 4)
+    tokens = [ask(node, "/write?precision=ms", line)[2]["X-Synclog-Token"]
+              for line in (b"plant1.a v=4i 4\n", b"plant2.a v=4i 4\n")]
     node.stop()
     folder = os.path.join(node.data_dir, "group-1")
     kept = {}
@@ -395,7 +412,7 @@ def a_group_that_can_not_be_opened_harms_no_other(case):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             kept[name] = file.read()
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write("damaged")
+            file.write(other_cluster(kept[name], "o\x1bth\x7fer"))
     node.start()
     expect_equal(groups_of(node), {0: "serving", 1: "failed", 2: "serving"}, "groups")
     write(node, "plant2.a", 0, 5)
@@ -420,6 +437,12 @@ def a_group_that_can_not_be_opened_harms_no_other(case):
     status, text, headers = ask(node, "/export?prefix=")
     expect(status == 200 and text.count("\n") == 7 and headers.get("X-Synclog-Warning", "").startswith("left out: group 1 ("),
            "%d %s %s", status, text, headers)
+    expect("cluster \"o th er\"" in headers["X-Synclog-Warning"], "the header has control characters: %s", headers)
+    # Who has a token of the group is not answered without what he knows of.
+    for path in ("/export?prefix=", "/api/v1/series?match[]=v"):
+        for token, wanted in ((tokens[0], 503), (",".join(tokens), 503), (tokens[1], 200)):
+            status, text, _ = ask(node, path + "&token=" + token)
+            expect(status == wanted and (status == 200 or "group 1 is not open here" in text), "%s: %d %s", path, status, text)
     expect_equal(ask(node, "/export?device=plant1.a")[0], 503, "the export of a device of the group")
     status, text, headers = ask(node, "/export?device=plant2.a")
     expect(status == 200 and "X-Synclog-Warning" not in headers, "%d %s %s", status, text, headers)
@@ -435,6 +458,49 @@ def a_group_that_can_not_be_opened_harms_no_other(case):
     case.eventually("it is tried again", lambda: groups_of(node).get(1) == "serving")
     expect_equal(times(node, "plant1.a"), list(range(5)), "its data")
     expect("warnings" not in json.loads(ask(node, "/api/v1/query?query=v&time=0.004")[1]), "a warning of nothing")
+
+
+@test(timeout=90)
+def an_export_goes_on_without_the_groups_it_began_without(case):
+    node = with_http(case, 1)[1]
+    write(node, "plant1.a", 0, 1)
+    write(node, "plant2.a", 0, 1)
+    with node.client() as client:
+        for i in range(16):  # more than sockets hold
+            client.insert("plant2.b", i, {"t": "x" * 1000000})
+    node.stop()
+    folder = os.path.join(node.data_dir, "group-1")
+    kept = {name: read_file(os.path.join(folder, name)) for name in ("node.ini", "node.ini.copy")}
+
+    def store(name, data):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(data)
+
+    def message():
+        with node.client() as client:
+            return next(each.message for each in client.groups() if each.consensusGroupId == 1)
+    for name in kept:
+        store(name, b"damaged")
+    node.start()
+    with socket.socket() as connection:
+        connection.settimeout(case.patience(30))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.connect(("127.0.0.1", node.http))
+        connection.sendall(b"GET /export?prefix=&format=jsonl HTTP/1.1\r\nHost: x\r\n\r\n")
+        reply = http.client.HTTPResponse(connection)
+        reply.begin()
+        expect("group 1 (" in reply.headers["X-Synclog-Warning"], "no warning: %s", reply.headers)
+        for name in kept:
+            store(name, b"x" * 1000000)
+        reload(node)
+        case.eventually("the reason is another one", lambda: "longer than" in (message() or ""))
+        lines = [reply.readline() for _ in range(8)]
+        for name, data in kept.items():
+            store(name, data)
+        reload(node)
+        case.eventually("group 1 is open", lambda: groups_of(node).get(1) == "serving")
+        lines += reply.read().splitlines()
+    expect_equal([json.loads(line)["device"] for line in lines], ["plant2.a"] + ["plant2.b"] * 16, "rows")
 
 
 @test(timeout=90)
