@@ -63,10 +63,11 @@ typedef struct Rig {
   Identity *identity;
   RpcLoops *loops;
   Replica *replica;
-  AckLevel ack;       /* of the next write */
-  gint64 timeout_ms;  /* … */
-  guint written;      /* answers; under disk.lock */
-  SynclogStatus last; /* of the last one; … */
+  GByteArray *content; /* of each write */
+  AckLevel ack;        /* of the next write */
+  gint64 timeout_ms;   /* … */
+  guint written;       /* answers; under disk.lock */
+  SynclogStatus last;  /* of the last one; … */
 } Rig;
 
 /* Not started: it has no timer at all. */
@@ -75,6 +76,9 @@ static void rig_open(Rig *rig)
   GError *error = NULL;
   disk.by_net = disk.by_log = 0;
   *rig = (Rig){.directory = make_directory(), .ack = ACK_LOCAL, .timeout_ms = LONG_MS};
+  TestWrite write = {0};
+  tw_cell(&write, "root.d", 1, "m", TW_INT32(1));
+  rig->content = tw_end(&write);
   rig->identity = identity_open(rig->directory, OWN, "test", "ms", &error);
   g_assert_no_error(error);
   rig->loops = rpc_loops_new(1, 1);
@@ -116,6 +120,7 @@ static void rig_close(Rig *rig)
   replica_close(rig->replica);
   rpc_loops_free(rig->loops);
   identity_free(rig->identity);
+  g_byte_array_unref(rig->content);
   remove_tree(rig->directory);
   g_free(rig->directory);
 }
@@ -133,9 +138,7 @@ static void on_written(gpointer data, SynclogStatus status, const char *message 
 
 static void write_one(Rig *rig)
 {
-  TestWrite write = {0};
-  tw_cell(&write, "root.d", 1, "m", TW_INT32(1));
-  g_autoptr(GBytes) content = g_byte_array_free_to_bytes(tw_end(&write));
+  g_autoptr(GBytes) content = g_bytes_new_static(rig->content->data, rig->content->len);
   GError *error = NULL;
   replica_write_bytes(rig->replica, content, rig->ack, rig->timeout_ms, on_written, rig, &error);
   g_assert_no_error(error);
