@@ -52,6 +52,7 @@ typedef struct GroupBatch {
   Replica *replica; /* held; NULL: it can't be written to, and the rest of its lines is left out */
   Replica *home;    /* the same, borrowed: for what it answers, while it is there */
   guint slices;     /* that were cut off so far */
+  gsize charged;    /* bytes of parts that are not answered yet; under the job's lock */
   LineBatch *lines;
   GArray *tokens; /* Token, the last of each log that has an entry of it; under the job's lock */
 } GroupBatch;
@@ -195,15 +196,36 @@ static void note_token(GroupBatch *batch, const Token *token)
   g_array_append_val(batch->tokens, *token);
 }
 
+static void discharge(Part *part)
+{
+  GroupBatch *batch = part->batch;
+  replica_discharge(batch->home, part->charged);
+  g_mutex_lock(&batch->job->lock);
+  batch->charged -= part->charged;
+  g_mutex_unlock(&batch->job->lock);
+}
+
+/* Whether there is room in the group's share. A body is one request: what it holds itself is no
+ * reason to refuse the rest of it, which would only come again from its first line on. */
+static gboolean charge(GroupBatch *batch, gsize size)
+{
+  WriteJob *job = batch->job;
+  g_mutex_lock(&job->lock);
+  gboolean good = replica_admit_bytes(batch->replica, size, batch->charged, job->share);
+  batch->charged += good ? size : 0;
+  g_mutex_unlock(&job->lock);
+  return good;
+}
+
 /* Under the replica's lock. */
 static void on_written(gpointer data, SynclogStatus status, const char *message, const Token *token)
 {
   g_autofree Part *part = data;
   GroupBatch *batch = part->batch;
   WriteJob *job = batch->job;
-  replica_discharge(batch->home, part->charged);
   if (status != SYNCLOG_OK)
     note_failure(job, batch->home, status, message);
+  discharge(part);
   g_mutex_lock(&job->lock);
   if (token != NULL)
     note_token(batch, token);
@@ -295,7 +317,7 @@ static gboolean send_part(GroupBatch *batch, GBytes *content, GError **error)
 {
   WriteJob *job = batch->job;
   gsize charged = job->share > 0 ? g_bytes_get_size(content) : 0;
-  if (charged > 0 && !replica_admit_bytes(batch->replica, charged, job->share))
+  if (charged > 0 && !charge(batch, charged))
     return fail(error, SYNCLOG_OVERLOADED, "group %u holds as many unanswered requests as it may",
                 batch->group);
   Part *part = g_new(Part, 1);
@@ -305,7 +327,7 @@ static gboolean send_part(GroupBatch *batch, GBytes *content, GError **error)
                           error))
     return TRUE;
   g_atomic_int_add(&job->parts, -1); /* not the last: the worker's own is there */
-  replica_discharge(batch->replica, charged);
+  discharge(part);
   g_free(part);
   return FALSE;
 }

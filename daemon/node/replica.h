@@ -86,9 +86,10 @@ void replica_close(Replica *replica);
 /* Whether the replica takes a request of so many bytes although others are not answered yet: it
  * does up to `share` together, and one in any case. They count until they are answered. */
 gboolean replica_admit(Replica *replica, RpcCall *call, gsize size, guint64 share);
-/* The same of what came another way than by an RpcCall, until replica_discharge with the same size.
- * The replica must be there for both. */
-gboolean replica_admit_bytes(Replica *replica, gsize size, guint64 share);
+/* The same of a part of a request that came another way than by an RpcCall, until replica_discharge
+ * with the same size; `own`: what counts of the request's other parts, which do not stand in its
+ * way: it is taken as a whole or not. The replica must be there for both. */
+gboolean replica_admit_bytes(Replica *replica, gsize size, gsize own, guint64 share);
 void replica_discharge(Replica *replica, gsize size);
 void replica_write(Replica *replica, RpcCall *call, const WriteRequest *request, gint64 timeout_ms);
 /*

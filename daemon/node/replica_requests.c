@@ -123,23 +123,24 @@ static LoopWrites *writes_of(Replica *replica, RpcLoop *loop)
   g_assert_not_reached();
 }
 
-static gboolean has_room(Replica *replica, gsize size, guint64 share)
+static gboolean has_room(Replica *replica, gsize size, gsize own, guint64 share)
 {
   guint64 held = replica->in_flight;
-  return held == 0 || held + size <= share;
+  guint64 others = held - MIN(held, (guint64)own); /* parts may be answered at this moment */
+  return others == 0 || others + size <= share;
 }
 
 gboolean replica_admit(Replica *replica, RpcCall *call, gsize size, guint64 share)
 {
-  if (!has_room(replica, size, share))
+  if (!has_room(replica, size, 0, share))
     return FALSE;
   rpc_call_charge(call, &replica->in_flight, size);
   return TRUE;
 }
 
-gboolean replica_admit_bytes(Replica *replica, gsize size, guint64 share)
+gboolean replica_admit_bytes(Replica *replica, gsize size, gsize own, guint64 share)
 {
-  if (!has_room(replica, size, share))
+  if (!has_room(replica, size, own, share))
     return FALSE;
   atomic_fetch_add_explicit(&replica->in_flight, size, memory_order_relaxed);
   return TRUE;

@@ -757,6 +757,30 @@ def http_writes_that_wait_leave_room_too(case):
         cluster[1], "/write?precision=ms&consistency=all", body)[0] == 204, 40)
 
 
+@test(timeout=120)
+def an_http_body_is_not_refused_for_its_own_parts(case):
+    cluster = with_http(case, 2, {"limits.max_memory_in_flight": "48MiB", "client.write_timeout": "60s"})
+    cluster[2].kill()
+    # The share is 16 MiB. Each is less, and both together are more.
+    body = "".join("plant1.a t%d=\"%s\" 1\n" % (i, "x" * 60000) for i in range(200)).encode()
+    outcomes = []
+
+    def wait():
+        outcomes.append(ask(cluster[1], "/write?precision=ms&consistency=all&timeout_ms=6000", body))
+
+    def held():
+        return len(times(cluster[1], "plant1.a")) == 1
+    first = threading.Thread(target=wait)
+    first.start()
+    case.eventually("the first is written", held)
+    wait()
+    first.join()
+    expect(all(status == 503 and "spreading" in text for status, text, _ in outcomes), "%r", outcomes)
+    cluster[2].start()
+    case.eventually("what waited counts no more", lambda: ask(
+        cluster[1], "/write?precision=ms&consistency=all", body)[0] == 204, 40)
+
+
 @test(timeout=90)
 def a_group_is_backed_up_and_restored(case):
     cluster = case.cluster(2, config=TWO)
