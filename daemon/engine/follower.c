@@ -77,8 +77,8 @@ void follower_close(Group *group, Log *log)
 
 guint64 follower_taken(const Log *log)
 {
-  return log->reorder != NULL ? MAX(log->written, reorder_expected(log->reorder) - 1)
-                              : log->written;
+  guint64 taken = MAX(log->written, log->tried);
+  return log->reorder != NULL ? MAX(taken, reorder_expected(log->reorder) - 1) : taken;
 }
 
 /* Moves what became contiguous from the reorder queue to the disk's queue. */
@@ -257,7 +257,8 @@ static gboolean writes(const Log *log)
  */
 static gint64 patience_us(const Group *group, gint64 now_us)
 {
-  gboolean busy = leader_has_work(group, now_us);
+  /* With a wrong clock the writes that wait are refused only. */
+  gboolean busy = !group->clock_wrong && leader_has_work(group, now_us);
   for (guint i = 0; !busy && i < group->logs->len; i++)
     busy = writes(group->logs->pdata[i]);
   return busy ? group->options.mirror_sync_interval_ms * 1000 / 4 : 0;
@@ -355,6 +356,8 @@ void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_ru
   } else if (log->written > log->durable && log->sync_due_us == G_MAXINT64) {
     log->sync_due_us = now_us + group->options.mirror_sync_interval_ms * 1000;
   }
+  if (lost && work->runs->len > 0) /* it may be on the disk all the same */
+    log->tried = entry_run_last_index(work->runs->pdata[work->runs->len - 1]);
   if (error != NULL) {
     mirror_failed(group, log, error);
     return;

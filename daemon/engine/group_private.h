@@ -33,6 +33,7 @@ typedef struct Log {
   char *message;
   gboolean blocked; /* nothing can be applied: a part is missing, or the store refused it */
   guint64 written;  /* `received` of LogProgress: in the WAL file */
+  guint64 tried;    /* end of a write or sync that failed: the next start may find it; 0: none */
   guint64 durable;
   guint64 applied, applied_hlc;
   guint64 given; /* last index given to the store */
@@ -282,7 +283,8 @@ void follower_stop(Group *group);
  * than it has told, after it has told that the log is closed (see horizon.c).
  */
 void follower_close(Group *group, Log *log);
-/* The last entry of the log that is in its WAL or on its way there. */
+/* The last entry of the log that is in its WAL or on its way there, or may be there although a write
+ * failed. */
 guint64 follower_taken(const Log *log);
 /* What the peer still has of its logs: a log that this node lost a part of, but has applied beyond
  * what the peer kept, goes on behind what is applied. */

@@ -57,6 +57,29 @@ START_TEST(a_step_is_noticed_with_the_next_write)
 }
 END_TEST
 
+/* … and what is refused then does not hold up the sync of a mirror that is due: who did the log's
+ * work would find nothing to do, and be told to come at once. */
+START_TEST(p9_writes_that_are_refused_hold_up_no_sync)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(3, 17);
+  cluster->options.mirror_sync_interval_ms = 1000;
+  fake_start_all(cluster);
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC);
+  ck_assert_int_eq(write_one(cluster, 2), SYNCLOG_OK);
+  LogId log = fake_own_log(cluster, 2);
+  ck_assert_uint_eq(fake_written(cluster, 1, log), 1);
+  FakeNode *node = fake_node(cluster, 1);
+  fake_write(cluster, 1, ACK_LOCAL, 0);
+  GroupWork work;
+  ck_assert(group_take_work(node->group, cluster->now_us + G_USEC_PER_SEC,
+                            fake_wall_ms(node) + (guint64)CENTURY_MS, GROUP_ALL_WORK, &work));
+  ck_assert_uint_eq(work.writes->len, 0);
+  ck_assert_uint_eq(work.mirrors->len, 1);
+  ck_assert(g_array_index(work.mirrors, MirrorWork, 0).sync);
+  group_work_clear(&work);
+}
+END_TEST
+
 /* It started with a wrong clock and wrote before it heard of anybody. */
 START_TEST(entries_far_ahead_wait_where_they_come)
 {
@@ -418,6 +441,25 @@ START_TEST(p3_no_horizon_is_above_what_the_origin_remembers)
 }
 END_TEST
 
+/* What a mirror could not write may be on the disk all the same, and come with the next start: of a
+ * log that is closed all must wait for it. */
+START_TEST(p3_a_failed_write_of_a_closed_log_counts_as_taken)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 16);
+  write_one(cluster, 2);
+  LogId closed = fake_own_log(cluster, 2);
+  fake_node(cluster, 1)->disk_broken = TRUE;
+  write_one(cluster, 2);
+  ck_assert_uint_eq(fake_written(cluster, 1, closed), 1);
+  fake_kill(cluster, 2);
+  fake_start(cluster, 2, TRUE);
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC);
+  g_autoptr(NodeStatus) status = fake_status(cluster, 2);
+  const Progress *told = fake_peer_status(status, 1)->progress;
+  ck_assert_uint_eq(progress_find(told, closed)->received, 2);
+}
+END_TEST
+
 /* The wall clock was set back, as far as entries from before are still believed: the clock only
  * counts for a while. */
 START_TEST(p3_the_horizon_goes_on_while_the_clock_stands)
@@ -509,6 +551,7 @@ int main(void)
 {
   const TTest *const tests[] = {a_node_far_ahead_takes_no_writes,
                                 a_step_is_noticed_with_the_next_write,
+                                p9_writes_that_are_refused_hold_up_no_sync,
                                 entries_far_ahead_wait_where_they_come,
                                 p3_stamps_grow_over_incarnations_with_an_earlier_time,
                                 p8_a_made_up_clock_leaves_clocks_to_stamp_with,
@@ -524,6 +567,7 @@ int main(void)
                                 nothing_is_promised_above_a_commit_that_failed,
                                 p3_nothing_is_promised_that_only_the_log_remembers,
                                 p3_no_horizon_is_above_what_the_origin_remembers,
+                                p3_a_failed_write_of_a_closed_log_counts_as_taken,
                                 p3_the_horizon_goes_on_while_the_clock_stands,
                                 nothing_waits_for_a_lost_member,
                                 a_lost_member_may_not_come_back,
