@@ -283,8 +283,8 @@ void follower_stop(Group *group);
  * than it has told, after it has told that the log is closed (see horizon.c).
  */
 void follower_close(Group *group, Log *log);
-/* The last entry of the log that is in its WAL or on its way there, or may be there although a write
- * failed. */
+/* The last entry of the log that is in its WAL or on its way there, or may be there although a
+ * write failed. */
 guint64 follower_taken(const Log *log);
 /* What the peer still has of its logs: a log that this node lost a part of, but has applied beyond
  * what the peer kept, goes on behind what is applied. */
