@@ -7,6 +7,7 @@
 typedef struct GroupLook {
   guint64 rule_hash;     /* of the rule by which it was looked; 0: never */
   char *after;           /* the last device that was looked at; NULL: none, or all were */
+  gint64 begun_us;       /* when the first of them was looked at */
   guint64 counted;       /* so far */
   char *counted_example; /* one of them */
   guint64 found;         /* when all had been looked at last … */
@@ -52,7 +53,8 @@ struct Groups {
   GPtrArray *entries; /* GroupEntry, by id; group 0 first */
   GroupRule *rule;
   gboolean started, stopped;
-  gboolean looking; /* a worker counts devices for one of them */
+  gboolean looking;     /* a worker counts devices for one of them */
+  guint32 looked_group; /* the last one for which one did */
 
   gint many; /* atomic: the rule is not empty */
 
