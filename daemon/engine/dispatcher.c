@@ -147,6 +147,7 @@ void group_on_connected(Group *group, guint32 id, gint64 now_us)
     return;
   peer->state = PEER_HANDSHAKING;
   peer->heartbeat_sent_us = now_us;
+  peer->heartbeats_out = peer->answers_stale = 0;
   g_autoptr(Progress) progress = handover_news(group, id);
   Handshake handshake = {.protocol_version = PROTOCOL_VERSION,
                          .cluster_id = (char *)group->options.cluster_id,
@@ -235,9 +236,14 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
   group_observe(group, reply->hlc);
   /* What it says now counts, also when it is less than before: it may have lost a part of its disk.
    */
-  g_clear_pointer(&peer->progress, progress_free);
-  peer->progress = progress_copy(reply->progress);
-  dispatcher_learn(group, peer, reply->progress);
+  if (peer->answers_stale == 0) {
+    g_clear_pointer(&peer->progress, progress_free);
+    peer->progress = progress_copy(reply->progress);
+    dispatcher_learn(group, peer, reply->progress);
+  } else {
+    peer->answers_stale = 0;
+    peer->heartbeat_at_us = now_us;
+  }
   forget_in_flight(peer);
   group_note(group, G_LOG_LEVEL_INFO, "peer %u: channel is ready", id);
   pump(group, peer, now_us);
@@ -272,6 +278,20 @@ void dispatcher_learn(Group *group, Peer *peer, const Progress *progress)
     group_put_log(group, g_array_index(progress->logs, LogProgress, i).log);
   check_own_log(group, peer);
   leader_check_acks(group);
+}
+
+/*
+ * A peer that introduces itself again may be another process than the one that our channel leads
+ * to, and may have lost a part of its disk in between: what that one had said before, or had
+ * answered and is still to be read, is true no more (P5). Batches whose answers are not taken are
+ * sent again, on a channel that lives.
+ */
+void dispatcher_forget(Peer *peer)
+{
+  forget_in_flight(peer);
+  peer->answers_stale = peer->state == PEER_HANDSHAKING ? 1 : peer->heartbeats_out;
+  g_clear_pointer(&peer->progress, progress_free);
+  peer->progress = progress_new();
 }
 
 static gboolean fill_from_tail(Group *group, Sender *sender, SyncBatch *batch)
@@ -553,6 +573,12 @@ void group_on_heartbeat_reply(Group *group, guint32 id, const HeartbeatReply *re
   }
   clocks_measure(group, peer, reply->progress, peer->heartbeat_sent_us, now_us);
   peer->heartbeat_sent_us = 0;
+  if (peer->heartbeats_out > 0)
+    peer->heartbeats_out--;
+  if (peer->answers_stale > 0) {
+    peer->answers_stale--;
+    return;
+  }
   group_observe(group, reply->hlc);
   dispatcher_learn(group, peer, reply->progress);
 }
@@ -564,6 +590,7 @@ static void send_heartbeat(Group *group, Peer *peer, gint64 now_us)
   Heartbeat heartbeat = {group->options.group, group->self, progress, group->own->last_hlc,
                          group->rule_hash};
   peer->heartbeat_sent_us = peer->heartbeat_sent_us == 0 ? now_us : G_MININT64;
+  peer->heartbeats_out++;
   group->ports.send_heartbeat(group->ports.ctx, peer->id, &heartbeat);
 }
 

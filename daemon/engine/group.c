@@ -508,12 +508,17 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
   }
   Peer *peer = group_find_peer(group, handshake->node_id);
   peer->heard_at_us = now_us;
+  gboolean again =
+      peer->introduced || (peer->incarnation != 0 && peer->incarnation != handshake->incarnation);
+  peer->introduced = TRUE;
   peer->incarnation = handshake->incarnation;
   peer->window = handshake->max_pending_batch;
   group->window = MAX(group->window, peer->window);
   learn_rule(group, peer, handshake->rule_hash);
   group_observe(group, handshake->hlc);
   follower_realign(group, peer, handshake->progress);
+  if (again)
+    dispatcher_forget(peer);
   dispatcher_learn(group, peer, handshake->progress);
   dispatcher_hail(group, peer, now_us);
   out_reply->progress = handover_news(group, peer->id);

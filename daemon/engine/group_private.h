@@ -121,6 +121,9 @@ typedef struct Peer {
   gint64 heartbeat_at_us;
   gint64 answered_at_us;    /* G_MININT64: never */
   gint64 heartbeat_sent_us; /* of the one that is not answered; 0: none, less: more than one */
+  gboolean introduced;      /* a handshake of it was accepted since our start */
+  guint heartbeats_out;     /* not answered */
+  guint answers_stale;      /* how many answers come that were given before its last handshake */
   gint64 clock_offset_ms;   /* its wall clock minus ours */
   gboolean has_clock_offset;
   MemberState member_state; /* as was acted upon */
@@ -253,6 +256,8 @@ gint64 dispatcher_deadline_us(const Group *group);
 void dispatcher_pump_all(Group *group, gint64 now_us);
 /* News of a peer's progress by any way. */
 void dispatcher_learn(Group *group, Peer *peer, const Progress *progress);
+/* It introduces itself again: nothing counts that it said before. */
+void dispatcher_forget(Peer *peer);
 /* The peer opened a channel to us: it is worth trying at once. */
 void dispatcher_wake(Group *group, Peer *peer, gint64 now_us);
 /* Closes the channel of a peer that was declared lost. */

@@ -2,6 +2,8 @@
 #include "support/fake_cluster.c"
 #include "support/suite.h"
 
+#include "engine/group_private.h"
+
 static FakeCluster *ready_cluster(guint count, guint32 seed)
 {
   FakeCluster *cluster = fake_cluster_new(count, seed);
@@ -387,6 +389,53 @@ START_TEST(stopped_group_takes_no_write_and_lets_no_read_wait)
 }
 END_TEST
 
+static guint64 told_durable(FakeCluster *cluster, LogId log)
+{
+  const Peer *peer = group_find_peer(cluster->nodes[1].group, 2);
+  const LogProgress *told = progress_find(peer->progress, log);
+  return told != NULL ? told->durable : 0;
+}
+
+static void answer_heartbeat(FakeCluster *cluster, Progress *progress)
+{
+  HeartbeatReply reply = {.status = SYNCLOG_OK, .progress = progress};
+  group_on_heartbeat_reply(cluster->nodes[1].group, 2, &reply, cluster->now_us);
+}
+
+/* A peer was killed and lost a part of its disk. What it had answered before is read only after the
+ * handshake of its next life. */
+START_TEST(p5_an_answer_of_a_former_life_does_not_count)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 40);
+  LogId log = fake_own_log(cluster, 2);
+  const Peer *peer = group_find_peer(cluster->nodes[1].group, 2);
+  g_autoptr(Progress) before = progress_new();
+  progress_put(before, log)->durable = 7;
+  for (guint steps = 0; peer->heartbeats_out == 0; steps++) {
+    ck_assert_uint_lt(steps, 1000000);
+    fake_run_for(cluster, 10);
+  }
+  ck_assert_uint_eq(peer->heartbeats_out, 1);
+  answer_heartbeat(cluster, before);
+  ck_assert_uint_eq(told_durable(cluster, log), 7);
+  for (guint steps = 0; peer->heartbeats_out == 0; steps++) {
+    ck_assert_uint_lt(steps, 1000000);
+    fake_run_for(cluster, 10);
+  }
+  g_autoptr(Progress) now = progress_new();
+  progress_put(now, log)->durable = 4;
+  Handshake handshake = good_handshake(now);
+  ck_assert_int_eq(say(cluster, &handshake, NULL), SYNCLOG_OK);
+  ck_assert_uint_eq(told_durable(cluster, log), 4);
+  for (guint left = peer->answers_stale; left > 0; left--)
+    answer_heartbeat(cluster, before);
+  ck_assert_uint_eq(told_durable(cluster, log), 4);
+  progress_put(now, log)->durable = 5;
+  answer_heartbeat(cluster, now); /* it was asked after the handshake */
+  ck_assert_uint_eq(told_durable(cluster, log), 5);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {handshake_is_judged,
@@ -405,6 +454,7 @@ int main(void)
                                 sync_comes_behind_writing,
                                 duplicate_waits_like_the_first,
                                 stopped_group_refuses_all,
+                                p5_an_answer_of_a_former_life_does_not_count,
                                 stopped_group_takes_no_write_and_lets_no_read_wait};
   return RUN_SUITE("group_protocol", tests);
 }
