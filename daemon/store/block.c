@@ -18,7 +18,7 @@ static gboolean is_sound(DataType type, const guint8 *values, gsize size, guint 
   return TRUE;
 }
 
-gboolean block_are_sound_versions(const Block *block)
+static gboolean are_sound_versions(const Block *block)
 {
   VersionRuns runs = block_version_runs(block);
   guint64 rows = 0;
@@ -66,7 +66,7 @@ gboolean block_open(const guint8 *bytes, gsize size, Block *out, GError **error)
                  .versions_size = versions,
                  .data = bytes + data,
                  .data_size = size - data};
-  if (mixed && !block_are_sound_versions(out))
+  if (mixed && !are_sound_versions(out))
     return fail(error, SYNCLOG_CORRUPT, "store: the versions of a block are damaged");
   return are_sound_columns(out, error);
 }

@@ -60,9 +60,6 @@ static inline VersionRuns block_version_runs(const Block *block)
   return version_runs(block->versions, block->versions_size);
 }
 
-/* Whether they are; the block has some. */
-gboolean block_are_sound_versions(const Block *block);
-
 /* The version of each row, to be freed by g_free; NULL: all have that of the key. */
 Version *block_versions(const Block *block);
 

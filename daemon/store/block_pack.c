@@ -188,23 +188,6 @@ guint8 *block_unpack(const guint8 *bytes, gsize size, gsize *out_size, GError **
   return NULL;
 }
 
-gboolean block_peek(const guint8 *bytes, gsize size, Block *out, GError **error)
-{
-  Packed packed;
-  if (!is_packed(bytes, size))
-    return block_open(bytes, size, out, error);
-  gsize unpacked = block_unpacked_size(bytes, size);
-  if (unpacked > BLOCK_PACK_SIZE || !open_packed(bytes, size, unpacked, &packed) ||
-      byte_reader_take(&packed.reader, packed.times_size) == NULL)
-    return damaged(error);
-  const guint8 *versions = byte_reader_take(&packed.reader, packed.versions_size);
-  *out = (Block){.rows = packed.rows, .versions_size = packed.versions_size};
-  if (packed.version == BLOCK_VERSION_MIXED)
-    out->versions = versions;
-  return (versions != NULL && (out->versions == NULL || block_are_sound_versions(out))) ||
-         damaged(error);
-}
-
 gsize block_unpacked_size(const guint8 *bytes, gsize size)
 {
   return is_packed(bytes, size) ? load_le32(bytes + 8) : size;

@@ -26,10 +26,6 @@ gboolean block_pack(const guint8 *bytes, gsize size, GByteArray *out);
  */
 guint8 *block_unpack(const guint8 *bytes, gsize size, gsize *out_size, GError **error);
 
-/* Opens a block, packed or not, for its rows and their versions; of a packed one the rest of `out`
- * is not set. */
-gboolean block_peek(const guint8 *bytes, gsize size, Block *out, GError **error);
-
 /* How many bytes it has then, as its head says. */
 gsize block_unpacked_size(const guint8 *bytes, gsize size);
 

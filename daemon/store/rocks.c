@@ -7,8 +7,6 @@
 #include <string.h>
 
 enum {
-  FORMAT_VERSION = 4, /* since blocks may be packed; README.md has the older ones */
-  OLDEST_VERSION = 1, /* that is read, and called FORMAT_VERSION from then on */
   /* RocksDB writes a memtable out by itself only when it is this many times the size at which the
    * host is told to persist: the host must have synced its logs first. */
   MEMTABLE_BACKSTOP = 32,
@@ -95,48 +93,6 @@ static rocksdb_options_t *make_options(RocksStore *store)
   rocksdb_options_set_block_based_table_factory(options, table);
   rocksdb_block_based_options_destroy(table);
   return without_flush_at_close(options);
-}
-
-static gboolean put_meta(RocksStore *store, GError **error)
-{
-  static const char key[] = {KEY_META};
-  guint8 value[12];
-  char *message = NULL;
-  store_be32(value, FORMAT_VERSION);
-  store_be64(value + 4, store->options.partition_interval);
-  rocksdb_put(store->db, store->write_options, key, sizeof key, (const char *)value, sizeof value,
-              &message);
-  return message == NULL || rocks_fail(error, message, "writing");
-}
-
-/* The store's own parameters; written when it is new or older, compared when it is not. */
-static gboolean check_meta(RocksStore *store, GError **error)
-{
-  static const char key[] = {KEY_META};
-  char *message = NULL;
-  size_t size;
-  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
-  char *found = rocksdb_get(store->db, options, key, sizeof key, &size, &message);
-  rocksdb_readoptions_destroy(options);
-  if (message != NULL)
-    return rocks_fail(error, message, "reading");
-  if (found == NULL && store->options.read_only)
-    return fail(error, SYNCLOG_CORRUPT, "%s: no store", store->options.directory);
-  if (found == NULL)
-    return put_meta(store, error);
-  guint32 version = size == 12 ? load_be32(found) : 0;
-  guint64 interval = size == 12 ? load_be64(found + 4) : 0;
-  rocksdb_free(found);
-  if (version < OLDEST_VERSION || version > FORMAT_VERSION)
-    return fail(error, SYNCLOG_INVALID, "%s: not written by this version of the store",
-                store->options.directory);
-  if (interval != store->options.partition_interval)
-    return fail(error, SYNCLOG_INVALID,
-                "%s: partition_interval is %" G_GUINT64_FORMAT
-                " units of time in the store, the configuration says %" G_GUINT64_FORMAT
-                "; it can't be changed",
-                store->options.directory, interval, store->options.partition_interval);
-  return version == FORMAT_VERSION || store->options.read_only || put_meta(store, error);
 }
 
 static gboolean load_tombstone(RocksStore *store, const guint8 *key, const guint8 *value,
@@ -323,7 +279,7 @@ typedef struct Batch {
   rocksdb_writebatch_t *writes;
   GArray *fresh;      /* FreshBlock, whose bytes are the entries' */
   GArray *large;      /* the same of blocks that are in `writes` */
-  GByteArray *packed; /* the last block that was put */
+  GByteArray *packed; /* scratch */
   GArray *progress;   /* StoreProgress: a copy of the store's, moved on */
   GArray *tombstones; /* Tombstone, with `devices` beside it */
   GArray *devices;    /* guint32 */
@@ -376,9 +332,8 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
   if (block->value_size > FRESH_MAX_BLOCK_SIZE) {
     guint8 key[BLOCK_KEY_SIZE];
     key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
-    gboolean packed = block_pack(value, block->value_size, batch->packed);
-    put(batch, key, sizeof key, packed ? batch->packed->data : value,
-        packed ? batch->packed->len : block->value_size);
+    batch->bytes +=
+        rocks_put_block(batch->store, batch->writes, key, value, block->value_size, batch->packed);
     g_array_append_val(batch->large, one);
     rocks_reblock_note(batch->store->reblock, &(FreshNote){block->device_id, block->partition, 1,
                                                            load_le32(value + 4), version.hlc});
@@ -691,6 +646,7 @@ static void rocks_stats(Store *parent, StoreStats *out_stats)
   out_stats->cache_bytes = rocksdb_cache_get_usage(store->cache);
   out_stats->raw_blocks = rocks_reblock_waiting(store->reblock);
   out_stats->damaged_buckets = rocks_damage_count(store);
+  out_stats->format = (guint)g_atomic_int_get(&store->format);
   g_rw_lock_reader_lock(&store->publish_lock);
   out_stats->tombstones = tombstones_count(store->tombstones);
   out_stats->maintained_hlc = store->maintained_hlc;
@@ -761,7 +717,7 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
   store->written_progress = g_array_ref(store->progress); /* what is loaded */
   g_rw_lock_init(&store->publish_lock);
-  if (open_database(store, error) && check_meta(store, error) && load(store, error))
+  if (open_database(store, error) && rocks_check_format(store, error) && load(store, error))
     return &store->parent;
   rocks_close(&store->parent);
   return NULL;

@@ -29,10 +29,7 @@ static gboolean write_pile(RocksStore *store, Pile *pile, Scratch *scratch, GErr
   PileBlock block;
   char *message = NULL;
   pile_block(pile, scratch->block, &block);
-  if (block_pack(block.value, block.size, scratch->packed)) {
-    block.value = scratch->packed->data;
-    block.size = scratch->packed->len;
-  }
+  block.value = rocks_pack(store, block.value, &block.size, scratch->packed);
   rocksdb_put(store->db, store->write_options, (const char *)block.key, sizeof block.key,
               (const char *)block.value, block.size, &message);
   if (message != NULL)

@@ -104,9 +104,8 @@ static void put_filtered(const Cleaning *cleaning, const guint8 *key, const Filt
   guint8 new_key[BLOCK_KEY_SIZE];
   key_block(new_key, cleaning->device, key_unflip(load_be64(key + 5)), &filtered->version,
             filtered->min_time, filtered->max_time);
-  rocksdb_writebatch_put(step->writes, (const char *)new_key, sizeof new_key,
-                         (const char *)filtered->bytes->data, filtered->bytes->len);
-  step->written += sizeof new_key + filtered->bytes->len;
+  step->written += rocks_put_block(step->store, step->writes, new_key, filtered->bytes->data,
+                                   filtered->bytes->len, NULL);
 }
 
 /* Cleans the block under the iterator: it stays, goes, or is replaced by what is left of it. */

@@ -28,6 +28,7 @@ typedef struct RocksStore {
   rocksdb_writeoptions_t *write_options;
   rocksdb_readoptions_t *persisted_options; /* reads what survives a crash */
   Schema *schema;
+  gint format;          /* atomic: as the record says */
   gint unpersisted_kib; /* atomic */
   GError *failure;      /* of a batch; NULL while there was none. The applying thread's */
 
@@ -93,6 +94,19 @@ gboolean rocks_lose(RocksStore *store, char *message, GError **error);
 /* Writes the records of all logs, unless nothing was applied since the last time. No block may be
  * fresh. */
 gboolean rocks_write_progress(RocksStore *store, GError **error);
+
+/* rocks_format.c: the store's own parameters, written when it is new, compared when it is not. */
+gboolean rocks_check_format(RocksStore *store, GError **error);
+/*
+ * A block as it is to be kept: itself, or packed into `scratch`, with its size. Of the first packed
+ * one the store is told before; where that fails the block stays as it is, and putting it fails as
+ * well. Any thread.
+ */
+const guint8 *rocks_pack(RocksStore *store, const guint8 *value, gsize *size, GByteArray *scratch);
+/* Puts it under an R key; bytes. `scratch` may be NULL. */
+gsize rocks_put_block(RocksStore *store, rocksdb_writebatch_t *writes,
+                      const guint8 key[BLOCK_KEY_SIZE], const guint8 *value, gsize size,
+                      GByteArray *scratch);
 
 /* rocks_fresh.c: moves fresh blocks into RocksDB, until at most so many bytes are left. The caller
  * of the first two has locked publish_lock for writing. On failure the blocks stay fresh. */

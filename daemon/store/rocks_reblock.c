@@ -97,9 +97,10 @@ static gboolean read_raw(rocksdb_iterator_t *iterator, RawBlock *out, GError **e
   size_t size;
   const guint8 *value = (const guint8 *)rocksdb_iter_value(iterator, &size);
   Block block;
-  if (!block_peek(value, size, &block, error))
+  /* All of it is looked at: a bucket with damage is to be found, and left alone. */
+  g_autofree guint8 *unpacked = block_unpack(value, size, &out->size, error);
+  if (unpacked == NULL || !block_open(unpacked, out->size, &block, error))
     return FALSE;
-  out->size = block_unpacked_size(value, size);
   memcpy(out->key, rocksdb_iter_key(iterator, &size), sizeof out->key);
   out->newest = out->oldest = key_read_version(out->key + BLOCK_PREFIX_SIZE).hlc;
   VersionRuns runs = block_version_runs(&block);
@@ -378,9 +379,8 @@ static gboolean split_raw(Job *job, RawBlock *one, const guint8 *value, gsize si
   if (rest.bytes != NULL) {
     guint8 key[BLOCK_KEY_SIZE];
     key_block(key, job->device, job->place, &rest.version, rest.min_time, rest.max_time);
-    rocksdb_writebatch_put(job->writes, (const char *)key, sizeof key,
-                           (const char *)rest.bytes->data, rest.bytes->len);
-    job->written += sizeof key + rest.bytes->len;
+    job->written +=
+        rocks_put_block(job->store, job->writes, key, rest.bytes->data, rest.bytes->len, NULL);
     one->rows = load_le32(rest.bytes->data + 4);
   }
   filtered_block_clear(&old);

@@ -110,12 +110,6 @@ typedef struct Mend {
   gsize bytes;
 } Mend;
 
-static void put(Mend *mend, const void *key, gsize key_size, const void *value, gsize size)
-{
-  rocksdb_writebatch_put(mend->writes, key, key_size, value, size);
-  mend->bytes += key_size + size;
-}
-
 static void put_name(gpointer ctx, guint32 id, const char *bytes, gsize size)
 {
   Mend *mend = ctx;
@@ -146,7 +140,7 @@ static void put_block(Mend *mend, const BucketPart *part, Decoded *decoded,
   Version version = {part->version.hlc, part->version.origin, part->version.ordinal};
   guint8 key[BLOCK_KEY_SIZE];
   key_block(key, block->device_id, block->partition, &version, block->min_time, block->max_time);
-  put(mend, key, sizeof key, value, block->value_size);
+  mend->bytes += rocks_put_block(store, mend->writes, key, value, block->value_size, NULL);
   Noted noted = pending_note_mended(store->checks, block->device_id, block->partition,
                                     version.origin, block->min_time, block->max_time);
   mend->bytes += rocks_put_noted(mend->writes, &noted, block->device_id, version.origin);
@@ -218,7 +212,8 @@ static gboolean delete_rows(Mend *mend, guint32 device, const guint8 *key, const
     guint8 new_key[BLOCK_KEY_SIZE];
     key_block(new_key, device, mend->partition, &filtered.version, filtered.min_time,
               filtered.max_time);
-    put(mend, new_key, sizeof new_key, filtered.bytes->data, filtered.bytes->len);
+    mend->bytes += rocks_put_block(mend->store, mend->writes, new_key, filtered.bytes->data,
+                                   filtered.bytes->len, NULL);
   }
   filtered_block_clear(&filtered);
   return TRUE;

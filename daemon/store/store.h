@@ -30,6 +30,8 @@
 typedef struct Store Store;
 typedef struct Decoded Decoded;
 
+enum { STORE_FORMAT = 4 }; /* the newest that is read: since blocks may be packed */
+
 typedef struct StoreEntry {
   LogId log;
   guint64 index;
@@ -59,6 +61,7 @@ typedef struct StoreStats {
   ChunkCounts chunks;
   guint64 raw_blocks;    /* that wait for becoming chunks, about */
   guint damaged_buckets; /* with a part that can't be read, as far as maintenance has met them */
+  guint format;          /* of what is on disk, README.md has them; 0: nothing is */
 } StoreStats;
 
 /* What of the state a digest covers. */
@@ -351,6 +354,10 @@ static inline gboolean store_checkpoint(Store *store, const char *directory, GAr
 {
   return store->ops->checkpoint(store, directory, out_progress, error);
 }
+
+/* Whether a copy of a store is of a format that is read here; INVALID says what to do. 0 is not
+ * told by who made it: it is believed. */
+gboolean store_check_format(guint64 format, GError **error);
 
 /*
  * Puts a checkpoint (which was moved or copied to `copy`, beside the store) in the place of the

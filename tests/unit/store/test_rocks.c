@@ -166,7 +166,7 @@ START_TEST(parameters_are_checked)
   persist(store);
   store_close(store);
   check_open_fails(deep, INTERVAL + 1, SYNCLOG_INVALID, "partition_interval is 100 units");
-  guint8 other[12] = {0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 100};
+  guint8 other[12] = {0, 0, 0, STORE_FORMAT + 1, 0, 0, 0, 0, 0, 0, 0, 100};
   put_raw(deep, "M", 1, other, sizeof other);
   check_open_fails(deep, INTERVAL, SYNCLOG_INVALID, "not written by this version");
   other[3] = 0;
