@@ -263,6 +263,8 @@ struct TSnapshot {
   10: required i64 cells
   11: required i64 devices
   12: required list<TSnapshotFile> files
+  /** Of the store's files. A node that does not know it can't use them. Absent: not told. */
+  13: optional i32 storeFormat
 }
 
 /**

@@ -111,6 +111,8 @@ gboolean snapshot_check(const Snapshot *snapshot, GError **error)
     return fail(error, SYNCLOG_INVALID, "the snapshot's node id makes no sense");
   if (snapshot->partition_interval == 0 || snapshot->partition_interval > G_MAXINT64)
     return fail(error, SYNCLOG_INVALID, "the snapshot's partition interval makes no sense");
+  if (snapshot->store_format > G_MAXINT32)
+    return fail(error, SYNCLOG_INVALID, "the snapshot's format makes no sense");
   if (snapshot->group < SNAPSHOT_NO_GROUP || snapshot->group > LIMIT_GROUP_ID)
     return fail(error, SYNCLOG_INVALID, "the snapshot's group makes no sense");
   return check_text(snapshot->cluster_id, LIMIT_CLUSTER_ID_SIZE, "cluster id", error) &&
@@ -153,6 +155,8 @@ char *snapshot_to_text(const Snapshot *snapshot, const char *state)
   g_key_file_set_string(file, GROUP, "time_precision", snapshot->time_precision);
   g_key_file_set_string(file, GROUP, "version", snapshot->version);
   g_key_file_set_uint64(file, GROUP, "partition_interval", snapshot->partition_interval);
+  if (snapshot->store_format > 0)
+    g_key_file_set_uint64(file, GROUP, "store_format", snapshot->store_format);
   g_key_file_set_uint64(file, GROUP, "created_ms", snapshot->created_ms);
   g_autofree char *digest = g_strdup_printf("%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x",
                                             snapshot->digest.high, snapshot->digest.low);
@@ -235,6 +239,8 @@ static gboolean parse_head(GKeyFile *file, Snapshot *snapshot)
   /* Manifests of former versions have none. */
   if (local == NULL && g_key_file_has_key(file, GROUP, "group", NULL))
     snapshot->group = g_key_file_get_integer(file, GROUP, "group", &local);
+  if (local == NULL && g_key_file_has_key(file, GROUP, "store_format", NULL))
+    snapshot->store_format = g_key_file_get_uint64(file, GROUP, "store_format", &local);
   snapshot->cluster_id = g_key_file_get_string(file, GROUP, "cluster", NULL);
   snapshot->time_precision = g_key_file_get_string(file, GROUP, "time_precision", NULL);
   snapshot->version = g_key_file_get_string(file, GROUP, "version", NULL);

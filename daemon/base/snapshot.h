@@ -46,6 +46,7 @@ typedef struct Snapshot {
   char *time_precision;
   char *version;              /* of the program that made it */
   guint64 partition_interval; /* of the store, in units of time */
+  guint64 store_format;       /* of its files; 0: not told */
   guint64 created_ms;         /* wall clock */
   StateDigest digest;         /* of all that it holds */
   GArray *logs;               /* SnapshotLog, sorted */

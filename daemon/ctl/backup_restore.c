@@ -1,5 +1,6 @@
 /* From a backup to a data directory. */
 #include "ctl/backup.h"
+#include "store/store.h"
 #include "wal/wal.h"
 
 #include <errno.h>
@@ -210,6 +211,10 @@ gboolean backup_restore(Ctl *ctl, const char *directory, const RestoreOptions *o
   guint32 id;
   if (snapshot == NULL || !choose_group(ctl, snapshot, options->other_group, &id, error))
     return FALSE;
+  if (!store_check_format(snapshot->store_format, error)) {
+    fail_prefix(error, "%s can't be restored: ", directory);
+    return FALSE;
+  }
   g_autofree char *name = g_strdup_printf("group-%u", id);
   g_autofree char *unfinished = g_strconcat(name, UNFINISHED, NULL);
   g_autofree char *building = g_build_filename(options->data_dir, unfinished, NULL);

@@ -249,6 +249,10 @@ static gboolean verify_backup(Ctl *ctl, const char *directory, GError **error)
   g_autofree char *store = g_build_filename(directory, BACKUP_STORE, NULL);
   if (snapshot == NULL)
     return FALSE;
+  if (!store_check_format(snapshot->store_format, error)) {
+    fail_prefix(error, "%s can't be verified: ", directory);
+    return FALSE;
+  }
   BackupBar bar = backup_bar(ctl, "verifying");
   gboolean sound = snapshot_verify(snapshot, store, backup_bar_step, &bar, error);
   backup_bar_end(&bar);

@@ -158,6 +158,8 @@ static gboolean judge(Replica *replica, const Snapshot *snapshot, guint32 from, 
                 "its partition_interval is %" G_GUINT64_FORMAT
                 " units of time, here it is %" G_GUINT64_FORMAT,
                 snapshot->partition_interval, replica->options.partition_interval);
+  if (!store_check_format(snapshot->store_format, error))
+    return FALSE;
   g_autofree char *why = NULL;
   replica_lock(replica);
   gboolean covers = group_covers(replica->group, applied_in, (gpointer)snapshot, &why);

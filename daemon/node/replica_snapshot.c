@@ -158,9 +158,12 @@ static gboolean describe(Replica *replica, Made *made, GError **error)
   Snapshot *snapshot = made->snapshot;
   g_autoptr(Store) store = store_rocks_new(&options, error);
   g_autoptr(GArray) progress = NULL;
+  StoreStats stats;
   if (store == NULL ||
       !store_digest(store, &(DigestScope){G_MAXUINT64}, &snapshot->digest, &progress, error))
     return FALSE;
+  store_stats(store, &stats);
+  snapshot->store_format = stats.format;
   for (guint i = 0; i < progress->len; i++) {
     const StoreProgress *one = &g_array_index(progress, StoreProgress, i);
     SnapshotLog log = {one->log, one->applied, one->hlc};

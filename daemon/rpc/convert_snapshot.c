@@ -22,6 +22,8 @@ void convert_snapshot_to_thrift(const Snapshot *snapshot, SlTSnapshot *out)
   out->version = g_strdup(snapshot->version);
   out->partitionInterval = (gint64)snapshot->partition_interval;
   out->createdMs = (gint64)snapshot->created_ms;
+  out->storeFormat = (gint32)snapshot->store_format;
+  out->__isset_storeFormat = snapshot->store_format > 0;
   guint8 digest[16];
   store_be64(digest, snapshot->digest.high);
   store_be64(digest + 8, snapshot->digest.low);
@@ -84,6 +86,7 @@ Snapshot *convert_snapshot_from_thrift(const SlTSnapshot *in, GError **error)
   snapshot->version = g_strdup(in->version);
   snapshot->partition_interval = (guint64)in->partitionInterval;
   snapshot->created_ms = (guint64)in->createdMs;
+  snapshot->store_format = in->__isset_storeFormat ? (guint64)in->storeFormat : 0;
   snapshot->digest = (StateDigest){.high = load_be64(in->digest->data),
                                    .low = load_be64(in->digest->data + 8),
                                    .cells = (guint64)in->cells,

@@ -1,6 +1,7 @@
 """Backups of running nodes: made under load, checked, and made a node again."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,10 +10,21 @@ import time
 from case import expect, expect_equal, test
 from cluster import sanitizer_environment
 from load import check_everywhere, check_ledger, join_writers, start_writers
+from peer import crc32c
 from test_ctl import FAILED, USAGE, Ctl
 
 SMALL = {"wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB",
          "replication.max_retry_wait": "500ms"}
+
+
+def newer_store(manifest):
+    """As a later version would write it, of files that this one can't read."""
+    with open(manifest, "r+b") as file:
+        text, _, _ = file.read().rpartition(b"checksum=")
+        text, changed = re.subn(rb"(?m)^store_format=[0-9]+$", b"store_format=999", text)
+        expect_equal(changed, 1, "lines with the format")
+        file.seek(0)
+        file.write(text + b"checksum=%08x\n" % crc32c(text))
 
 
 def write_some(nodes, name, ledger=None, count=60, size=2000):
@@ -141,6 +153,9 @@ def damage_is_found(case):
     ctl("backup", "verify", backup)
     ctl("backup", "restore", backup, "--data-dir", target)  # what was begun is gone on with
     manifest = os.path.join(backup, "backup.ini")
+    newer_store(manifest)
+    for again in ("verify", backup), ("restore", backup, "--data-dir", os.path.join(case.dir, "newer")):
+        expect("its store has the format 999" in ctl("backup", *again, code=FAILED).stderr, "the format was believed")
     with open(manifest, "r+b") as file:
         file.seek(100)
         file.write(b"#")

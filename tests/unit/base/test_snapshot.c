@@ -22,6 +22,7 @@ static Snapshot *some_snapshot(void)
   snapshot->time_precision = g_strdup("ms");
   snapshot->version = g_strdup("1.2");
   snapshot->partition_interval = 3600000;
+  snapshot->store_format = 4;
   snapshot->created_ms = G_GUINT64_CONSTANT(1790000000000);
   snapshot->digest = (StateDigest){G_MAXUINT64, 7, 8, 9};
   const SnapshotLog logs[] = {{{1, 100}, 5, 6}, {{1, 200}, 0, 0}, {{9, 1}, G_MAXINT64, 77}};
@@ -45,10 +46,16 @@ START_TEST(a_manifest_comes_back)
   ck_assert_uint_eq(again->digest.low, G_MAXUINT64);
   ck_assert_uint_eq(snapshot_bytes(again), 16);
   ck_assert_int_eq(again->group, SNAPSHOT_NO_GROUP);
+  ck_assert_uint_eq(again->store_format, 4);
   snapshot->group = 7;
   g_autofree char *named = snapshot_to_text(snapshot, "half");
   g_autoptr(Snapshot) of_group = snapshot_from_text(named, strlen(named), NULL, &error);
   ck_assert_int_eq(of_group->group, 7);
+  snapshot->store_format = 0; /* manifests of former versions have none */
+  g_autofree char *untold = snapshot_to_text(snapshot, "half");
+  ck_assert_ptr_null(strstr(untold, "store_format"));
+  g_autoptr(Snapshot) former = snapshot_from_text(untold, strlen(untold), NULL, &error);
+  ck_assert_uint_eq(former->store_format, 0);
   snapshot->group = 65536;
   g_autofree char *wrong = snapshot_to_text(snapshot, "half");
   ck_assert_ptr_null(snapshot_from_text(wrong, strlen(wrong), NULL, NULL));

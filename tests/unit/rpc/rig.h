@@ -320,6 +320,7 @@ static inline void rig_snapshot(gpointer ctx, RpcCall *call, const SnapshotReque
   snapshot->time_precision = g_strdup("ms");
   snapshot->version = g_strdup("1");
   snapshot->partition_interval = 1000;
+  snapshot->store_format = 4;
   snapshot->created_ms = 5;
   snapshot->digest = (StateDigest){1, 2, 3, 4};
   SnapshotLog log = {{2, 9}, 10, 11};

@@ -30,6 +30,7 @@ static void ask_all(RpcServices services)
       g_strdup_printf("snapshot 0 18446744073709551615 9 rig 3 %d", services == RPC_PEER_SERVICE);
   ck_assert_str_eq(saw, wanted);
   ck_assert_uint_eq(snapshot->id, 77);
+  ck_assert_uint_eq(snapshot->store_format, 4);
   ck_assert_uint_eq(snapshot->digest.low, 1);
   ck_assert_uint_eq(snapshot->digest.high, 2);
   ck_assert_uint_eq(snapshot_applied(snapshot, (LogId){2, 9}), 10);
