@@ -42,30 +42,48 @@ typedef struct Opening {
   GError *error;
 } Opening;
 
-static void open_found(gpointer data, gpointer set)
+/* What the threads share that open logs: each takes the next one until there is none. */
+typedef struct Openers {
+  LogSet *set;
+  GArray *openings;
+  gint next; /* atomic */
+} Openers;
+
+static Opening *open_next(Openers *openers)
 {
-  Opening *opening = data;
-  opening->found.wal = open_one(set, opening->found.log, &opening->found.recovery, &opening->error);
+  guint i = (guint)g_atomic_int_add(&openers->next, 1);
+  if (i >= openers->openings->len)
+    return NULL;
+  Opening *opening = &g_array_index(openers->openings, Opening, i);
+  FoundLog *found = &opening->found;
+  found->wal = open_one(openers->set, found->log, &found->recovery, &opening->error);
+  return opening;
+}
+
+static gpointer opener_main(gpointer data)
+{
+  while (open_next(data) != NULL)
+    ;
+  return NULL;
 }
 
 /* One after the other on an `io` of the caller's, as a test or the simulator goes by the order of
  * calls. */
 static gboolean open_them(LogSet *set, GArray *openings, GError **error)
 {
-  GThreadPool *pool = NULL;
-  if (set->io == wal_io_system() && openings->len > 1)
-    pool = g_thread_pool_new(open_found, set, OPENERS, FALSE, NULL);
-  for (guint i = 0; i < openings->len; i++) {
-    Opening *opening = &g_array_index(openings, Opening, i);
-    if (pool != NULL)
-      g_thread_pool_push(pool, opening, NULL);
-    else
-      open_found(opening, set);
-    if (opening->error != NULL && pool == NULL)
-      break;
+  Openers openers = {set, openings, 0};
+  GThread *threads[OPENERS];
+  guint count = set->io == wal_io_system() ? MIN(openings->len, (guint)OPENERS) : 0;
+  if (count > 1) {
+    for (guint i = 0; i < count; i++)
+      threads[i] = g_thread_new("open", opener_main, &openers);
+    for (guint i = 0; i < count; i++)
+      g_thread_join(threads[i]);
+  } else {
+    Opening *opening = open_next(&openers);
+    while (opening != NULL && opening->error == NULL)
+      opening = open_next(&openers);
   }
-  if (pool != NULL)
-    g_thread_pool_free(pool, FALSE, TRUE);
   gboolean opened = TRUE;
   for (guint i = 0; i < openings->len; i++) {
     Opening *opening = &g_array_index(openings, Opening, i);
