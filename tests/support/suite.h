@@ -13,9 +13,9 @@
 #endif
 
 /* How many random histories, of so many without a sanitizer. What a history finds by its dice is
- * found by the plain build, which plays all; a sanitizer looks at each path of the code, and a
- * quarter has them all. */
-#define HISTORIES(plain) (SANITIZED ? (plain) / 4 : (plain))
+ * found by the plain build, which plays all; a sanitizer looks at each path of the code, and an
+ * eighth has them all. The same for other things that are only done often. */
+#define HISTORIES(plain) (SANITIZED ? ((plain) + 7) / 8 : (plain))
 
 /* As ck_assert and ck_assert_msg, for inner loops: Check writes to a pipe for each of its own. */
 #define fast_assert(condition)                                                                     \

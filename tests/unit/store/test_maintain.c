@@ -521,7 +521,7 @@ START_TEST(chunks_alone_are_read_as_what_they_were)
   while (maintain(store, 1000 + ROWS_OF_ALL, 10000))
     ;
   ck_assert_uint_eq(stats_of(store).raw_blocks, 0);
-  for (guint i = 0; i < 400; i++)
+  for (guint i = 0; i < HISTORIES(400); i++)
     check_reads(random, store, mem);
   /* Deletes that are not carried out yet. */
   for (guint i = 0; i < 3; i++) {
@@ -533,7 +533,7 @@ START_TEST(chunks_alone_are_read_as_what_they_were)
     apply_write(store, (LogId){1, 1}, ROWS_OF_ALL + 1 + i, 1000 + ROWS_OF_ALL + i, &to_store);
     apply_write(mem, (LogId){1, 1}, ROWS_OF_ALL + 1 + i, 1000 + ROWS_OF_ALL + i, &to_mem);
   }
-  for (guint i = 0; i < 400; i++)
+  for (guint i = 0; i < HISTORIES(400); i++)
     check_reads(random, store, mem);
   check_same(store, mem);
   store_close(store);
@@ -566,7 +566,8 @@ START_TEST(blocks_are_split_where_clocks_overlap)
   guint64 persisted = 0;
   for (gboolean more = TRUE; more; steps++) {
     more = maintain(store, END, BUDGET);
-    check_same(store, mem);
+    if (!SANITIZED || steps % 8 == 0)
+      check_same(store, mem);
     if (steps % 3 == 0) {
       persist(store);
       persisted++;
@@ -578,6 +579,7 @@ START_TEST(blocks_are_split_where_clocks_overlap)
   ck_assert_uint_gt(persisted, 1);
   ck_assert_uint_eq(stats_of(store).raw_blocks, 0);
   ck_assert_uint_eq(stats_of(store).chunks.cells, digest_of(store).cells);
+  check_same(store, mem);
   store_close(store);
   store_close(mem);
   remove_tree(directory);

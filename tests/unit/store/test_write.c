@@ -459,7 +459,7 @@ static void mutate(GRand *random, GByteArray *bytes)
 /* Whatever is taken can be applied: the reference opens and walks every block of it. */
 START_TEST(mutations_are_refused_or_sound)
 {
-  enum { ROUNDS = 120000 };
+  enum { ROUNDS = HISTORIES(120000) };
   g_autoptr(GRand) random = g_rand_new_with_seed(20260101);
   g_autoptr(GByteArray) whole = rich_write();
   guint taken = 0;
