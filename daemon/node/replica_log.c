@@ -16,11 +16,12 @@
 #include "node/replica_private.h"
 
 enum {
-  TURN_BYTES = 16 * 1024,             /* more goes to the log thread */
-  TURN_SYNC_US = 1000,                /* syncs that take longer are left to the log thread */
-  SYNC_CEILING_US = 4000,             /* one that took longer counts as such */
-  LONG_WAIT_US = 50 * 1000,           /* who waited longer for the disk ends the turns … */
-  TURN_PAUSE_US = 5 * G_USEC_PER_SEC, /* … for so long */
+  TURN_BYTES = 16 * 1024,   /* more goes to the log thread */
+  TURN_SYNC_US = 1000,      /* syncs that take longer are left to the log thread */
+  SYNC_CEILING_US = 4000,   /* one that took longer counts as such */
+  LONG_WAIT_US = 50 * 1000, /* who waited longer for the disk ends the turns … */
+  TURN_PAUSE_WAITS = 16,    /* … for so many times that, so they wait for 1/16 of the time */
+  TURN_PAUSE_US = 5 * G_USEC_PER_SEC, /* … at most */
 };
 
 /* The disk was waited for. Caller holds `mutex`. */
@@ -30,7 +31,7 @@ static void note_wait(Replica *replica, gint64 begun_us, gint64 now_us, gboolean
   if (synced)
     replica->sync_us += (MIN(took_us, SYNC_CEILING_US) - replica->sync_us) / 8;
   if (took_us > LONG_WAIT_US)
-    replica->turns_from_us = now_us + TURN_PAUSE_US;
+    replica->turns_from_us = now_us + MIN(took_us * TURN_PAUSE_WAITS, TURN_PAUSE_US);
 }
 
 /* Caller holds `mutex`, or has taken the work. */

@@ -226,7 +226,7 @@ START_TEST(a_long_wait_ends_the_turns_for_some_seconds)
   Rig rig;
   rig_open(&rig);
   begin_turn(&rig);
-  g_usleep(60 * 1000); /* so long it takes */
+  g_usleep(400 * 1000); /* so long it takes; the pause is the longest then */
   set_hanging(FALSE);
   wait_for(&rig.written, 1);
   guint by_log = number_of(&disk.by_log);
