@@ -51,7 +51,8 @@ def versions_live_together(case):
 
 @test(timeout=120)
 def upgrade_and_back_under_load(case):
-    """Node by node to the next version and, before any of its features is used, back. No write fails."""
+    """Node by node to the next version and, before any of its features is used, back. No write fails. Both have one format
+    of the store: what becomes of that is unit/store/test_format's."""
     need_next(case)
     cluster = case.cluster()
     cluster.converge()
