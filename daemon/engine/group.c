@@ -624,9 +624,11 @@ static void add_log_status(const Group *group, const Log *log, gint64 now_us, GA
 static void add_peer_status(const Group *group, const Peer *peer, gint64 now_us, GArray *peers)
 {
   gboolean answered = peer->answered_at_us != G_MININT64;
+  gboolean differs = rule_differs(group, peer);
+  const char *message = peer->message == NULL && differs ? RULE_DIFFERS_TEXT : peer->message;
   PeerStatus status = {.node_id = peer->id,
                        .state = peer_state_name(peer),
-                       .message = g_strdup(peer->message),
+                       .message = g_strdup(message),
                        .silent_ms = answered ? (now_us - peer->answered_at_us) / 1000 : -1,
                        .progress = progress_copy(peer->progress),
                        .batches_in_flight = peer->in_flight->len,
@@ -641,9 +643,7 @@ static void add_peer_status(const Group *group, const Peer *peer, gint64 now_us,
                        .data_differs = peer->data_differs,
                        .needs_reseed = retain_needs_reseed(group, peer),
                        .rule_told = group->rule_hash != 0 && peer->rule_hash != 0,
-                       .rule_differs = rule_differs(group, peer)};
-  if (status.rule_differs && status.message == NULL)
-    status.message = g_strdup(RULE_DIFFERS_TEXT);
+                       .rule_differs = differs};
   g_array_append_val(peers, status);
 }
 
