@@ -65,6 +65,29 @@ static inline gboolean tsan_pool_push(GThreadPool *pool, gpointer data, GError *
   return (g_thread_pool_push)(pool, data, error);
 }
 
+/* The header's own locker calls the library's functions. */
+typedef struct TsanMutexLocker TsanMutexLocker;
+
+static inline TsanMutexLocker *tsan_mutex_locker_new(GMutex *mutex)
+{
+  tsan_mutex_lock(mutex);
+  return (TsanMutexLocker *)mutex;
+}
+
+static inline void tsan_mutex_locker_free(TsanMutexLocker *locker)
+{
+  tsan_mutex_unlock((GMutex *)locker);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TsanMutexLocker, tsan_mutex_locker_free)
+
+/* Arrays that threads share: who frees one comes behind all that gave it back by this name. */
+static inline void tsan_ptr_array_unref(GPtrArray *array)
+{
+  __tsan_release(array);
+  __tsan_acquire(array);
+  (g_ptr_array_unref)(array);
+}
+
 /* The library's own are functions that are not instrumented. */
 #undef g_atomic_ref_count_init
 #undef g_atomic_ref_count_inc
@@ -124,4 +147,8 @@ static inline void tsan_box_release_full(gpointer box, GDestroyNotify clear)
 #define g_async_queue_push tsan_queue_push
 #define g_async_queue_pop tsan_queue_pop
 #define g_thread_pool_push tsan_pool_push
+#define GMutexLocker TsanMutexLocker
+#define g_mutex_locker_new tsan_mutex_locker_new
+#define g_mutex_locker_free tsan_mutex_locker_free
+#define g_ptr_array_unref tsan_ptr_array_unref
 #define POOL_TASK_BEGIN(data) __tsan_acquire(data)
