@@ -743,7 +743,8 @@ def http_writes_that_wait_leave_room_too(case):
     outcomes = []
 
     def wait():
-        outcomes.append(ask(cluster[1], "/write?precision=ms&consistency=all&timeout_ms=8000", body))
+        # Long enough that those that fill the share still wait when the last ones come.
+        outcomes.append(ask(cluster[1], "/write?precision=ms&consistency=all&timeout_ms=%d" % (case.patience(8) * 1000), body))
     threads = [threading.Thread(target=wait) for _ in range(12)]
     for thread in threads:
         thread.start()
