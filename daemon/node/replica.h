@@ -130,6 +130,7 @@ void replica_end_view(Replica *replica);
  * Entries of a log from `from` on that are applied here, at most max_count and max_bytes (one at
  * least); on a worker, from within a ReplicaRead that waited for (log, from). OUT_OF_WINDOW when
  * they were deleted. *out_first is the first index that the log's WAL still holds, 0 without a WAL.
+ * NULL without an error: they are applied, but not synced yet.
  */
 EntryRun *replica_read_log(Replica *replica, LogId log, guint64 from, guint max_count,
                            gsize max_bytes, guint64 *out_first, GError **error);

@@ -444,17 +444,21 @@ void replica_end_view(Replica *replica)
   g_rw_lock_reader_unlock(&replica->store_lock);
 }
 
+static void fail_deleted(guint64 from, GError **error)
+{
+  fail(error, SYNCLOG_OUT_OF_WINDOW,
+       "the entries from %" G_GUINT64_FORMAT " on are not held here any more", from);
+}
+
 EntryRun *replica_read_log(Replica *replica, LogId log, guint64 from, guint max_count,
                            gsize max_bytes, guint64 *out_first, GError **error)
 {
   Wal *wal = log_set_find(replica->logs, log);
   g_autoptr(Progress) progress = replica_progress(replica);
   const LogProgress *known = progress_find(progress, log);
-  guint64 first = wal != NULL ? wal_first_index(wal) : 0;
-  *out_first = first;
-  if (wal == NULL || from < first) {
-    fail(error, SYNCLOG_OUT_OF_WINDOW,
-         "the entries from %" G_GUINT64_FORMAT " on are not held here any more", from);
+  *out_first = wal != NULL ? wal_first_index(wal) : 0;
+  if (wal == NULL || from < *out_first) {
+    fail_deleted(from, error);
     return NULL;
   }
   /* What is applied is in the WAL, but may have been cut there since as damaged. */
@@ -463,5 +467,16 @@ EntryRun *replica_read_log(Replica *replica, LogId log, guint64 from, guint max_
     fail(error, SYNCLOG_NOT_READY, "entry %" G_GUINT64_FORMAT " is not in the log", from);
     return NULL;
   }
-  return wal_read(wal, from, (guint)MIN((guint64)max_count, last - from + 1), max_bytes, error);
+  guint count = (guint)MIN((guint64)max_count, last - from + 1);
+  g_autoptr(GError) failure = NULL;
+  EntryRun *run = wal_read(wal, from, count, max_bytes, &failure);
+  if (run != NULL)
+    return run;
+  /* It may have been deleted since it was looked at above. */
+  *out_first = wal_first_index(wal);
+  if (from < *out_first)
+    fail_deleted(from, error);
+  else if (failure != NULL)
+    g_propagate_error(error, g_steal_pointer(&failure));
+  return NULL;
 }
