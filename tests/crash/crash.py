@@ -106,8 +106,8 @@ def _at_start(round_, node, name, change=None):
         try:
             round_.note_started(node, begin)
         except SynclogError:
-            # It came to the point while it was asked.
-            if not _wait_dead(round_, node, 1):
+            # It came to the point while it was asked. A busy machine takes long to clear away what it held.
+            if not _wait_dead(round_, node, 20):
                 raise
     return not node.running
 

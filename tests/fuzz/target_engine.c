@@ -166,10 +166,10 @@ static void forge(FuzzInput *in, FakeCluster *cluster, FakeLog *truth)
   for (guint i = 0; i < count && last_of(truth) < G_MAXINT64; i++) {
     guint8 record[64];
     guint64 before = last_clock(truth), clock = some_clock(in, cluster);
-    if (before == G_MAXUINT64)
-      return;
-    gsize size = record_write(record_seed(truth->id), last_of(truth) + 1, MAX(clock, before + 1),
-                              "forged", 6, record);
+    if (before >= RECORD_HLC_MAX)
+      return; /* what is above is refused before the engine sees it */
+    gsize size = record_write(record_seed(truth->id), last_of(truth) + 1,
+                              CLAMP(clock, before + 1, RECORD_HLC_MAX), "forged", 6, record);
     g_ptr_array_add(truth->records, g_bytes_new(record, size));
   }
 }
