@@ -34,6 +34,18 @@ gboolean rocks_fail(GError **error, char *message, const char *what)
   return FALSE;
 }
 
+gboolean rocks_get(RocksStore *store, const rocksdb_readoptions_t *options, gconstpointer key,
+                   gsize key_size, char **out_value, gsize *out_size, GError **error)
+{
+  char *message = NULL;
+  rocksdb_readoptions_t *now = options == NULL ? rocksdb_readoptions_create() : NULL;
+  *out_value =
+      rocksdb_get(store->db, now != NULL ? now : options, key, key_size, out_size, &message);
+  if (now != NULL)
+    rocksdb_readoptions_destroy(now);
+  return message == NULL || rocks_fail(error, message, "reading");
+}
+
 /* --- opening ------------------------------------------------------------------------------------
  */
 
@@ -192,13 +204,10 @@ static gboolean read_meta(RocksStore *store, char kind, guint8 *out, gsize wante
                           gboolean *out_found, GError **error)
 {
   const char key[] = {KEY_META, kind};
-  char *message = NULL;
-  size_t size;
-  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
-  char *found = rocksdb_get(store->db, options, key, sizeof key, &size, &message);
-  rocksdb_readoptions_destroy(options);
-  if (message != NULL)
-    return rocks_fail(error, message, "reading");
+  char *found;
+  gsize size;
+  if (!rocks_get(store, NULL, key, sizeof key, &found, &size, error))
+    return FALSE;
   gboolean sound = found == NULL || size == wanted;
   *out_found = found != NULL && sound;
   if (*out_found)
@@ -601,12 +610,10 @@ static gboolean read_persisted(RocksStore *store, StoreProgress *progress, GErro
 {
   guint8 key[APPLIED_KEY_SIZE];
   key_applied(key, progress->log);
-  char *message = NULL;
-  size_t size;
-  char *value = rocksdb_get(store->db, store->persisted_options, (const char *)key, sizeof key,
-                            &size, &message);
-  if (message != NULL)
-    return rocks_fail(error, message, "reading");
+  char *value;
+  gsize size;
+  if (!rocks_get(store, store->persisted_options, key, sizeof key, &value, &size, error))
+    return FALSE;
   progress->applied = value != NULL && size == 16 ? load_be64(value) : 0;
   progress->hlc = value != NULL && size == 16 ? load_be64(value + 8) : 0;
   rocksdb_free(value);

@@ -29,13 +29,10 @@ static gboolean begin_format(RocksStore *store, GError **error)
 gboolean rocks_check_format(RocksStore *store, GError **error)
 {
   static const char key[] = {KEY_META};
-  char *message = NULL;
-  size_t size;
-  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
-  char *found = rocksdb_get(store->db, options, key, sizeof key, &size, &message);
-  rocksdb_readoptions_destroy(options);
-  if (message != NULL)
-    return rocks_fail(error, message, "reading");
+  char *found;
+  gsize size;
+  if (!rocks_get(store, NULL, key, sizeof key, &found, &size, error))
+    return FALSE;
   if (found == NULL && store->options.read_only)
     return fail(error, SYNCLOG_CORRUPT, "%s: no store", store->options.directory);
   if (found == NULL)

@@ -22,11 +22,10 @@ static gboolean read_counts(RocksStore *store, rocksdb_readoptions_t *options,
                             ConflictCounts *out_counts, GError **error)
 {
   static const char key[] = {KEY_META, KEY_META_CONFLICTS};
-  char *message = NULL;
-  size_t size;
-  char *found = rocksdb_get(store->db, options, key, sizeof key, &size, &message);
-  if (message != NULL)
-    return rocks_fail(error, message, "reading");
+  char *found;
+  gsize size;
+  if (!rocks_get(store, options, key, sizeof key, &found, &size, error))
+    return FALSE;
   gboolean sound = found == NULL || counts_decode((const guint8 *)found, size, out_counts);
   if (found == NULL)
     *out_counts = (ConflictCounts){.first_sequence = 1};
@@ -37,9 +36,7 @@ static gboolean read_counts(RocksStore *store, rocksdb_readoptions_t *options,
 
 gboolean rocks_load_counts(RocksStore *store, GError **error)
 {
-  rocksdb_readoptions_t *options = rocksdb_readoptions_create();
-  gboolean loaded = read_counts(store, options, &store->conflicts, error);
-  rocksdb_readoptions_destroy(options);
+  gboolean loaded = read_counts(store, NULL, &store->conflicts, error);
   store->conflicts.pending = pending_count(store->checks);
   return loaded;
 }

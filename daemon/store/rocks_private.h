@@ -82,6 +82,13 @@ static inline void rocks_count_nothing(void)
 /* Turns RocksDB's message into an error, frees it, returns FALSE. */
 gboolean rocks_fail(GError **error, char *message, const char *what);
 
+/*
+ * Reads one record, for the caller to free by rocksdb_free; *out_value NULL: there is none.
+ * `options` NULL: as it is now.
+ */
+gboolean rocks_get(RocksStore *store, const rocksdb_readoptions_t *options, gconstpointer key,
+                   gsize key_size, char **out_value, gsize *out_size, GError **error);
+
 /* FALSE with an error when the iterator met one. */
 gboolean rocks_iterator_ok(rocksdb_iterator_t *iterator, GError **error);
 
