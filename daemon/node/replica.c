@@ -94,6 +94,7 @@ static void free_disk(Replica *replica)
   g_array_unref(replica->loop_writes);
   g_ptr_array_unref(replica->links);
   g_array_unref(replica->watches);
+  g_array_unref(replica->trims);
   g_array_unref(replica->options.peers);
   g_free((char *)replica->options.directory);
   g_free(replica->fatal);
@@ -144,6 +145,7 @@ Replica *replica_open(Identity *identity, RpcLoops *loops, const ReplicaOptions 
   replica->started_us = clock_mono_us(replica->clock);
   replica->links = g_ptr_array_new();
   replica->watches = g_array_new(FALSE, TRUE, sizeof(PeerWatch));
+  replica->trims = g_array_new(FALSE, FALSE, sizeof(TrimWork));
   replica->loop_writes = g_array_new(FALSE, FALSE, sizeof(LoopWrites));
   g_array_set_clear_func(replica->loop_writes, loop_writes_clear);
   for (guint i = 0; i < rpc_loops_count(loops); i++) {

@@ -1,6 +1,6 @@
 /*
  * The log's work: entries of this node get their order, are written and synced; those of others are
- * written; old segments are deleted. Only one thread does it at a time, whoever has taken it
+ * written. Only one thread does it at a time, whoever has taken it
  * (log_taken): the log thread, or a network thread at the end of an iteration that brought work
  * (rpc_loop_run_last). A lone write is so answered by the thread that read it, without a hand-over
  * to one that sleeps. The log thread has the engine's timers, and whatever a network thread does
@@ -104,20 +104,6 @@ static void do_mirror(Replica *replica, const MirrorWork *work)
   replica_unlock(replica);
 }
 
-static void do_trim(Replica *replica, const TrimWork *trim)
-{
-  Wal *wal = log_set_find(replica->logs, trim->log);
-  if (wal == NULL)
-    return;
-  g_autoptr(GError) error = NULL;
-  FAILPOINT("trim_begin");
-  if (!wal_trim(wal, trim->index, &error))
-    g_warning("deleting old segments: %s", error->message);
-  replica_lock(replica);
-  group_on_trimmed(replica->group, trim->log, wal_first_index(wal));
-  replica_unlock(replica);
-}
-
 static void do_work(Replica *replica, const GroupWork *work)
 {
   if (work->writes->len > 0)
@@ -125,7 +111,7 @@ static void do_work(Replica *replica, const GroupWork *work)
   for (guint i = 0; i < work->mirrors->len; i++)
     do_mirror(replica, &g_array_index(work->mirrors, MirrorWork, i));
   for (guint i = 0; i < work->trims->len; i++)
-    do_trim(replica, &g_array_index(work->trims, TrimWork, i));
+    replica_trim(replica, &g_array_index(work->trims, TrimWork, i));
 }
 
 /* With wal_sync other than group: syncs what was written since. */

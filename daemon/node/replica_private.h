@@ -127,6 +127,8 @@ struct Replica {
   gint64 sync_us;                /* how long syncs took lately; see replica_log.c */
   gint64 turns_from_us;          /* no turns of network threads before */
   gboolean log_stop;
+  GArray *trims;            /* TrimWork that waits for the thread in replica_trim.c … */
+  gboolean trimming;        /* … which is there */
   gboolean own_sync_wanted; /* a reader waits for unsynced entries (wal_sync other than group) */
   gint64 answers_us;        /* the time by which answers of writes are measured */
   gint64 log_turned_us;     /* when the log's work was last begun */
@@ -257,6 +259,10 @@ gboolean replica_channel_counts(const Replica *replica, guint32 node, guint64 se
 gpointer replica_log_thread(gpointer data);
 /* Work was brought: finds somebody who does it. Caller holds `mutex`. */
 void replica_give_work(Replica *replica);
+
+/* replica_trim.c: deletes what the engine says, soon and on another thread. Caller does not hold
+ * `mutex`. */
+void replica_trim(Replica *replica, const TrimWork *trim);
 
 /* replica_check.c */
 /* The clock at or below `comparable` as of which data is compared: one in each interval, the same

@@ -36,6 +36,7 @@ Wal *wal_open(const WalOptions *options, WalRecovery *out_recovery, GError **err
   wal->log = options->log;
   wal->segment_size = options->segment_size;
   wal->file = WAL_FILE_NONE;
+  g_mutex_init(&wal->removing);
   g_mutex_init(&wal->lock);
   wal->segments = g_steal_pointer(&found.segments);
   wal->beyond = g_steal_pointer(&found.beyond);
@@ -60,6 +61,7 @@ void wal_close(Wal *wal)
   wal_close_segment(wal);
   g_ptr_array_unref(wal->segments);
   g_ptr_array_unref(wal->beyond);
+  g_mutex_clear(&wal->removing);
   g_mutex_clear(&wal->lock);
   g_free(wal->directory);
   g_free(wal);

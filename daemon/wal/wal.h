@@ -2,10 +2,11 @@
  * One log on disk: a directory of segments that hold records with consecutive indices. FORMAT.md
  * describes the bytes. This module knows bytes and indices, not replication.
  *
- * Threads: one writer at a time calls append, sync, trim, cut and reset; wal_read, wal_chain_at,
- * the getters and wal_stats may run on any thread at the same time. One lock inside guards the list
- * of segments, all indices and the digest; it is never held over a system call. An EntryRun that
- * was read stays valid after its segment was deleted.
+ * Threads: one writer at a time calls append, sync, cut and reset; wal_trim, wal_read,
+ * wal_chain_at, the getters and wal_stats may run on any thread at the same time. One lock inside
+ * guards the list of segments, all indices and the digest; it is never held over a system call.
+ * Another lets only one call at a time take files away. An EntryRun that was read stays valid after
+ * its segment was deleted.
  *
  * Failure: after a failed write or sync the log is broken (wal_is_broken): every later append and
  * sync fails with READ_ONLY until the log is opened again; the failed call is never repeated (P8).
@@ -107,8 +108,12 @@ EntryRun *wal_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes, GEr
  * damaged. */
 guint64 wal_behind_segment_of(Wal *wal, guint64 index);
 
-/* Deletes every segment whose records are all at or below `index`, except the last one. A file that
- * can't be deleted is an error, but breaks nothing: it is there again after the next opening. */
+/*
+ * Deletes every segment whose records are all at or below `index`, except the last one. A file that
+ * can't be deleted is an error, but breaks nothing: it is there again after the next opening. Large
+ * files can take a kernel long (64 MiB on ext4 that discards: up to a quarter of a second); appends
+ * and syncs go on meanwhile, cut and reset wait.
+ */
 gboolean wal_trim(Wal *wal, guint64 index, GError **error);
 
 /*

@@ -41,31 +41,43 @@ static gboolean remove_file(Wal *wal, const char *path, GError **error)
   return wal_directory_sync(wal->io, wal->directory, error);
 }
 
-/* Removes the first segment of the list, from the list first. */
-static gboolean remove_first(Wal *wal, GError **error)
+/* Takes the first segment off the list, unless there are at most `keep` or it goes beyond `index`:
+ * NULL. */
+static Segment *take_first(Wal *wal, guint keep, guint64 index)
 {
+  Segment *taken = NULL;
   g_mutex_lock(&wal->lock);
-  g_autoptr(Segment) segment = segment_ref(wal->segments->pdata[0]);
-  g_ptr_array_remove_index(wal->segments, 0);
-  wal->generation++;
+  Segment *first = wal->segments->len > keep ? wal->segments->pdata[0] : NULL;
+  if (first != NULL && first->last_index <= index) {
+    taken = segment_ref(first);
+    g_ptr_array_remove_index(wal->segments, 0);
+    wal->generation++;
+  }
   g_mutex_unlock(&wal->lock);
-  return remove_file(wal, segment->path, error);
+  return taken;
+}
+
+/* Removes all that take_first() gives, each from the list first. */
+static gboolean remove_front(Wal *wal, guint keep, guint64 index, GError **error)
+{
+  for (;;) {
+    g_autoptr(Segment) segment = take_first(wal, keep, index);
+    if (segment == NULL)
+      return TRUE;
+    if (!remove_file(wal, segment->path, error))
+      return FALSE;
+  }
 }
 
 gboolean wal_trim(Wal *wal, guint64 index, GError **error)
 {
-  while (wal->segments->len > 1) {
-    const Segment *first = wal->segments->pdata[0];
-    if (first->last_index > index)
-      break;
-    if (!remove_first(wal, error))
-      return FALSE;
-  }
-  return TRUE;
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&wal->removing);
+  return remove_front(wal, 1, index, error);
 }
 
 gboolean wal_reset(Wal *wal, GError **error)
 {
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&wal->removing);
   if (wal->broken)
     return wal_check_writable(wal, error);
   FAILPOINT("wal_reset");
@@ -73,9 +85,8 @@ gboolean wal_reset(Wal *wal, GError **error)
     return FALSE;
   wal_close_segment(wal);
   /* From the front: whenever this stops, a log that was trimmed is left. */
-  while (wal->segments->len > 0)
-    if (!remove_first(wal, error))
-      return wal_break(wal, error);
+  if (!remove_front(wal, 0, G_MAXUINT64, error))
+    return wal_break(wal, error);
   for (guint i = 0; i < wal->beyond->len; i++) {
     g_autofree char *path = g_build_filename(wal->directory, wal->beyond->pdata[i], NULL);
     if (!remove_file(wal, path, error))
@@ -97,6 +108,7 @@ gboolean wal_reset(Wal *wal, GError **error)
 
 gboolean wal_cut(Wal *wal, guint64 index, GError **error)
 {
+  g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&wal->removing);
   g_assert(index >= wal_first_index(wal) && index <= wal->last_index + 1);
   if (wal->broken)
     return wal_check_writable(wal, error);

@@ -17,9 +17,13 @@ struct Wal {
   goffset filled;    /* bytes of the file that were written, zeros included */
   GPtrArray *beyond; /* char*: names of segment files behind the damage that opening found */
 
-  /* Guards everything below. Only the writer changes it, so the writer may read without the lock;
-   * all others lock. Held for a few assignments, never over a system call; a segment's own lock is
-   * not taken inside. */
+  /* Held by who takes segments away, over system calls too: wal_trim goes on beside the writer,
+   * wal_cut and wal_reset wait for it. Before `lock`. */
+  GMutex removing;
+
+  /* Guards everything below. Only the writer changes it, so the writer may read without the lock
+   * (but for `segments`, where wal_trim takes the first ones away); all others lock. Held for a few
+   * assignments, never over a system call; a segment's own lock is not taken inside. */
   GMutex lock;
   GPtrArray *segments; /* Segment*, by index */
   guint64 last_index;
