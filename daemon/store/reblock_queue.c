@@ -70,9 +70,13 @@ void reblock_queue_add(ReblockQueue *queue, guint32 device, gint64 partition, co
     waiting->place = (Place){device, partition};
     g_hash_table_insert(queue->places, &waiting->place, waiting);
   }
+  guint64 before = waiting->backlog.blocks, half = queue->enough / 2;
   waiting->backlog.blocks += more->blocks;
   waiting->backlog.rows += more->rows;
   waiting->backlog.newest = MAX(waiting->backlog.newest, more->newest);
+  /* Half of what is enough is stable then; looking earlier finds nothing, and reads all of them. */
+  if (before < half && waiting->backlog.blocks >= half)
+    waiting->not_before = MAX(waiting->not_before, waiting->backlog.newest);
   queue->blocks += more->blocks;
   queue->added = TRUE;
 }
@@ -128,7 +132,7 @@ static void forget(ReblockQueue *queue, Waiting *waiting)
 }
 
 void reblock_queue_left(ReblockQueue *queue, guint32 device, gint64 partition, const Backlog *left,
-                        gboolean worked)
+                        gboolean more)
 {
   Waiting *waiting = find(queue, device, partition);
   if (waiting == NULL)
@@ -139,9 +143,9 @@ void reblock_queue_left(ReblockQueue *queue, guint32 device, gint64 partition, c
   }
   queue->blocks -= waiting->backlog.blocks;
   waiting->backlog = *left;
-  waiting->not_before = worked ? 0 : left->newest;
+  waiting->not_before = more ? 0 : left->newest;
   queue->blocks += left->blocks;
-  if (worked && is_due(queue, waiting, queue->searched))
+  if (more && is_due(queue, waiting, queue->searched))
     g_array_append_val(queue->due, waiting->place);
 }
 

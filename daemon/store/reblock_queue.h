@@ -31,10 +31,10 @@ void reblock_queue_add(ReblockQueue *queue, guint32 device, gint64 partition, co
 gboolean reblock_queue_next(ReblockQueue *queue, guint64 stable, guint32 *out_device,
                             gint64 *out_partition);
 
-/* What is left of a partition that was given. worked: it may be due at once; else not before its
- * newest block is stable. */
+/* What is left of a partition that was given. more: some of that is stable, so it may be due at
+ * once; else not before its newest block is stable. */
 void reblock_queue_left(ReblockQueue *queue, guint32 device, gint64 partition, const Backlog *left,
-                        gboolean worked);
+                        gboolean more);
 
 /* A partition that was given can't be read: it is not due until it is taken back. Of too many the
  * last ones are forgotten until something is added to them. */

@@ -195,6 +195,17 @@ static Backlog backlog_of(const GArray *raw, guint64 clock)
   return backlog;
 }
 
+/* Whether there is more to take: blocks behind the clock that are stable. */
+static gboolean has_stable(const GArray *raw, guint64 clock, guint64 stable)
+{
+  for (guint i = 0; i < raw->len; i++) {
+    guint64 newest = g_array_index(raw, RawBlock, i).newest;
+    if (newest > clock && newest <= stable)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 /* --- one partition ------------------------------------------------------------------------------
  */
 
@@ -471,7 +482,8 @@ static gboolean reblock(RocksStore *store, guint32 device, gint64 place, guint64
     *out_read += g_array_index(raw, RawBlock, i).size + BLOCK_KEY_SIZE;
   if (ok) {
     Backlog left = backlog_of(raw, job.horizon);
-    reblock_queue_left(store->reblock->queue, device, place, &left, job.horizon > 0);
+    gboolean more = job.horizon > 0 && has_stable(raw, job.horizon, stable);
+    reblock_queue_left(store->reblock->queue, device, place, &left, more);
   }
   buckets_close(&job.buckets);
   rocksdb_writebatch_destroy(job.writes);

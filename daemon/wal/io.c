@@ -43,6 +43,11 @@ static int system_ftruncate(gpointer ctx G_GNUC_UNUSED, int fd, goffset size)
   return ftruncate(fd, size);
 }
 
+static int system_allocate(gpointer ctx G_GNUC_UNUSED, int fd, goffset offset, goffset size)
+{
+  return fallocate(fd, 0, offset, size);
+}
+
 static goffset system_size(gpointer ctx G_GNUC_UNUSED, int fd)
 {
   struct stat info;
@@ -92,6 +97,7 @@ static const WalIo system_io = {
     .fdatasync = system_fdatasync,
     .fsync = system_fsync,
     .ftruncate = system_ftruncate,
+    .allocate = system_allocate,
     .size = system_size,
     .rename = system_rename,
     .unlink = system_unlink,

@@ -16,6 +16,8 @@ typedef struct WalIo {
   int (*fdatasync)(gpointer ctx, int fd);
   int (*fsync)(gpointer ctx, int fd); /* also of directories */
   int (*ftruncate)(gpointer ctx, int fd, goffset size);
+  /* fallocate(2): the file has zeros up to offset + size, which nobody wrote. */
+  int (*allocate)(gpointer ctx, int fd, goffset offset, goffset size);
   goffset (*size)(gpointer ctx, int fd); /* -1 on failure */
   int (*rename)(gpointer ctx, const char *from, const char *to);
   int (*unlink)(gpointer ctx, const char *path);

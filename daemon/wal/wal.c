@@ -11,6 +11,9 @@ enum {
    * these bounds. So a small log stays small, and a step comes rarely in a large one. */
   FILL_MIN_SIZE = 64 * 1024,
   FILL_MAX_SIZE = 1024 * 1024,
+  /* For an append so large they are not written: that its sync must note where the blocks are costs
+   * less than writing everything twice. */
+  ALLOCATE_SIZE = 64 * 1024,
   /* The step in which opening writes the last segment again. */
   REWRITE_STEP = 1024 * 1024,
 };
@@ -471,13 +474,28 @@ static gboolean begin_segment(Wal *wal, guint64 first, guint64 chain_before, GEr
   return TRUE;
 }
 
-/* Makes the file as long as `need` with zeros, and somewhat longer. */
-static gboolean fill(Wal *wal, goffset need, GError **error)
+/* Without writing them; FALSE: they must be written, be it that no disk space was left for all. */
+static gboolean allocate(Wal *wal, goffset target)
+{
+  int result;
+  do
+    result = wal->io->allocate(wal->io->ctx, wal->file.fd, wal->filled, target - wal->filled);
+  while (result < 0 && errno == EINTR);
+  if (result == 0)
+    wal->filled = target;
+  return result == 0;
+}
+
+/* Makes the file as long as `need` with zeros, and somewhat longer, before an append of
+ * `append_size` bytes. */
+static gboolean fill(Wal *wal, goffset need, gsize append_size, GError **error)
 {
   if (need <= wal->filled)
     return TRUE;
   goffset step = CLAMP(need, FILL_MIN_SIZE, FILL_MAX_SIZE);
   goffset target = MAX(need, MIN(need + step, (goffset)wal->segment_size));
+  if (append_size >= ALLOCATE_SIZE && allocate(wal, target))
+    return TRUE;
   gsize size = (gsize)(target - wal->filled);
   gsize done =
       FAILPOINT_FAILS("wal_fill") ? 0 : wal_file_write_zeros(&wal->file, size, wal->filled);
@@ -525,7 +543,7 @@ static gboolean make_room(Wal *wal, const EntryRun *run, guint64 chain_before, G
     if (!begin_segment(wal, first, chain_before, error))
       return FALSE;
   }
-  return fill(wal, wal->open->end + (goffset)size, error);
+  return fill(wal, wal->open->end + (goffset)size, size, error);
 }
 
 /* Makes a run that was written visible. */

@@ -141,6 +141,12 @@ static int sim_ftruncate(gpointer ctx, int fd, goffset size)
   return alive(disk) ? below(disk)->ftruncate(disk->mem, fd, size) : -1;
 }
 
+static int sim_allocate(gpointer ctx, int fd, goffset offset, goffset size)
+{
+  SimDisk *disk = ctx;
+  return alive(disk) ? below(disk)->allocate(disk->mem, fd, offset, size) : -1;
+}
+
 static goffset sim_size(gpointer ctx, int fd)
 {
   SimDisk *disk = ctx;
@@ -184,9 +190,9 @@ SimDisk *disk_new(guint32 seed)
   disk->mem = mem_disk_new(seed);
   disk->inode = disk->next_inode = 1;
   disk->paths = g_ptr_array_new_with_free_func(g_free);
-  disk->io =
-      (WalIo){sim_open, sim_close,  sim_pread,  sim_pwrite, sim_fdatasync, sim_fsync, sim_ftruncate,
-              sim_size, sim_rename, sim_unlink, sim_mkdir,  sim_list,      disk};
+  disk->io = (WalIo){sim_open,   sim_close,     sim_pread,    sim_pwrite, sim_fdatasync,
+                     sim_fsync,  sim_ftruncate, sim_allocate, sim_size,   sim_rename,
+                     sim_unlink, sim_mkdir,     sim_list,     disk};
   return disk;
 }
 

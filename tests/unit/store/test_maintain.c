@@ -625,6 +625,28 @@ START_TEST(small_partitions_do_not_fill_the_queue)
 }
 END_TEST
 
+/* Where nothing could be taken, nothing is looked at. */
+START_TEST(half_of_what_is_enough_must_be_stable)
+{
+  ReblockQueue *queue = reblock_queue_new(64);
+  guint32 device;
+  gint64 partition;
+  for (guint i = 1; i <= 100; i++) {
+    reblock_queue_add(queue, 1, 1, &(Backlog){1, 100, i * 10});
+    ck_assert(!reblock_queue_next(queue, MIN(i * 10 - 1, 319), &device, &partition));
+  }
+  ck_assert(reblock_queue_next(queue, 320, &device, &partition));
+  reblock_queue_left(queue, device, partition, &(Backlog){68, 6800, 1000}, FALSE);
+  ck_assert(!reblock_queue_next(queue, 999, &device, &partition));
+  ck_assert(reblock_queue_next(queue, 1000, &device, &partition));
+  reblock_queue_left(queue, device, partition, &(Backlog){66, 6600, 1000}, TRUE);
+  ck_assert(reblock_queue_next(queue, 1000, &device, &partition));
+  reblock_queue_left(queue, device, partition, &(Backlog){0}, FALSE);
+  ck_assert_uint_eq(reblock_queue_blocks(queue), 0);
+  reblock_queue_free(queue);
+}
+END_TEST
+
 START_TEST(what_is_left_out_is_not_due)
 {
   ReblockQueue *queue = reblock_queue_new(64);
@@ -671,6 +693,7 @@ int main(void)
                                 p8_deletes_wait_for_a_damaged_chunk,
                                 p8_a_look_for_conflicts_passes_by_damage,
                                 small_partitions_do_not_fill_the_queue,
+                                half_of_what_is_enough_must_be_stable,
                                 what_is_left_out_is_not_due};
   return RUN_SUITE("maintain", tests);
 }

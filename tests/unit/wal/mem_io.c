@@ -354,6 +354,32 @@ static int mem_ftruncate(gpointer ctx, int fd, goffset size)
   return result;
 }
 
+static int mem_allocate_locked(MemDisk *disk, int fd, gsize offset, gsize size)
+{
+  OpenFile *file = file_of(disk, fd);
+  if (fault(disk, MEM_PWRITE))
+    return fail_with(disk->fault.errno_value);
+  if (file == NULL)
+    return fail_with(EBADF);
+  gsize have = file->inode->now->len;
+  if (offset + size <= have)
+    return 0;
+  if (disk->limit != G_MAXUINT64 && bytes_in_use(disk) + (offset + size - have) > disk->limit)
+    return fail_with(ENOSPC);
+  set_size(file->inode->now, offset + size);
+  mark_dirty(file->inode, have, offset + size);
+  return 0;
+}
+
+static int mem_allocate(gpointer ctx, int fd, goffset offset, goffset size)
+{
+  MemDisk *disk = ctx;
+  g_mutex_lock(&disk->lock);
+  int result = mem_allocate_locked(disk, fd, (gsize)offset, (gsize)size);
+  g_mutex_unlock(&disk->lock);
+  return result;
+}
+
 static goffset mem_size(gpointer ctx, int fd)
 {
   MemDisk *disk = ctx;
@@ -476,9 +502,9 @@ static GHashTable *names_new(void)
 MemDisk *mem_disk_new(guint32 seed)
 {
   MemDisk *disk = g_new0(MemDisk, 1);
-  disk->io =
-      (WalIo){mem_open, mem_close,  mem_pread,  mem_pwrite, mem_fdatasync, mem_fsync, mem_ftruncate,
-              mem_size, mem_rename, mem_unlink, mem_mkdir,  mem_list,      disk};
+  disk->io = (WalIo){mem_open,   mem_close,     mem_pread,    mem_pwrite, mem_fdatasync,
+                     mem_fsync,  mem_ftruncate, mem_allocate, mem_size,   mem_rename,
+                     mem_unlink, mem_mkdir,     mem_list,     disk};
   g_mutex_init(&disk->lock);
   disk->random = g_rand_new_with_seed(seed);
   disk->names = names_new();

@@ -149,38 +149,74 @@ START_TEST(test_no_space_within_run)
 }
 END_TEST
 
-START_TEST(test_disk_full)
+/* The disk is full again and again, and has `step` bytes more each time. */
+static void fill_disk(gsize segment, gsize record, guint64 step)
 {
   g_autoptr(MemDisk) disk = mem_disk_new(1);
-  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  g_autoptr(Wal) wal = test_open_as(disk, segment, WAL_CLEAN);
   guint64 index = 1;
   guint refused = 0;
-  for (guint64 limit = 1000; limit < 400000; limit += 7777) {
+  for (guint64 limit = 1000; limit < step * 51; limit += step) {
     mem_disk_limit(disk, limit);
     g_autoptr(GError) error = NULL;
     for (; error == NULL; index++) {
-      g_autoptr(EntryRun) run = test_run(index, 1, max_size);
+      g_autoptr(EntryRun) run = test_run(index, 1, record);
       if (!wal_append(wal, run, 0, &error))
         break;
       test_sync(wal);
     }
     ck_assert_error(error, SYNCLOG_NO_SPACE);
     ck_assert(!wal_is_broken(wal));
-    test_check_log(wal, 1, index - 1, max_size);
+    test_check_log(wal, 1, index - 1, record);
     ck_assert_uint_eq(test_count_files(disk, ".tmp"), 0);
     refused++;
     if (refused % 10 == 0) {
       wal_close(g_steal_pointer(&wal));
-      wal = test_open_as(disk, segment_size, WAL_CLEAN);
+      wal = test_open_as(disk, segment, WAL_CLEAN);
     }
   }
-  ck_assert_uint_gt(index, 100);
+  ck_assert_uint_gt(index, 50);
   mem_disk_limit(disk, G_MAXUINT64);
-  test_append(wal, index, 100, max_size);
+  test_append(wal, index, 100, record);
   test_sync(wal);
   wal_close(g_steal_pointer(&wal));
-  wal = test_open_as(disk, segment_size, WAL_CLEAN);
-  test_check_log(wal, 1, index + 99, max_size);
+  wal = test_open_as(disk, segment, WAL_CLEAN);
+  test_check_log(wal, 1, index + 99, record);
+}
+
+START_TEST(test_disk_full)
+{
+  fill_disk(segment_size, max_size, 7777);
+}
+END_TEST
+
+START_TEST(test_disk_full_with_large_appends)
+{
+  fill_disk(1024 * 1024, 200000, 177777);
+}
+END_TEST
+
+/* The space for a large append is asked for; where that is not to be had, zeros are written. */
+START_TEST(test_large_appends)
+{
+  static const gsize large = 300000;
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autoptr(Wal) wal = test_open_as(disk, 64 * 1024 * 1024, WAL_CLEAN);
+  test_append(wal, 1, 3, large);
+  guint before = mem_disk_calls(disk, MEM_PWRITE);
+  test_append(wal, 4, 3, large);
+  ck_assert_uint_le(mem_disk_calls(disk, MEM_PWRITE), before + 2);
+  for (guint64 i = 7; i < 87; i += 16) {
+    mem_disk_fail(disk, MEM_PWRITE, 0, EOPNOTSUPP, 0);
+    before = mem_disk_calls(disk, MEM_PWRITE);
+    test_append(wal, i, 16, large); /* more than there is room for */
+    ck_assert_uint_ge(mem_disk_calls(disk, MEM_PWRITE), before + 2);
+    test_sync(wal);
+    mem_disk_crash(disk, MEM_LOSE_ALL);
+    wal_close(g_steal_pointer(&wal));
+    wal = test_open_as(disk, 64 * 1024 * 1024, WAL_CLEAN);
+    test_check_log(wal, 1, i + 15, large);
+  }
 }
 END_TEST
 
@@ -406,6 +442,8 @@ int main(void)
       test_write_fails,
       test_no_space_within_run,
       test_disk_full,
+      test_disk_full_with_large_appends,
+      test_large_appends,
       test_disk_full_at_begin,
       test_roll_fails,
       test_died_before_directory_sync,
