@@ -13,56 +13,92 @@ enum {
 /* --- packing ------------------------------------------------------------------------------------
  */
 
-static void put(GByteArray *out, const guint8 *bytes, gsize size)
+static guint8 *put(guint8 *to, const guint8 *bytes, gsize size)
 {
   if (size > 0)
-    g_byte_array_append(out, bytes, (guint)size);
+    memcpy(to, bytes, size);
+  return to + size;
 }
 
-static void put_column(const Block *block, const BlockColumn *column, guint entry_at,
-                       gint64 *scratch, GByteArray *out)
+static gsize nulls_size(const Block *block, const BlockColumn *column)
 {
-  if (column->nulls != NULL)
-    put(out, column->nulls, ((gsize)block->rows + 7) / 8);
-  guint begin = out->len;
-  ValueCodec codec =
-      values_encode_quickly(column->type, column->values, column->size, block->rows, scratch, out);
-  guint8 *entry = out->data + entry_at;
+  return column->nulls != NULL ? ((gsize)block->rows + 7) / 8 : 0;
+}
+
+/* Gives the end. */
+static guint8 *put_column(const Block *block, const BlockColumn *column, guint8 *entry,
+                          CodecScratch *scratch, guint8 *to)
+{
+  ValueCodec codec;
+  guint8 *values = put(to, column->nulls, nulls_size(block, column));
+  guint8 *end = values_encode_quickly(column->type, column->values, column->size, block->rows,
+                                      scratch, values, &codec);
   store_le32(entry, column->measurement);
   entry[4] = (guint8)column->type;
   entry[5] = column->nulls != NULL;
   entry[6] = (guint8)codec;
   store_le32(entry + 7, (guint32)column->size);
-  store_le32(entry + 11, out->len - begin);
+  store_le32(entry + 11, (guint32)(end - values));
+  return end;
+}
+
+static void copy_times(const Block *block, gint64 *out)
+{
+  for (guint row = 0; row < block->rows; row++)
+    out[row] = (gint64)load_le64(block->timestamps + (gsize)row * 8);
+}
+
+/* As much as is written for a moment. */
+static gsize room_for(const Block *block)
+{
+  gsize room = HEAD_SIZE + ints_quick_room(block->rows) + block->versions_size, data_at = 0;
+  guint cursor = 0;
+  BlockColumn column;
+  while (block_next_column(block, &cursor, &data_at, &column))
+    room += COLUMN_SIZE + nulls_size(block, &column) + values_quick_room(column.size, block->rows);
+  return room;
+}
+
+/* Gives the end. */
+static guint8 *pack(const Block *block, const guint8 *bytes, gsize size, CodecScratch *scratch,
+                    guint8 *head)
+{
+  guint8 *entry = head + HEAD_SIZE;
+  guint8 *times = entry + (gsize)block->column_count * COLUMN_SIZE;
+  copy_times(block, scratch->integers);
+  guint8 *to = ints_encode_quickly(scratch->integers, block->rows, scratch->doubles, times);
+  head[0] = BLOCK_VERSION_PACKED;
+  memcpy(head + 1, bytes, 1); /* the version that it was */
+  memcpy(head + 2, bytes + 2, 6);
+  store_le32(head + 8, (guint32)size);
+  store_le32(head + 12, (guint32)block->versions_size);
+  store_le32(head + 16, (guint32)(to - times));
+  to = put(to, block->versions, block->versions_size);
+  guint cursor = 0;
+  gsize data_at = 0;
+  BlockColumn column;
+  for (; block_next_column(block, &cursor, &data_at, &column); entry += COLUMN_SIZE)
+    to = put_column(block, &column, entry, scratch, to);
+  return to;
 }
 
 gboolean block_pack(const guint8 *bytes, gsize size, GByteArray *out)
 {
   Block block;
-  g_byte_array_set_size(out, 0);
   if (size > BLOCK_PACK_SIZE || load_le32(bytes + 4) < BLOCK_PACK_ROWS ||
-      !block_open(bytes, size, &block, NULL))
+      !block_open(bytes, size, &block, NULL)) {
+    g_byte_array_set_size(out, 0);
     return FALSE;
-  guint rows = block.rows, times_at = HEAD_SIZE + block.column_count * COLUMN_SIZE;
-  g_autofree gint64 *scratch = g_new(gint64, rows);
-  g_byte_array_set_size(out, times_at);
-  for (guint row = 0; row < rows; row++)
-    scratch[row] = block_time(&block, row);
-  ints_encode_quickly(scratch, rows, out);
-  guint8 *head = out->data;
-  head[0] = BLOCK_VERSION_PACKED;
-  memcpy(head + 1, bytes, 1); /* the version that it was */
-  memcpy(head + 2, bytes + 2, 6);
-  store_le32(head + 8, (guint32)size);
-  store_le32(head + 12, (guint32)block.versions_size);
-  store_le32(head + 16, out->len - times_at);
-  put(out, block.versions, block.versions_size);
-  guint cursor = 0;
-  gsize data_at = 0;
-  BlockColumn column;
-  for (guint at = HEAD_SIZE; block_next_column(&block, &cursor, &data_at, &column);
-       at += COLUMN_SIZE)
-    put_column(&block, &column, at, scratch, out);
+  }
+  gsize room = room_for(&block);
+  if (out->len < room)
+    g_byte_array_set_size(out, (guint)room);
+  g_autofree gint64 *integers = g_new(gint64, block.rows);
+  g_autofree double *doubles = g_new(double, block.rows + CODEC_SLACK);
+  CodecScratch scratch = {integers, doubles, 0};
+  guint8 *end = pack(&block, bytes, size, &scratch, out->data);
+  g_assert(end <= out->data + room);
+  out->len = (guint)(end - out->data);
   return out->len < size / 4 * 3;
 }
 

@@ -9,8 +9,10 @@ enum {
   MAX_DIGITS = 15,      /* behind the decimal point */
   SAMPLE = 32,          /* values by which the number of digits is chosen */
   QUICK_SAMPLE = 8,     /* the same when it must be quick */
+  STRIDE = CODEC_SLACK, /* values that are tried at once */
   EXCEPTION_SHARE = 32, /* of so many values one may be none with few digits */
   EXCEPTION_SIZE = 2 + 8,
+  DECIMAL_HEAD = 1 + 2, /* digits, exceptions */
   DICTIONARY_SHARE = 4, /* of so many texts at most one may be a new one */
 };
 
@@ -90,10 +92,12 @@ static inline gboolean as_decimal(const guint8 *packed, DataType type, guint row
                              : bits_of_float((float)back) == bits_at(packed, 4, row);
 }
 
-/* The fewest digits that nearly all of a sample have; MAX_DIGITS + 1: too many. */
-static guint choose_digits(DataType type, const guint8 *packed, guint rows, guint sample)
+/* The fewest digits, of `from` and more, that nearly all of a sample have; MAX_DIGITS + 1: too
+ * many. */
+static guint choose_digits(DataType type, const guint8 *packed, guint rows, guint sample,
+                           guint from)
 {
-  guint step = MAX(rows / sample, 1), digits = 0;
+  guint step = MAX(rows / sample, 1), digits = from;
   for (; digits <= MAX_DIGITS; digits++) {
     guint misses = 0;
     gint64 unused;
@@ -107,77 +111,221 @@ static guint choose_digits(DataType type, const guint8 *packed, guint rows, guin
 
 typedef double Doubles __attribute__((vector_size(16)));
 typedef gint64 Longs __attribute__((vector_size(16)));
-enum { LANES = sizeof(Doubles) / sizeof(double), STRIDE = 4 * LANES };
+enum { LANES = sizeof(Doubles) / sizeof(double) };
 
-/*
- * as_decimal() of STRIDE doubles at once, up to 2^51. FALSE: of one it is not the same, or may not
- * be. The sum of a value below the limit is between 2^52 and 2^53, where the bits of two numbers
- * are as far apart as the numbers.
- */
-static inline gboolean as_decimals(const guint8 *packed, double power, gint64 *out)
+static inline Doubles doubles_at(const void *bytes)
 {
-  const gint64 zero = bits_of_double(NEAREST_SHIFT), least = bits_of_double(4503599627370496.0);
-  Longs odd = {0}, reach = {0};
-  for (guint i = 0; i < STRIDE; i += LANES) {
-    Doubles value;
-    memcpy(&value, packed + (gsize)i * 8, sizeof value);
-    Doubles sum = value * power + NEAREST_SHIFT;
-    Doubles back = (sum - NEAREST_SHIFT) / power;
-    Longs numbers = (Longs)sum - zero;
-    odd |= (Longs)back ^ (Longs)value;
-    reach |= (Longs)sum - least;
-    memcpy(out + i, &numbers, sizeof numbers);
-  }
-  guint64 any = 0;
-  for (guint i = 0; i < LANES; i++)
-    any |= (guint64)odd[i] | (guint64)reach[i] >> 52;
-  return any == 0;
+  Doubles lanes;
+  memcpy(&lanes, bytes, sizeof lanes);
+  return lanes;
 }
 
-/* digits:u8, exceptions:u16, each row:u16 and bits:u64; the integers come behind. FALSE: there are
- * too many exceptions. */
-static gboolean put_decimals(DataType type, const guint8 *packed, guint rows, guint digits,
-                             gint64 *numbers, GByteArray *out)
+/*
+ * Doubles that are taken for integers of the last of some digits. The sums are between 2^52 and
+ * 2^53, where the bits of two numbers are as far apart as the numbers. So this holds below
+ * INTS_DOUBLE_LIMIT: what is not leaves high bits in *reach. What differs then has bits in *odd.
+ */
+static inline Doubles scale(Doubles value, double power, Longs *odd, Longs *reach)
 {
-  guint begin = out->len, exceptions = 0, tried = 0;
-  gsize width = data_type_size(type);
-  g_byte_array_set_size(out, begin + 3);
-  for (guint row = 0; row < rows; row++) {
-    if (type == DATA_DOUBLE && row >= tried && row + STRIDE <= rows) {
-      gboolean all = as_decimals(packed + (gsize)row * 8, powers[digits], numbers + row);
-      tried = row + STRIDE;
-      if (all) {
-        row = tried - 1;
-        continue;
-      }
-    }
+  const gint64 least = bits_of_double(NEAREST_SHIFT - (double)INTS_DOUBLE_LIMIT);
+  Doubles sum = value * power + NEAREST_SHIFT;
+  Doubles number = sum - NEAREST_SHIFT;
+  *odd = (Longs)(number / power) ^ (Longs)value;
+  *reach |= (Longs)sum - least;
+  return number;
+}
+
+static inline gboolean in_reach(Longs reach)
+{
+  return (guint64)(reach[0] | reach[1]) < 2 * (guint64)INTS_DOUBLE_LIMIT;
+}
+
+/* How many of a sample are not the same with so many digits; 2: that or more. */
+static inline guint misses_of(const double sample[QUICK_SAMPLE], guint digits, Longs *reach)
+{
+  const double power = powers[digits];
+  guint misses = 0;
+  for (guint i = 0; i < QUICK_SAMPLE && misses < 2; i += LANES) {
+    Longs odd;
+    scale(doubles_at(sample + i), power, &odd, reach);
+    misses += (odd[0] != 0) + (odd[1] != 0);
+  }
+  return MIN(misses, 2);
+}
+
+/* The same for doubles, with fewer instructions; `guess` is tried first, if there is one. */
+static guint choose_quickly(const guint8 *packed, guint rows, guint guess)
+{
+  double sample[QUICK_SAMPLE];
+  Longs reach = {0};
+  for (guint i = 0; i < QUICK_SAMPLE; i++)
+    memcpy(&sample[i], packed + (gsize)(i * rows / QUICK_SAMPLE) * 8, 8);
+  guint digits = guess > 0 && misses_of(sample, guess - 1, &reach) == 2 ? guess : 0;
+  for (; digits <= MAX_DIGITS; digits++) {
+    guint misses = misses_of(sample, digits, &reach);
+    if (!in_reach(reach))
+      return choose_digits(DATA_DOUBLE, packed, rows, QUICK_SAMPLE, digits);
+    if (misses < 2)
+      return digits;
+  }
+  return MAX_DIGITS + 1;
+}
+
+/* digits:u8, exceptions:u16, each row:u16 and bits:u64; the integers come behind. */
+typedef struct DecimalWriter {
+  guint8 *begin, *to;
+  guint exceptions, most;
+} DecimalWriter;
+
+/* Of which there is one more for each row of a stride. */
+static guint most_exceptions(guint rows)
+{
+  return rows / EXCEPTION_SHARE + 1;
+}
+
+static gsize decimal_room(guint rows)
+{
+  return DECIMAL_HEAD + (gsize)(most_exceptions(rows) + STRIDE) * EXCEPTION_SIZE;
+}
+
+static DecimalWriter decimal_writer(guint8 *to, guint rows)
+{
+  return (DecimalWriter){to, to + DECIMAL_HEAD, 0, most_exceptions(rows)};
+}
+
+static void put_exception(DecimalWriter *writer, gint64 bits, guint row)
+{
+  writer->to[0] = (guint8)row;
+  writer->to[1] = (guint8)(row >> 8);
+  store_le64(writer->to + 2, (guint64)bits);
+  writer->to += EXCEPTION_SIZE;
+  writer->exceptions++;
+}
+
+/* Gives the end; NULL: there are too many exceptions. */
+static guint8 *put_head(const DecimalWriter *writer, guint digits)
+{
+  writer->begin[0] = (guint8)digits;
+  writer->begin[1] = (guint8)writer->exceptions;
+  writer->begin[2] = (guint8)(writer->exceptions >> 8);
+  return writer->exceptions <= writer->most ? writer->to : NULL;
+}
+
+static guint8 *put_decimals(DataType type, const guint8 *packed, guint rows, guint digits,
+                            gint64 *numbers, guint8 *to)
+{
+  DecimalWriter writer = decimal_writer(to, rows);
+  for (guint row = 0; row < rows && writer.exceptions <= writer.most; row++) {
     if (as_decimal(packed, type, row, digits, &numbers[row]))
       continue;
-    if (++exceptions > rows / EXCEPTION_SHARE + 1)
-      return FALSE;
     numbers[row] = row > 0 ? numbers[row - 1] : 0; /* as small a step as there is */
-    guint8 one[EXCEPTION_SIZE] = {(guint8)row, (guint8)(row >> 8)};
-    store_le64(one + 2, (guint64)bits_at(packed, width, row));
-    g_byte_array_append(out, one, sizeof one);
+    put_exception(&writer, bits_at(packed, data_type_size(type), row), row);
   }
-  out->data[begin] = (guint8)digits;
-  out->data[begin + 1] = (guint8)exceptions;
-  out->data[begin + 2] = (guint8)(exceptions >> 8);
+  return put_head(&writer, digits);
+}
+
+/* Some rows of doubles, one by one. FALSE: one is not below INTS_DOUBLE_LIMIT. */
+static gboolean put_slowly(DecimalWriter *writer, const guint8 *packed, guint row, guint end,
+                           guint digits, double *numbers)
+{
+  for (; row < end; row++) {
+    gint64 number;
+    gboolean exact = as_decimal(packed, DATA_DOUBLE, row, digits, &number);
+    if (exact && ABS(number) >= INTS_DOUBLE_LIMIT)
+      return FALSE;
+    numbers[row] = exact ? (double)number : row > 0 ? numbers[row - 1] : 0;
+    if (!exact)
+      put_exception(writer, bits_at(packed, 8, row), row);
+  }
   return TRUE;
 }
 
-/* FALSE: it can't be done; `out` then has anything behind what it had. */
-static gboolean encode_decimal(DataType type, const guint8 *packed, guint rows, gint64 *numbers,
-                               gboolean quickly, GByteArray *out)
+/* STRIDE rows of it. `odd` is 0 in all lanes that are the same. FALSE: one may not be in reach. */
+static inline gboolean put_stride(const guint8 *packed, double power, double *numbers,
+                                  Longs odd[STRIDE / LANES], gboolean *out_all)
 {
-  guint digits = choose_digits(type, packed, rows, quickly ? QUICK_SAMPLE : SAMPLE);
-  if (digits > MAX_DIGITS || rows > G_MAXUINT16 ||
-      !put_decimals(type, packed, rows, digits, numbers, out))
+  Longs any = {0}, reach = {0};
+#pragma GCC unroll 4
+  for (guint i = 0; i < STRIDE / LANES; i++) {
+    Doubles lanes = scale(doubles_at(packed + i * sizeof lanes), power, &odd[i], &reach);
+    memcpy(numbers + i * LANES, &lanes, sizeof lanes);
+    any |= odd[i];
+  }
+  *out_all = (any[0] | any[1]) == 0;
+  return in_reach(reach);
+}
+
+/* put_decimals() of doubles, with doubles for the integers. NULL also when one is not below
+ * INTS_DOUBLE_LIMIT. */
+static guint8 *put_doubles(const guint8 *packed, guint rows, guint digits, double *numbers,
+                           guint8 *to)
+{
+  DecimalWriter writer = decimal_writer(to, rows);
+  guint end;
+  guint8 last[STRIDE * 8] = {0};
+  for (guint row = 0; row < rows && writer.exceptions <= writer.most; row = end) {
+    Longs odd[STRIDE / LANES];
+    gboolean all;
+    const guint8 *some = packed + (gsize)row * 8;
+    end = MIN(row + STRIDE, rows);
+    if (end < row + STRIDE) /* zeros are as they should be */
+      some = memcpy(last, some, (gsize)(end - row) * 8);
+    if (!put_stride(some, powers[digits], numbers + row, odd, &all)) {
+      if (!put_slowly(&writer, packed, row, end, digits, numbers))
+        return NULL;
+      continue;
+    }
+    for (guint i = row; i < end && !all; i++)
+      if (odd[(i - row) / LANES][(i - row) % LANES] != 0) {
+        numbers[i] = i > 0 ? numbers[i - 1] : 0;
+        put_exception(&writer, bits_at(packed, 8, i), i);
+      }
+  }
+  return put_head(&writer, digits);
+}
+
+/* All but the integers, which come to scratch->doubles or, if not *out_doubles, ->integers. Gives
+ * the end; NULL: it can't be done. */
+static guint8 *put_scaled(DataType type, const guint8 *packed, guint rows, guint digits,
+                          CodecScratch *scratch, gboolean *out_doubles, guint8 *to)
+{
+  if (digits > MAX_DIGITS || rows > G_MAXUINT16)
+    return NULL;
+  guint8 *end =
+      type == DATA_DOUBLE ? put_doubles(packed, rows, digits, scratch->doubles, to) : NULL;
+  *out_doubles = end != NULL;
+  return end != NULL ? end : put_decimals(type, packed, rows, digits, scratch->integers, to);
+}
+
+/* NULL: it can't be done, and what is at `to` then is anything. */
+static guint8 *encode_decimal_quickly(DataType type, const guint8 *packed, guint rows,
+                                      CodecScratch *scratch, guint8 *to)
+{
+  gboolean doubles;
+  guint digits = type == DATA_DOUBLE ? choose_quickly(packed, rows, scratch->digits)
+                                     : choose_digits(type, packed, rows, QUICK_SAMPLE, 0);
+  to = put_scaled(type, packed, rows, digits, scratch, &doubles, to);
+  if (to == NULL)
+    return NULL;
+  scratch->digits = digits;
+  return doubles ? ints_encode_doubles(scratch->doubles, rows, 0, to)
+                 : ints_encode_quickly(scratch->integers, rows, scratch->doubles, to);
+}
+
+/* FALSE: it can't be done; `out` then has anything behind what it had. */
+static gboolean encode_decimal(DataType type, const guint8 *packed, guint rows,
+                               CodecScratch *scratch, GByteArray *out)
+{
+  guint begin = out->len, digits = choose_digits(type, packed, rows, SAMPLE, 0);
+  gboolean doubles;
+  g_byte_array_set_size(out, (guint)(begin + decimal_room(rows)));
+  guint8 *end = put_scaled(type, packed, rows, digits, scratch, &doubles, out->data + begin);
+  if (end == NULL)
     return FALSE;
-  if (quickly)
-    ints_encode_quickly(numbers, rows, out);
-  else
-    ints_encode(numbers, rows, out);
+  for (guint row = 0; doubles && row < rows; row++)
+    scratch->integers[row] = (gint64)scratch->doubles[row];
+  g_byte_array_set_size(out, (guint)(end - out->data));
+  ints_encode(scratch->integers, rows, out);
   return TRUE;
 }
 
@@ -233,7 +381,9 @@ static ValueCodec encode_numbers(DataType type, const guint8 *packed, guint rows
   guint begin = out->len;
   g_autofree gint64 *numbers = g_new(gint64, rows);
   if (type == DATA_DOUBLE || type == DATA_FLOAT) {
-    if (encode_decimal(type, packed, rows, numbers, FALSE, out) && out->len - begin < size / 4 * 3)
+    g_autofree double *doubles = g_new(double, rows + CODEC_SLACK);
+    CodecScratch scratch = {numbers, doubles, 0};
+    if (encode_decimal(type, packed, rows, &scratch, out) && out->len - begin < size / 4 * 3)
       return CODEC_DECIMAL;
     g_byte_array_set_size(out, begin);
   }
@@ -250,20 +400,20 @@ static ValueCodec encode_numbers(DataType type, const guint8 *packed, guint rows
 /* --- booleans -----------------------------------------------------------------------------------
  */
 
-static ValueCodec encode_booleans(const guint8 *packed, guint rows, GByteArray *out)
+/* Gives the end. */
+static guint8 *encode_booleans(const guint8 *packed, guint rows, guint8 *to, ValueCodec *out_codec)
 {
-  guint begin = out->len;
-  g_byte_array_set_size(out, begin + (rows + 7) / 8);
-  memset(out->data + begin, 0, (rows + 7) / 8);
+  *out_codec = CODEC_BITS;
+  memset(to, 0, (rows + 7) / 8);
   for (guint row = 0; row < rows; row++) {
     if (packed[row] > 1) {
-      g_byte_array_set_size(out, begin);
-      g_byte_array_append(out, packed, rows);
-      return CODEC_RAW;
+      *out_codec = CODEC_RAW;
+      memcpy(to, packed, rows);
+      return to + rows;
     }
-    out->data[begin + row / 8] |= (guint8)(packed[row] << row % 8);
+    to[row / 8] |= (guint8)(packed[row] << row % 8);
   }
-  return CODEC_BITS;
+  return to + (rows + 7) / 8;
 }
 
 static gboolean decode_booleans(const guint8 *bytes, gsize size, guint rows, guint8 *out)
@@ -437,33 +587,45 @@ ValueCodec values_encode(DataType type, const guint8 *packed, gsize size, guint 
                          GByteArray *out)
 {
   g_assert(rows > 0);
-  if (type == DATA_BOOLEAN)
-    return encode_booleans(packed, rows, out);
+  if (type == DATA_BOOLEAN) {
+    ValueCodec codec;
+    guint begin = out->len;
+    g_byte_array_set_size(out, begin + rows);
+    guint8 *end = encode_booleans(packed, rows, out->data + begin, &codec);
+    g_byte_array_set_size(out, (guint)(end - out->data));
+    return codec;
+  }
   if (type == DATA_TEXT)
     return encode_texts(packed, size, rows, out);
   return encode_numbers(type, packed, rows, out);
 }
 
-ValueCodec values_encode_quickly(DataType type, const guint8 *packed, gsize size, guint rows,
-                                 gint64 *scratch, GByteArray *out)
+gsize values_quick_room(gsize size, guint rows)
+{
+  return MAX(size, decimal_room(rows) + ints_quick_room(rows));
+}
+
+guint8 *values_encode_quickly(DataType type, const guint8 *packed, gsize size, guint rows,
+                              CodecScratch *scratch, guint8 *to, ValueCodec *out_codec)
 {
   g_assert(rows > 0);
-  guint begin = out->len;
+  guint8 *end = NULL;
   if (type == DATA_BOOLEAN)
-    return encode_booleans(packed, rows, out);
+    return encode_booleans(packed, rows, to, out_codec);
   if (type == DATA_DOUBLE || type == DATA_FLOAT) {
-    if (encode_decimal(type, packed, rows, scratch, TRUE, out) && out->len - begin < size / 4 * 3)
-      return CODEC_DECIMAL;
+    end = encode_decimal_quickly(type, packed, rows, scratch, to);
+    *out_codec = CODEC_DECIMAL;
   } else if (type != DATA_TEXT) {
     for (guint row = 0; row < rows; row++)
-      scratch[row] = bits_at(packed, data_type_size(type), row);
-    ints_encode_quickly(scratch, rows, out);
-    if (out->len - begin < size / 4 * 3)
-      return CODEC_INTS;
+      scratch->integers[row] = bits_at(packed, data_type_size(type), row);
+    end = ints_encode_quickly(scratch->integers, rows, scratch->doubles, to);
+    *out_codec = CODEC_INTS;
   }
-  g_byte_array_set_size(out, begin);
-  g_byte_array_append(out, packed, (guint)size);
-  return CODEC_RAW;
+  if (end != NULL && (gsize)(end - to) < size / 4 * 3)
+    return end;
+  *out_codec = CODEC_RAW;
+  memcpy(to, packed, size);
+  return to + size;
 }
 
 static gboolean decode_ints(DataType type, const guint8 *bytes, gsize size, guint rows,

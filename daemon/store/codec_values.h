@@ -27,10 +27,22 @@ gsize values_packed_size(DataType type, guint rows, gsize text_size);
 ValueCodec values_encode(DataType type, const guint8 *packed, gsize size, guint rows,
                          GByteArray *out);
 
-/* The same in a few ns for each number, and with some more bytes: texts, and numbers that need
- * thinking, stay as they are. `scratch` has room for `rows` integers. */
-ValueCodec values_encode_quickly(DataType type, const guint8 *packed, gsize size, guint rows,
-                                 gint64 *scratch, GByteArray *out);
+enum { CODEC_SLACK = 8 };
+
+typedef struct CodecScratch {
+  gint64 *integers; /* room for `rows` */
+  double *doubles;  /* and for CODEC_SLACK more */
+  guint digits;     /* that the column before had, which are tried first */
+} CodecScratch;
+
+/*
+ * The same in a ns or two for each number, and with some more bytes: texts, and numbers that need
+ * thinking, stay as they are. Written to `to`, where values_quick_room() bytes may be written to;
+ * gives their end. A GByteArray divides each time that it grows, which is not quick.
+ */
+guint8 *values_encode_quickly(DataType type, const guint8 *packed, gsize size, guint rows,
+                              CodecScratch *scratch, guint8 *to, ValueCodec *out_codec);
+gsize values_quick_room(gsize size, guint rows);
 
 /*
  * Decodes into out[0 .. out_size), which is to be filled exactly; rows > 0. FALSE when the bytes
