@@ -167,6 +167,10 @@ def kill_at(round_, node, name, live_s=LIVE_S):
         fired = _at_start(round_, node, name)
     else:
         fired = _live(round_, node, name, live_s) or _at_start(round_, node, name)
+    round_.disarm(node)
+    if not fired and ("kill" in (action for _, action in round_.fired(node))):
+        # It had come to the point when time was up. A busy machine takes long to clear away what it held.
+        fired = _wait_dead(round_, node, 20)
     if fired:
         round_.expect_exit(node, KILLED)
         round_.note_fired(node)
