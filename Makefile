@@ -67,17 +67,17 @@ COVERAGE := -fsanitize=fuzzer-no-link
 # As gcc says it.
 override CPPFLAGS += -D__SANITIZE_ADDRESS__=1
 WARNINGS := -Wall -Wextra -Wmissing-prototypes -Wno-unused-variable
-CFLAGS ?= -O1 -gline-tables-only
+CFLAGS ?= -gline-tables-only
 else
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral
-CFLAGS ?= $(if $(SAN),-O1 -g1,-O2 -g)
+CFLAGS ?= $(if $(SAN),-g1,-O2 -g)
 endif
 # What makes the difference to the base, and the same for the objects that stay there.
 OWN_CPPFLAGS := -I$(G) -DSYNCLOG_VERSION='"$(VERSION)"' $(if $(FAILPOINTS),-DSYNCLOG_FAILPOINTS)
 BASE_CPPFLAGS := -Ibuild/gen -DSYNCLOG_VERSION='"$(BASE_VERSION)"'
 override CPPFLAGS += -Idaemon -D_GNU_SOURCE -DG_LOG_USE_STRUCTURED
-PKG_CFLAGS := $(shell pkg-config --cflags $(filter-out rocksdb,$(PACKAGES)))
+PKG_CFLAGS := -pthread $(shell pkg-config --cflags $(filter-out rocksdb,$(PACKAGES)))
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES))
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) $(WERROR) $(PKG_CFLAGS) $(CPPFLAGS) $(OWN_CPPFLAGS) -MMD -MP
 LIBS := $(PKG_LIBS) -lm -pthread
@@ -90,10 +90,11 @@ CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
 
 # The tests' own code is compiled quickly and its programs are linked quickly.
-TEST_CFLAGS := $(if $(SAN),-O0,-O1)
+TEST_CFLAGS := $(if $(SAN),,-O1)
 # But in these it is the test that works: clusters, disks and models.
-BUSY_TESTS := engine/test_group_chaos engine/test_group_members engine/test_group_protocol wal/test_power_loss \
-              store/test_random store/test_conflicts
+BUSY_TESTS := $(addprefix unit/,engine/test_group_chaos engine/test_group_members engine/test_group_protocol \
+              wal/test_power_loss store/test_random store/test_conflicts) \
+              $(addprefix fuzz/target_,engine query wal wal_walk)
 TEST_LDFLAGS := -fuse-ld=gold
 
 ifneq ($(SAN),)
@@ -102,6 +103,13 @@ override LDFLAGS += -fsanitize=$(SAN)
 ifeq ($(SAN),thread)
 # GLib's locks are futexes in a library that is not instrumented: tell the sanitizer about them.
 override CPPFLAGS += -include tests/tsan_glib.h
+endif
+LEVEL := -O1
+override CFLAGS += $(LEVEL)
+# Clang reads what most files include compiled, once for each level. The plain build sees what a file forgot to include.
+ifneq ($(findstring address,$(SAN)),)
+PRECOMPILED := $(BASE)/common-O0.h.pch $(BASE)/common-O1.h.pch
+override CFLAGS += -include $(BASE)/common$(LEVEL).h
 endif
 endif
 
@@ -146,14 +154,23 @@ $(GEN_SOURCES): $(G)/.stamp ;
 
 # Compiling costs more than running: generated code, and what is not busy, where it is only tested.
 ifneq ($(SAN),)
-$(B)/gen/%.o $(BASE)/gen/%.o $(B)/node/%.o $(B)/ctl/%.o $(B)/tests/bench/%.o: override CFLAGS += -O0
+QUICK := gen rpc http node ctl tests/bench tests/fuzz
+$(foreach each,$(QUICK),$(B)/$(each)/%.o $(BASE)/$(each)/%.o): LEVEL := -O0
 endif
 ifneq ($(NEXT),)
 $(B)/%.o: override CFLAGS += -O0
 endif
 
+$(BASE)/common-O0.h.pch: LEVEL := -O0
+$(BASE)/common-O1.h.pch: LEVEL := -O1
+$(BASE)/common-%.h.pch: tests/common.h
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)cp $< $(@:.pch=)
+	$(Q)$(CC) -std=gnu11 $(filter-out -include $(BASE)/%.h,$(CFLAGS)) $(PKG_CFLAGS) $(CPPFLAGS) -x c-header $< -o $@
+
 # Generated code is not held to our warnings.
-$(GEN_OBJECTS): $(if $(NEXT),$(B),$(BASE))/gen/%.o: $(G)/%.c
+$(GEN_OBJECTS): $(if $(NEXT),$(B),$(BASE))/gen/%.o: $(G)/%.c | $(PRECOMPILED)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 $(CFLAGS) -w $(PKG_CFLAGS) $(CPPFLAGS) $(OWN_CPPFLAGS) -MMD -MP -c $< -o $@
@@ -165,7 +182,7 @@ $(B)/libgen.a: $(GEN_OBJECTS)
 $(B)/node/page.o $(BASE)/node/page.o: daemon/node/page.html
 
 # Any module's objects may wait for the generated headers; only rpc includes them.
-$(B)/%.o: daemon/%.c | $(G)/.stamp
+$(B)/%.o: daemon/%.c | $(G)/.stamp $(PRECOMPILED)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
@@ -173,7 +190,7 @@ $(B)/%.o: daemon/%.c | $(G)/.stamp
 ifneq ($(B),$(BASE))
 $(BASE)/%.o: OWN_CPPFLAGS := $(BASE_CPPFLAGS)
 
-$(BASE)/%.o: daemon/%.c | $(G)/.stamp
+$(BASE)/%.o: daemon/%.c | $(G)/.stamp $(PRECOMPILED)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
@@ -196,17 +213,18 @@ $(B)/synclogctl: $(call objects,ctl) $(ARCHIVES) $(B)/libgen.a
 
 # --- tests --------------------------------------------------------------------------------------
 
-$(B)/tests/%.o: tests/%.c | $(G)/.stamp
+$(B)/tests/%.o: tests/%.c | $(G)/.stamp $(PRECOMPILED)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CHECK_CFLAGS) -Itests -c $< -o $@
 
 $(UNIT_TESTS:%=%.o): override CFLAGS += $(TEST_CFLAGS)
-$(BUSY_TESTS:%=$(B)/tests/unit/%.o): override CFLAGS += -O1
+$(UNIT_TESTS:%=%.o): LEVEL := -O0
+$(BUSY_TESTS:%=$(B)/tests/%.o): LEVEL := -O1
 
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(ARCHIVES) $(B)/libgen.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $< $(LINK_ARCHIVES) $(CHECK_LIBS) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $< $(LINK_ARCHIVES) $(CHECK_LIBS) $(MALLOC_LIBS) $(LIBS)
 
 # One binary by name: make build/plain/tests/unit/wal/test_wal && build/plain/tests/unit/wal/test_wal
 unit: $(UNIT_TESTS)

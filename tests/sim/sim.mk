@@ -15,7 +15,7 @@ SIM_OBJECTS := $(patsubst tests/%.c,$(B)/tests/%.o,$(sort $(wildcard tests/sim/*
 
 $(SIM): $(SIM_OBJECTS) $(ARCHIVES) $(B)/libgen.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(SIM_OBJECTS) $(LINK_ARCHIVES) $(CHECK_LIBS) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(SIM_OBJECTS) $(LINK_ARCHIVES) $(CHECK_LIBS) $(MALLOC_LIBS) $(LIBS)
 
 sim: $(SIM)
 	$(Q)$(SIM) --golden tests/sim/golden
