@@ -96,10 +96,12 @@ class Case:
         """A time limit for this flavour. Limits only: nothing waits for its own sake."""
         return seconds * self.flavour.patience
 
-    def eventually(self, what, predicate, timeout=20.0, pause=0.02):
+    def eventually(self, what, predicate, timeout=20.0, pause=None):
         """Waits until predicate() is true and returns its value; `what` says so when it never is.
-        OSError counts as not yet."""
-        deadline = time.monotonic() + self.patience(timeout)
+        OSError counts as not yet. `pause` is for what passes quickly: without it, what takes long is looked at
+        less often, since a look may be a program's whole run."""
+        begin = time.monotonic()
+        deadline = begin + self.patience(timeout)
         trouble = None
         while True:
             try:
@@ -114,7 +116,7 @@ class Case:
                                                       " (%s)" % trouble if trouble else ""))
             for node in self.nodes:
                 node.check_alive()
-            time.sleep(pause)
+            time.sleep(min(0.02 + (time.monotonic() - begin) / 8, 0.1) if pause is None else pause)
 
     # --- words ---
 
