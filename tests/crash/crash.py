@@ -105,7 +105,7 @@ def _at_start(round_, node, name, change=None):
     if not _wait_dead(round_, node, 0.1):
         try:
             round_.note_started(node, begin)
-        except SynclogError:
+        except (OSError, SynclogError):
             # It came to the point while it was asked. A busy machine takes long to clear away what it held.
             if not _wait_dead(round_, node, 20):
                 raise
