@@ -89,14 +89,16 @@ CTL_LIBS := $(shell pkg-config --libs ncursesw)
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
 
-# The tests' own code is compiled quickly and its programs are linked quickly.
-TEST_CFLAGS := $(if $(SAN),,-O1)
+# The tests' own code is compiled quickly (-O0, below) and its programs are linked quickly.
 # But in these it is the test that works: clusters, disks and models.
 BUSY_TESTS := $(addprefix unit/,engine/test_group_chaos engine/test_group_members engine/test_group_protocol \
               wal/test_power_loss store/test_random store/test_conflicts) \
               $(addprefix fuzz/target_,engine query wal wal_walk)
 TEST_LDFLAGS := -fuse-ld=gold
 
+# How well an object is compiled, where that is not what CFLAGS say: set for single objects below.
+LEVEL := $(if $(SAN),-O1)
+override CFLAGS += $(LEVEL)
 ifneq ($(SAN),)
 override CFLAGS += $(COVERAGE) -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 override LDFLAGS += -fsanitize=$(SAN)
@@ -104,8 +106,6 @@ ifeq ($(SAN),thread)
 # GLib's locks are futexes in a library that is not instrumented: tell the sanitizer about them.
 override CPPFLAGS += -include tests/tsan_glib.h
 endif
-LEVEL := -O1
-override CFLAGS += $(LEVEL)
 # Clang reads what most files include compiled, once for each level. The plain build sees what a file forgot to include.
 ifneq ($(findstring address,$(SAN)),)
 PRECOMPILED := $(BASE)/common-O0.h.pch $(BASE)/common-O1.h.pch
@@ -158,7 +158,7 @@ QUICK := gen rpc http node ctl tests/bench tests/fuzz
 $(foreach each,$(QUICK),$(B)/$(each)/%.o $(BASE)/$(each)/%.o): LEVEL := -O0
 endif
 ifneq ($(NEXT),)
-$(B)/%.o: override CFLAGS += -O0
+$(B)/%.o: LEVEL := -O0
 endif
 
 $(BASE)/common-O0.h.pch: LEVEL := -O0
@@ -218,7 +218,6 @@ $(B)/tests/%.o: tests/%.c | $(G)/.stamp $(PRECOMPILED)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CHECK_CFLAGS) -Itests -c $< -o $@
 
-$(UNIT_TESTS:%=%.o): override CFLAGS += $(TEST_CFLAGS)
 $(UNIT_TESTS:%=%.o): LEVEL := -O0
 $(BUSY_TESTS:%=$(B)/tests/%.o): LEVEL := -O1
 
