@@ -458,7 +458,9 @@ static void run_digest(RpcCall *call)
     return;
   const SlTDigestReq *req = (const SlTDigestReq *)args->req;
   g_autoptr(GError) error = NULL;
-  if (!set_options(args, req->consensusGroupId, req->__isset_tokens ? req->tokens : NULL,
+  guint32 group; /* no rule finds it: there is no device */
+  if (!set_group(req->consensusGroupId, &group, &error) ||
+      !set_options(args, req->consensusGroupId, req->__isset_tokens ? req->tokens : NULL,
                    req->__isset_timeoutMs, req->timeoutMs, &error)) {
     rpc_call_reply_digest(call, error, NULL, NULL);
     return;

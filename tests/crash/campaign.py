@@ -168,11 +168,19 @@ class Round:
         self.arm(node, "")
 
     @staticmethod
-    def fired(node):
+    def said(node):
+        """The lines of the node's log since its last start."""
+        return node.log_text().split("--- start")[-1].splitlines()
+
+    def fired(self, node):
         """[(name, action)] that happened since the node's last start."""
-        said = node.log_text().split("--- start")[-1]
-        return [tuple(line.split()[1:3]) for line in said.splitlines()
-                if line.startswith("failpoint ")]
+        return [tuple(line.split()[1:3]) for line in self.said(node) if line.startswith("failpoint ")]
+
+    def miscounted(self, node):
+        """Entries applied since the start beyond one for each index. Those in a snapshot were not applied here."""
+        if any("to install a snapshot" in line for line in self.said(node)):
+            return 0
+        return self._offsets[node] - node.applied_offset()
 
     def note_fired(self, node):
         for name, _action in self.fired(node):
@@ -246,7 +254,7 @@ class Round:
             cells = {cell: value for cell, value in cells.items() if cell[0] != PROBE}
             digest = node.digest()
             result.append(checker.Final(node.id, cells, repeated, digest.digest,
-                                        digest.cells - probes, self._offsets[node] - node.applied_offset()))
+                                        digest.cells - probes, self.miscounted(node)))
         return result
 
     def judge(self, operations=None, digest=None, again=True):

@@ -174,7 +174,8 @@ static void check_text(const char *text)
 
 static void check_options(const ReadOptions *options)
 {
-  g_assert(options->group <= G_MAXINT32 && options->timeout_ms >= -1);
+  g_assert(options->group <= G_MAXINT32 || options->group == GROUP_BY_RULE);
+  g_assert(options->timeout_ms >= -1);
   g_assert(options->tokens == NULL || options->tokens->len <= LIMIT_TOKENS);
   for (guint i = 0; options->tokens != NULL && i < options->tokens->len; i++)
     check_log(g_array_index(options->tokens, Token, i).log);
@@ -308,6 +309,7 @@ static void on_digest(gpointer ctx, RpcCall *call, const ReadOptions *options)
 {
   (void)ctx;
   check_options(options);
+  g_assert(options->group <= G_MAXINT32);
   StateDigest digest = {1, 2, 3, 4};
   g_autoptr(GError) error = error_to_answer();
   g_autoptr(Progress) progress = some_progress();
