@@ -10,12 +10,11 @@ enum {
   /* RocksDB writes a memtable out by itself only when it is this many times the size at which the
    * host is told to persist: the host must have synced its logs first. */
   MEMTABLE_BACKSTOP = 32,
-  DELETION_WINDOW = 128,     /* a file is compacted when of so many keys in a row … */
-  DELETION_TRIGGER = 32,     /* … so many are deletions */
-  PERSISTED_TIER = 2,        /* ReadTier::kPersistedTier */
-  L0_FILES = 8,              /* that are compacted together; 4 is RocksDB's default */
-  KEPT_BATCH_SIZE = 1 << 20, /* up to it the memory of a batch is kept for the next one */
-  FRESH_SIZE = 8 << 20,      /* bytes of blocks that are kept out of the memtable for a while */
+  DELETION_WINDOW = 128, /* a file is compacted when of so many keys in a row … */
+  DELETION_TRIGGER = 32, /* … so many are deletions */
+  PERSISTED_TIER = 2,    /* ReadTier::kPersistedTier */
+  L0_FILES = 8,          /* that are compacted together; 4 is RocksDB's default */
+  FRESH_SIZE = 8 << 20,  /* bytes of blocks that are kept out of the memtable for a while */
 };
 
 static RocksStore *rocks_of(Store *store)
@@ -50,19 +49,13 @@ gboolean rocks_get(RocksStore *store, const rocksdb_readoptions_t *options, gcon
 /* --- opening ------------------------------------------------------------------------------------
  */
 
-/*
- * Two options for which the C API has no function. The host says when to persist; closing must not,
- * least of all on a full disk. And the memtable has hints, see rocks_private.h.
- */
-static rocksdb_options_t *with_more_options(rocksdb_options_t *options)
+/* The host says when to persist; closing must not, least of all on a full disk. The C API has no
+ * function for this option. */
+static rocksdb_options_t *without_flush_at_close(rocksdb_options_t *options)
 {
   rocksdb_options_t *changed = rocksdb_options_create();
   char *message = NULL;
-  g_autofree char *more =
-      g_strdup_printf("avoid_flush_during_shutdown=true;"
-                      "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.%d",
-                      HINT_PREFIX_SIZE);
-  rocksdb_get_options_from_string(options, more, changed, &message);
+  rocksdb_get_options_from_string(options, "avoid_flush_during_shutdown=true", changed, &message);
   g_assert(message == NULL);
   rocksdb_options_destroy(options);
   return changed;
@@ -111,7 +104,7 @@ static rocksdb_options_t *make_options(RocksStore *store)
   rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
   rocksdb_options_set_block_based_table_factory(options, table);
   rocksdb_block_based_options_destroy(table);
-  return with_more_options(options);
+  return without_flush_at_close(options);
 }
 
 static gboolean load_tombstone(RocksStore *store, const guint8 *key, const guint8 *value,
@@ -264,7 +257,6 @@ static void rocks_close(Store *parent)
   g_clear_pointer(&store->look, rocks_look_free);
   g_clear_pointer(&store->reblock, rocks_reblock_free);
   rocks_damage_free(store->damage);
-  rocks_hints_free(store->hints);
   last_cache_free(store->last);
   if (store->db != NULL)
     rocksdb_close(store->db);
@@ -272,7 +264,6 @@ static void rocks_close(Store *parent)
   rocksdb_env_destroy(store->env);
   rocksdb_cache_destroy(store->cache);
   rocksdb_writeoptions_destroy(store->write_options);
-  rocksdb_writebatch_destroy(store->writes);
   rocksdb_readoptions_destroy(store->persisted_options);
   schema_free(store->schema);
   write_keys_free(store->keys);
@@ -360,7 +351,6 @@ static void put_block(Batch *batch, const StoreEntry *entry, const DecodedBlock 
     /* Its head will be shared with others'. */
     batch->bytes += block->value_size - block->column_count * BLOCK_COLUMN_SIZE;
   }
-  batch->bytes += rocks_hints_add(batch->store->hints, block->device_id, block->partition);
   Noted noted = pending_note_block(batch->store->checks, block->device_id, block->partition,
                                    &version, block->min_time, block->max_time);
   put_noted(batch, &noted, block->device_id, version.origin);
@@ -403,7 +393,6 @@ static void put_delete(Batch *batch, const StoreEntry *entry, const DecodedDelet
   for (guint i = 0; i < ids->len; i++)
     store_be32(value + 16 + i * 4, g_array_index(ids, guint32, i));
   put(batch, key, sizeof key, value, size);
-  batch->bytes += HINT_SIZE;
   if (ids->len > 0)
     tombstone.measurements = g_memdup2(ids->data, (gsize)ids->len * 4);
   g_array_append_val(batch->tombstones, tombstone);
@@ -537,23 +526,13 @@ static gboolean publish(Batch *batch, GError **error)
   return rocks_lose(store, message, error);
 }
 
-static void empty_writes(RocksStore *store, gsize size)
-{
-  if (size <= KEPT_BATCH_SIZE) {
-    rocksdb_writebatch_clear(store->writes);
-    return;
-  }
-  rocksdb_writebatch_destroy(store->writes);
-  store->writes = rocksdb_writebatch_create();
-}
-
 static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint count, GError **error)
 {
   RocksStore *store = rocks_of(parent);
   if (!rocks_check_usable(store, error))
     return FALSE;
   Batch batch = {.store = store,
-                 .writes = store->writes,
+                 .writes = rocksdb_writebatch_create(),
                  .fresh = g_array_new(FALSE, FALSE, sizeof(FreshBlock)),
                  .large = g_array_new(FALSE, FALSE, sizeof(FreshBlock)),
                  .packed = g_byte_array_new(),
@@ -566,7 +545,7 @@ static gboolean rocks_apply(Store *parent, const StoreEntry *entries, guint coun
   if (batch.overflowed > 0)
     put_overflowed(&batch);
   gboolean done = publish(&batch, error);
-  empty_writes(store, batch.bytes);
+  rocksdb_writebatch_destroy(batch.writes);
   g_array_unref(batch.fresh);
   g_array_unref(batch.large);
   g_byte_array_unref(batch.packed);
@@ -617,7 +596,6 @@ static gboolean rocks_persist(Store *parent, gboolean wait, GError **error)
   rocksdb_flushoptions_set_wait(options, wait);
   char *message = NULL;
   g_atomic_int_set(&store->unpersisted_kib, 0);
-  rocks_hints_begin(store->hints);
   FAILPOINT("store_before_flush");
   rocksdb_flush(store->db, options, &message);
   FAILPOINT("store_after_flush");
@@ -731,7 +709,6 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->options.journal_size = MAX(options->journal_size, (gsize)STORE_MIN_JOURNAL_SIZE);
   store->db_options = make_options(store);
   store->write_options = rocksdb_writeoptions_create();
-  store->writes = rocksdb_writebatch_create();
   rocksdb_writeoptions_disable_WAL(store->write_options, 1);
   store->persisted_options = rocksdb_readoptions_create();
   rocksdb_readoptions_set_read_tier(store->persisted_options, PERSISTED_TIER);
@@ -741,7 +718,6 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
   store->checks = pending_new();
   store->fresh = fresh_new();
   store->damage = rocks_damage_new();
-  store->hints = rocks_hints_new();
   store->last = last_cache_new(LAST_CACHE_BYTES);
   if (options->reblock_blocks > 0 && !options->read_only)
     store->reblock = rocks_reblock_new(options->reblock_blocks);

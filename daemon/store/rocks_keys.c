@@ -40,7 +40,7 @@ gsize rocks_put_write_key(RocksStore *store, rocksdb_writebatch_t *writes, const
   store_be64(value + 12, added.index);
   store_be64(value + 20, added.hlc);
   rocksdb_writebatch_put(writes, (const char *)key, sizeof key, (const char *)value, sizeof value);
-  return sizeof key + sizeof value + HINT_SIZE * (drops ? 2 : 1);
+  return sizeof key + sizeof value;
 }
 
 gboolean rocks_load_write_key(RocksStore *store, const guint8 *key, gsize key_size,

@@ -15,7 +15,6 @@
 
 typedef struct Cleaning Cleaning;
 typedef struct Damage Damage;
-typedef struct Hints Hints;
 typedef struct Look Look;
 typedef struct Reblock Reblock;
 
@@ -29,11 +28,9 @@ typedef struct RocksStore {
   rocksdb_writeoptions_t *write_options;
   rocksdb_readoptions_t *persisted_options; /* reads what survives a crash */
   Schema *schema;
-  gint format;                  /* atomic: as the record says */
-  gint unpersisted_kib;         /* atomic */
-  Hints *hints;                 /* the applying thread's */
-  rocksdb_writebatch_t *writes; /* empty between two applies: its memory is used again */
-  GError *failure;              /* of a batch; NULL while there was none. The applying thread's */
+  gint format;          /* atomic: as the record says */
+  gint unpersisted_kib; /* atomic */
+  GError *failure;      /* of a batch; NULL while there was none. The applying thread's */
 
   /* Guards what is published together with a batch: the memtable's new content, fresh blocks,
    * tombstones, progress. */
@@ -74,26 +71,6 @@ typedef struct RocksView {
 gboolean rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, gint64 end_time,
                          RocksView *out_view, GPtrArray **out_tombstones, GError **error);
 void rocks_view_close(RocksView *view);
-
-/*
- * RocksDB remembers where in the memtable the last key of each bucket is, so that the next one of
- * it goes right behind without a search. This takes memory, also for the key of a write, of which
- * each is its own bucket to it; so it is counted as unpersisted.
- */
-enum {
-  HINT_PREFIX_SIZE = BLOCK_PREFIX_SIZE, /* shorter keys have no hints */
-  HINT_SIZE = 300,                      /* bytes of one, with its place in a hash table */
-};
-
-Hints *rocks_hints_new(void);
-void rocks_hints_free(Hints *hints);
-
-/* There is a new memtable. By any thread. */
-void rocks_hints_begin(Hints *hints);
-
-/* Bytes of memory that a block of the bucket takes for a hint: 0 when there is one. One that comes
- * in turn with another of the same device is counted each time. */
-gsize rocks_hints_add(Hints *hints, guint32 device, gint64 partition);
 
 /* RocksDB counts each comparison of keys of a thread unless it is told not to; nobody asks for it.
  */

@@ -488,36 +488,6 @@ static void put_crowded(Store *store, gboolean ascending)
   }
 }
 
-/* What the memtable remembers of each device makes the host persist in time. All in one apply, as
- * each is rounded up. */
-START_TEST(p7_hints_are_counted)
-{
-  enum { DEVICES = 500, LEAST = 250 };
-  g_autofree char *directory = make_directory();
-  Store *store = open_rocks(directory);
-  static const char *const names[] = {"m"};
-  const Value values[] = {TW_FLOAT64(1.5)};
-  guint64 grown[4], index = 0;
-  for (guint round = 0; round < G_N_ELEMENTS(grown); round++) {
-    TestWrite write = {0};
-    for (guint i = 0; i < DEVICES; i++) {
-      g_autofree char *device = g_strdup_printf("d%u", i);
-      tw_row(&write, device, round, 1, names, values);
-    }
-    if (round == 2)
-      persist(store);
-    guint64 before = store_unpersisted(store);
-    index++;
-    apply_write(store, (LogId){1, 1}, index, index, &write);
-    grown[round] = store_unpersisted(store) - before;
-  }
-  ck_assert_uint_gt(grown[0], grown[1] + DEVICES * LEAST);
-  ck_assert_uint_gt(grown[2], grown[3] + DEVICES * LEAST);
-  store_close(store);
-  remove_tree(directory);
-}
-END_TEST
-
 START_TEST(last_values_of_a_crowded_partition)
 {
   for (gboolean ascending = FALSE; ascending <= TRUE; ascending++) {
@@ -555,7 +525,6 @@ int main(void)
                                 p7_aggregates_are_bounded_in_bytes,
                                 p7_series_are_bounded_in_bytes,
                                 p7_scattered_tablets_stay_small,
-                                p7_hints_are_counted,
                                 last_values_of_a_crowded_partition};
   return RUN_SUITE("store rocks", tests);
 }
