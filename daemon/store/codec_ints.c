@@ -397,7 +397,7 @@ static guint8 *put_range(guint8 *at, const double *values, guint from, guint to,
 {
   Group group = group_of(range);
   *at++ = (guint8)group.width;
-  at = put_varint(at, zigzag(group.base + offset));
+  at = put_varint(at, zigzag((gint64)((guint64)group.base + (guint64)offset)));
   if (group.width == 0)
     return at;
   if (mode == 0)

@@ -5,6 +5,10 @@
 
 #include <math.h>
 
+#ifdef __FAST_MATH__
+#error "-ffast-math: what is added to a double and taken away again must round it"
+#endif
+
 enum {
   MAX_DIGITS = 15,      /* behind the decimal point */
   SAMPLE = 32,          /* values by which the number of digits is chosen */
@@ -111,6 +115,7 @@ static guint choose_digits(DataType type, const guint8 *packed, guint rows, guin
 
 typedef double Doubles __attribute__((vector_size(16)));
 typedef gint64 Longs __attribute__((vector_size(16)));
+typedef guint64 Bits __attribute__((vector_size(16)));
 enum { LANES = sizeof(Doubles) / sizeof(double) };
 
 static inline Doubles doubles_at(const void *bytes)
@@ -127,11 +132,11 @@ static inline Doubles doubles_at(const void *bytes)
  */
 static inline Doubles scale(Doubles value, double power, Longs *odd, Longs *reach)
 {
-  const gint64 least = bits_of_double(NEAREST_SHIFT - (double)INTS_DOUBLE_LIMIT);
+  const guint64 least = (guint64)bits_of_double(NEAREST_SHIFT - (double)INTS_DOUBLE_LIMIT);
   Doubles sum = value * power + NEAREST_SHIFT;
   Doubles number = sum - NEAREST_SHIFT;
   *odd = (Longs)(number / power) ^ (Longs)value;
-  *reach |= (Longs)sum - least;
+  *reach |= (Longs)((Bits)sum - least);
   return number;
 }
 
@@ -161,6 +166,10 @@ static guint choose_quickly(const guint8 *packed, guint rows, guint guess)
   for (guint i = 0; i < QUICK_SAMPLE; i++)
     memcpy(&sample[i], packed + (gsize)(i * rows / QUICK_SAMPLE) * 8, 8);
   guint digits = guess > 0 && misses_of(sample, guess - 1, &reach) == 2 ? guess : 0;
+  if (!in_reach(reach)) { /* then that says nothing */
+    reach = (Longs){0};
+    digits = 0;
+  }
   for (; digits <= MAX_DIGITS; digits++) {
     guint misses = misses_of(sample, digits, &reach);
     if (!in_reach(reach))

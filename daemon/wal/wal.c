@@ -474,16 +474,19 @@ static gboolean begin_segment(Wal *wal, guint64 first, guint64 chain_before, GEr
   return TRUE;
 }
 
-/* Without writing them; FALSE: they must be written, be it that no disk space was left for all. */
+/* Without writing them; FALSE: they must be written, be it that no disk space was left for all, and
+ * whatever is wrong with the disk is met there. */
 static gboolean allocate(Wal *wal, goffset target)
 {
   int result;
   do
     result = wal->io->allocate(wal->io->ctx, wal->file.fd, wal->filled, target - wal->filled);
   while (result < 0 && errno == EINTR);
-  if (result == 0)
-    wal->filled = target;
-  return result == 0;
+  if (result < 0)
+    return FALSE;
+  wal->filled = target;
+  FAILPOINT("wal_after_allocate");
+  return TRUE;
 }
 
 /* Makes the file as long as `need` with zeros, and somewhat longer, before an append of

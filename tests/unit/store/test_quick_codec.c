@@ -73,6 +73,21 @@ START_TEST(integers_come_back)
 }
 END_TEST
 
+/* Where differences wrap. */
+START_TEST(integers_at_the_limits_come_back)
+{
+  g_autoptr(GRand) random = g_rand_new_with_seed(3);
+  gint64 values[300];
+  for (guint round = 0; round < HISTORIES(2000); round++) {
+    for (guint i = 0; i < G_N_ELEMENTS(values); i++) {
+      guint64 step = g_rand_int(random) % 2000;
+      values[i] = (gint64)((guint64)(round % 2 ? G_MAXINT64 : G_MININT64) + step - 1000);
+    }
+    check_ints(values, G_N_ELEMENTS(values));
+  }
+}
+END_TEST
+
 START_TEST(clocks_are_small)
 {
   gint64 values[400];
@@ -111,6 +126,7 @@ static const double odd[] = {-0.0,
                              -562949953421312.0,
                              2251799813685249.0,
                              9007199254740993.0,
+                             -6.8e15,
                              1764000000.123456,
                              1.0 / 3};
 
@@ -160,8 +176,30 @@ START_TEST(floating_point_comes_back)
 }
 END_TEST
 
+/* Whatever column was before it, a clock in microseconds is packed. */
+START_TEST(a_guess_does_not_hold)
+{
+  double values[100];
+  for (guint row = 0; row < G_N_ELEMENTS(values); row++)
+    values[row] = 1.7e15 + row * 3 + row % 7;
+  for (guint guess = 0; guess <= 15; guess++) {
+    gint64 integers[G_N_ELEMENTS(values)];
+    double doubles[G_N_ELEMENTS(values) + CODEC_SLACK];
+    g_autofree guint8 *bytes = g_malloc(values_quick_room(sizeof values, G_N_ELEMENTS(values)));
+    CodecScratch scratch = {integers, doubles, guess};
+    ValueCodec codec;
+    values_encode_quickly(DATA_DOUBLE, (const guint8 *)values, sizeof values, G_N_ELEMENTS(values),
+                          &scratch, bytes, &codec);
+    ck_assert_int_eq(codec, CODEC_DECIMAL);
+    guint digits = guess;
+    check_values(DATA_DOUBLE, (const guint8 *)values, sizeof values, G_N_ELEMENTS(values), &digits);
+  }
+}
+END_TEST
+
 int main(void)
 {
-  const TTest *const tests[] = {integers_come_back, clocks_are_small, floating_point_comes_back};
+  const TTest *const tests[] = {integers_come_back, integers_at_the_limits_come_back,
+                                clocks_are_small, floating_point_comes_back, a_guess_does_not_hold};
   return RUN_SUITE("quick codecs", tests);
 }
