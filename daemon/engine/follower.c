@@ -429,15 +429,16 @@ void follower_meet_hole(Group *group, Log *log, guint64 first)
   if (first <= expected || log->given > log->applied)
     return;
   if (log->applied + 1 < first) {
-    g_autofree char *why = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
-                                           " are gone at the sender: a snapshot is needed",
-                                           expected, first - 1);
     /* Nothing is put behind the hole; should somebody turn up who has it, the log goes on. It is
      * told once: others may keep other entries, and each says so with every heartbeat. */
     gboolean told = log->state == LOG_STOPPED && log->seed_from != 0;
     log->seed_from = first;
-    if (!told)
-      log_set_state(group, log, LOG_STOPPED, why);
+    if (told)
+      return;
+    g_autofree char *why = g_strdup_printf("entries %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                                           " are gone at the sender: a snapshot is needed",
+                                           expected, first - 1);
+    log_set_state(group, log, LOG_STOPPED, why);
     return;
   }
   char text[LOG_ID_TEXT_SIZE];

@@ -522,13 +522,13 @@ def power_and_a_lost_disk(job):
     with job.round(prepare=put_on_disks, nodes=3, clients=9,
                    config={"wal.wal_segment_size": "64MiB",
                            "replication.mirror_sync_interval": "200ms"}) as round_:
-        for each in round_.recorders:
-            each.local_reads = False  # with its disk a node loses what it acknowledged, until peers gave it back
         for _ in range(2 if job.short else round_.random.randrange(3, 6)):
             round_.run_for(round_.random.uniform(0.2, 0.5))
             nodes = list(round_.cluster)
             node = round_.random.choice(nodes)
             round_.new_logs += 1
+            for each in round_.recorders:
+                each.local_reads = False  # a node lacks what it acknowledged, until peers gave it back
             lose_power(round_, nodes)
             shutil.rmtree(node.data_dir)
             round_.figures.faults["disk lost"] += 1
