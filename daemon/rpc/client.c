@@ -98,7 +98,7 @@ static int wait_for(int fd, short events, gint64 deadline_us)
   }
 }
 
-/* "host:port" or "[v6]:port". */
+/* "host:port" or "[v6]:port". The resolver would take the lower 16 bits of a greater number. */
 static gboolean split_address(const char *address, char **out_host, char **out_port)
 {
   const char *colon = strrchr(address, ':');
@@ -106,6 +106,8 @@ static gboolean split_address(const char *address, char **out_host, char **out_p
     return FALSE;
   gboolean bracketed = address[0] == '[' && colon[-1] == ']';
   if (!bracketed && memchr(address, ':', (gsize)(colon - address)) != NULL)
+    return FALSE;
+  if (!g_ascii_string_to_unsigned(colon + 1, 10, 1, G_MAXUINT16, NULL, NULL))
     return FALSE;
   *out_host = g_strndup(address + bracketed, (gsize)(colon - address) - 2 * (gsize)bracketed);
   *out_port = g_strdup(colon + 1);

@@ -310,7 +310,18 @@ END_TEST
 
 START_TEST(addresses)
 {
-  static const char *const wrong[] = {"", "host", ":1", "host:", "::1:5", "[::1]", "a:b:c"};
+  static const char *const wrong[] = {"",
+                                      "host",
+                                      ":1",
+                                      "host:",
+                                      "::1:5",
+                                      "[::1]",
+                                      "a:b:c",
+                                      "127.0.0.1:65536",
+                                      "127.0.0.1:99999",
+                                      "127.0.0.1:0",
+                                      "127.0.0.1:-1",
+                                      "127.0.0.1:http"};
   for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
     g_autoptr(RpcClient) client = rpc_client_new(wrong[i], 1000);
     g_autoptr(GError) error = NULL;
