@@ -86,6 +86,7 @@ typedef struct Snapshots Snapshots;
 typedef struct PeerWatch {
   guint32 peer;
   LagWatch lag;
+  gint64 closed_us; /* when its channel was seen last not to send */
   gboolean stalled; /* and it was told */
 } PeerWatch;
 

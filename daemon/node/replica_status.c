@@ -37,9 +37,16 @@ static PeerWatch *watch_of(Replica *replica, guint32 peer)
   return &g_array_index(replica->watches, PeerWatch, replica->watches->len - 1);
 }
 
-static gboolean is_stalled(const PeerStatus *peer)
+static gboolean is_connected(const PeerStatus *peer)
 {
-  return peer->stuck_ms >= STALLED_MS && strcmp(peer->state, "connected") == 0;
+  return strcmp(peer->state, "connected") == 0;
+}
+
+/* A peer that was away for long has confirmed nothing all that time, and no fault of it now. */
+static gboolean is_stalled(const PeerStatus *peer, const PeerWatch *watch, gint64 now_us)
+{
+  return is_connected(peer) && peer->stuck_ms >= STALLED_MS &&
+         now_us - watch->closed_us >= STALLED_MS * (gint64)1000;
 }
 
 /* Caller holds `mutex`. */
@@ -48,14 +55,15 @@ static void add_lags(Replica *replica, NodeStatus *status, gint64 now_us)
   const LogStatus *own = own_log(status);
   for (guint i = 0; i < status->peers->len; i++) {
     PeerStatus *peer = &g_array_index(status->peers, PeerStatus, i);
-    const LagWatch *lag = &watch_of(replica, peer->node_id)->lag;
+    const PeerWatch *watch = watch_of(replica, peer->node_id);
+    const LagWatch *lag = &watch->lag;
     guint64 confirmed = confirmed_by(peer, own);
     if (confirmed >= own->progress.durable)
       continue;
     peer->lag_entries = own->progress.durable - confirmed;
     peer->lag_ms = lag_watch_lag_us(lag, now_us) / 1000;
     peer->stuck_ms = lag_watch_stuck_us(lag, now_us) / 1000;
-    if (!is_stalled(peer))
+    if (!is_stalled(peer, watch, now_us))
       continue;
     peer->state = "stalled";
     if (peer->message == NULL)
@@ -77,8 +85,10 @@ void replica_watch(Replica *replica)
   for (guint i = 0; i < status->peers->len; i++) {
     const PeerStatus *peer = &g_array_index(status->peers, PeerStatus, i);
     const LogStatus *own = own_log(status);
-    lag_watch_update(&watch_of(replica, peer->node_id)->lag, own->progress.durable,
-                     confirmed_by(peer, own), now_us);
+    PeerWatch *watch = watch_of(replica, peer->node_id);
+    lag_watch_update(&watch->lag, own->progress.durable, confirmed_by(peer, own), now_us);
+    if (!is_connected(peer))
+      watch->closed_us = now_us;
   }
   add_lags(replica, status, now_us);
   for (guint i = 0; i < status->peers->len; i++) {

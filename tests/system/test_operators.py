@@ -91,6 +91,31 @@ def a_peer_that_confirms_nothing_is_stalled(case):
     expect_equal(peer_metric(case, node, "peer_stalled", 2), 0, "metric")
 
 
+@test(timeout=90)
+def a_peer_that_was_away_is_not_stalled_at_once(case):
+    """It confirmed nothing while it was away. That it comes back with much to fetch is no fault."""
+    port = free_port(case)
+    node = case.node(node_id=1, peers={2: "127.0.0.1:%d" % port})
+    node.config["replication.max_retry_wait"] = "500ms"
+    node.start()
+    with node.client() as client:
+        client.insert("d", 1, {"v": 1})
+    case.eventually("it is away for long", lambda: node.peer_status(2).stuckMs >= 12000, timeout=40)
+    server = PeerServer(port, node_id=2)
+    case.at_end(server.close)
+    server.sync_log = lambda request, answer: answer(
+        TSyncLogReply(TStatus(0, None, False), request.endSyncIndex, 0, 0))
+    case.eventually("the channel is open",
+                    lambda: node.peer_status(2).state in ("connected", "stalled"))
+    opened = time.monotonic()
+    while time.monotonic() < opened + 3:
+        expect_equal(node.peer_status(2).state, "connected", "state of the peer that came back")
+        time.sleep(0.1)
+    expect("is stalled" not in node.log_text(), "the node complains of the peer: %s", node.log_text())
+    case.eventually("it is stalled in the end", lambda: node.peer_status(2).state == "stalled",
+                    timeout=30)
+
+
 @test
 def a_peer_is_paused_and_goes_on(case):
     cluster = with_http(case, 3)
