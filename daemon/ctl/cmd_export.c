@@ -156,13 +156,13 @@ static void union_add(Union *all, const Measurement *m)
   g_hash_table_insert(all->types, g_strdup(m->name), GUINT_TO_POINTER(types + 1));
 }
 
-static void union_begin(Union *all, const Export *export)
+static void union_begin(Union *all, const GPtrArray *devices)
 {
   all->places = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   all->types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   all->keys = g_ptr_array_new();
-  for (guint i = 0; i < export->devices->len; i++) {
-    const Device *device = g_ptr_array_index(export->devices, i);
+  for (guint i = 0; i < devices->len; i++) {
+    const Device *device = g_ptr_array_index(devices, i);
     for (guint k = 0; k < device->measurements->len; k++)
       union_add(all, &g_array_index(device->measurements, Measurement, k));
   }
@@ -183,11 +183,11 @@ static void write_union_head(const Export *export, const Union *all, FILE *out)
   flush_text(head, out);
 }
 
-/* All devices in one table with a column for their names. */
-static gboolean write_union(Export *export, FILE *out, GError **error)
+/* Devices in one table with a column for their names. */
+static gboolean write_union(Export *export, const GPtrArray *devices, FILE *out, GError **error)
 {
   g_auto(Union) all = {0};
-  union_begin(&all, export);
+  union_begin(&all, devices);
   if (all.keys->len + 2 > CSV_MAX_CELLS)
     return fail(
         error, SYNCLOG_TOO_LARGE,
@@ -195,8 +195,8 @@ static gboolean write_union(Export *export, FILE *out, GError **error)
         "device",
         all.keys->len + 2, CSV_MAX_CELLS);
   write_union_head(export, &all, out);
-  for (guint i = 0; i < export->devices->len; i++) {
-    const Device *device = g_ptr_array_index(export->devices, i);
+  for (guint i = 0; i < devices->len; i++) {
+    const Device *device = g_ptr_array_index(devices, i);
     PageQuery query;
     g_autoptr(Pages) pages = open_pages(export, &query, device->name, error);
     if (pages == NULL)
@@ -219,16 +219,28 @@ static gboolean write_union(Export *export, FILE *out, GError **error)
   return TRUE;
 }
 
-/* A file appears under its name only when it is complete. */
-static gboolean write_file(Export *export, const char *device, GError **error)
+/* A file whose name does not tell the device has a column that does. */
+static gboolean write_one(Export *export, const char *name, Device *device, FILE *out,
+                          GError **error)
 {
-  g_autofree char *name = file_name_of_device(device);
+  g_autofree char *told = device_of_path(name);
+  if (told != NULL)
+    return write_device(export, device->name, out, error);
+  g_autoptr(GPtrArray) alone = g_ptr_array_new();
+  g_ptr_array_add(alone, device);
+  return write_union(export, alone, out, error);
+}
+
+/* A file appears under its name only when it is complete. */
+static gboolean write_file(Export *export, Device *device, GError **error)
+{
+  g_autofree char *name = file_name_of_device(device->name);
   g_autofree char *path = g_build_filename(export->directory, name, NULL);
   g_autofree char *partial = g_strconcat(path, ".partial", NULL);
   FILE *out = g_fopen(partial, "we");
   if (out == NULL)
     return ctl_fail_file(partial, error);
-  gboolean written = write_device(export, device, out, error);
+  gboolean written = write_one(export, name, device, out, error);
   gboolean failed = ferror(out) != 0;
   failed = fclose(out) != 0 || failed;
   if (written && failed)
@@ -284,12 +296,12 @@ static gboolean write_all(Export *export, gboolean one, GError **error)
   if (export->directory == NULL) {
     const Device *device = one ? g_ptr_array_index(export->devices, 0) : NULL;
     return one ? write_device(export, device->name, stdout, error)
-               : write_union(export, stdout, error);
+               : write_union(export, export->devices, stdout, error);
   }
   if (g_mkdir_with_parents(export->directory, 0777) != 0)
     return ctl_fail_file(export->directory, error);
   for (guint i = 0; i < export->devices->len; i++)
-    if (!write_file(export, ((Device *)g_ptr_array_index(export->devices, i))->name, error))
+    if (!write_file(export, g_ptr_array_index(export->devices, i), error))
       return FALSE;
   return TRUE;
 }
@@ -332,14 +344,16 @@ const CtlCommand ctl_export = {
     .name = "export",
     .arguments = "DEVICE… | --prefix PREFIX",
     .summary = "Write devices as CSV",
-    .details = "One device gives the columns time and its measurements; several, or a prefix, also "
-               "a first "
-               "column device.\nAn import reads it back exactly: numbers have as many digits as it "
-               "takes, an "
-               "empty text is \"\", a missing\nvalue is nothing, and heads name the types that "
-               "can't be seen "
-               "from the values (as in level:FLOAT).\nWith --output, names of files are those of "
-               "the devices, "
-               "with %XX for what can't stand in one.",
+    .details =
+        "One device gives the columns time and its measurements; several, or a prefix, also "
+        "a first "
+        "column device.\nAn import reads it back exactly: numbers have as many digits as it "
+        "takes, an "
+        "empty text is \"\", a missing\nvalue is nothing, and heads name the types that "
+        "can't be seen "
+        "from the values (as in level:FLOAT).\nWith --output, names of files are those of "
+        "the devices, "
+        "with %XX for what can't stand in one. Where that is too long, the\nname is %~ and a hash, "
+        "and the file has a column device too: import it with --device-column device.",
     .run = run,
 };

@@ -293,7 +293,8 @@ static gboolean import_file(Import *import, GError **error)
                                                                 : device_of_path(import->path);
   import->source_options.device = device;
   if (device == NULL && import->given.device_column == NULL)
-    return fail(error, SYNCLOG_INVALID, "%s: which device? say --device", import->path);
+    return fail(error, SYNCLOG_INVALID, "%s: which device? say --device or --device-column",
+                import->path);
   g_clear_pointer(&import->source, import_source_free);
   import->source = import_source_open(import->path, &import->source_options, error);
   if (import->source == NULL)

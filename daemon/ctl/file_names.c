@@ -1,6 +1,12 @@
 #include "ctl/file_names.h"
 
+#include <limits.h>
 #include <string.h>
+
+#define HASHED "%~"
+
+/* What is put behind a name while the file is written must fit, too. */
+#define MAX_NAME ((gsize)NAME_MAX - strlen(".partial"))
 
 char *file_name_of_device(const char *device)
 {
@@ -13,6 +19,10 @@ char *file_name_of_device(const char *device)
       g_string_append_c(name, *at);
   }
   g_string_append(name, ".csv");
+  if (name->len > MAX_NAME) {
+    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, device, -1);
+    g_string_printf(name, "%s%s.csv", HASHED, hash);
+  }
   return g_string_free(name, FALSE);
 }
 
@@ -22,6 +32,8 @@ char *device_of_path(const char *path)
   gsize size = strlen(base);
   if (size > strlen(".csv") && g_ascii_strcasecmp(base + size - strlen(".csv"), ".csv") == 0)
     base[size - strlen(".csv")] = '\0';
+  if (g_str_has_prefix(base, HASHED))
+    return NULL;
   GString *name = g_string_new(NULL);
   for (const char *at = base; *at != '\0'; at++) {
     if (*at == '%' && g_ascii_isxdigit(at[1]) && g_ascii_isxdigit(at[2])) {

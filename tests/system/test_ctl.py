@@ -249,6 +249,28 @@ def export_and_import(case):
     expect_equal(len(list(csv.reader(io.StringIO(one)))), 301, "rows on stdout")
 
 
+@test(timeout=60)
+def export_of_names_too_long_for_a_file(case):
+    """A device's name may be longer than a file's. Its file has a column that tells it, and import
+    does not take another name for it."""
+    source, target = case.cluster(1)[1], case.node(node_id=1, name="target").start()
+    devices = ["d" * 255, "/" * 100, "short"]
+    with source.client() as client:
+        for i, device in enumerate(devices):
+            client.insert(device, 5, {"v": i, "t": "x"})
+        before = client.digest()
+    folder = os.path.join(case.dir, "export")
+    Ctl(case, source)("export", "--prefix", "", "--output", folder)
+    files = sorted(os.listdir(folder))
+    expect_equal((len(files), files[2]), (3, "short.csv"), "files")
+    for name in files[:2]:
+        result = Ctl(case, target)("import", os.path.join(folder, name), code=1)
+        expect("--device-column" in result.stderr, "what import says of %s: %s", name, result.stderr)
+        Ctl(case, target)("import", "--device-column", "device", os.path.join(folder, name))
+    Ctl(case, target)("import", os.path.join(folder, files[2]))
+    expect_equal(target.digest()[:3], before[:3], "digest of the copy")
+
+
 def write_csv(case, name, rows):
     path = os.path.join(case.dir, name)
     with open(path, "w", encoding="utf-8") as file:

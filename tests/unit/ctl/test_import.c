@@ -404,6 +404,36 @@ START_TEST(file_names)
 }
 END_TEST
 
+/* The part of an export that is being written is called so with ".partial" behind. */
+static gsize size_of_partial(const char *device)
+{
+  g_autofree char *name = file_name_of_device(device);
+  return strlen(name) + strlen(".partial");
+}
+
+START_TEST(names_too_long_for_a_file)
+{
+  g_autofree char *longest = g_strnfill(255, 'd');
+  g_autofree char *other = g_strnfill(254, 'd');
+  g_autofree char *escaped = g_strnfill(255, '/');
+  const char *const devices[] = {longest, other, escaped};
+  for (guint i = 0; i < G_N_ELEMENTS(devices); i++) {
+    g_autofree char *name = file_name_of_device(devices[i]);
+    ck_assert_uint_le(size_of_partial(devices[i]), NAME_MAX);
+    ck_assert_ptr_null(device_of_path(name));
+    for (guint k = 0; k < i; k++) {
+      g_autofree char *former = file_name_of_device(devices[k]);
+      ck_assert_str_ne(name, former);
+    }
+  }
+  g_autofree char *fits = g_strnfill(NAME_MAX - strlen(".csv.partial"), 'd');
+  g_autofree char *name = file_name_of_device(fits);
+  g_autofree char *back = device_of_path(name);
+  ck_assert_str_eq(back, fits);
+  ck_assert_uint_eq(size_of_partial(fits), NAME_MAX);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {types_come_from_the_whole_file,
@@ -418,6 +448,7 @@ int main(void)
                                 goes_on_where_it_was,
                                 batches_are_bounded_by_bytes,
                                 state_reads_back,
-                                file_names};
+                                file_names,
+                                names_too_long_for_a_file};
   return RUN_SUITE("import", tests);
 }
