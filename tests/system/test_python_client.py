@@ -98,6 +98,36 @@ def failover(case):
 
 
 @test
+def a_request_that_is_broken_off_leaves_nothing_behind(case):
+    """What can't be sent is not sent in part with the next request, and nobody gets another one's reply."""
+    node = case.cluster(1)[1]
+    with node.client() as client:
+        for wrong, kind in ((2 ** 63, OverflowError), ("\ud800", UnicodeEncodeError)):
+            client.insert("d", 1, {"v": 1})
+            expect_error(kind, "%r" % wrong, client.insert, "d", 2, {"v": 2, "w": wrong})
+            client.insert("d", 3, {"v": 3})
+        token = client.insert("d", 4, {"v": 4}).token
+
+        def interrupted():
+            raise KeyboardInterrupt
+
+        client._client.recv_write = interrupted  # as Ctrl-C while it waits for the reply
+        expect_error(KeyboardInterrupt, "an interruption", client.insert, "d", 5, {"v": 5})
+        index = client.insert("d", 6, {"v": 6}).token.index
+        expect(index > token.index + 1, "the reply of entry %d is of the write before", index)
+        expect_equal([row.timestamp for row in client.query("d")], [1, 3, 4, 5, 6], "rows")
+
+
+@test
+def addresses(case):
+    for wrong in ("127.0.0.1", "127.0.0.1:", ":1", "127.0.0.1:x", "127.0.0.1:99999", "127.0.0.1:0"):
+        error = expect_error(ValueError, wrong, Client(wrong).connect)
+        expect(repr(wrong) in str(error), "%s: %s", wrong, error)
+    for right in ("127.0.0.1", "[::1]"):
+        expect_error(Unreachable, right, Client("%s:%d" % (right, free_port(case))).connect)
+
+
+@test
 def typed_errors(case):
     node = case.cluster(1)[1]
     with node.client() as client:

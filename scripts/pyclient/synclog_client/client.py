@@ -323,6 +323,9 @@ def token_from_thrift(token: Any) -> Token:
 def split_address(address: str) -> Tuple[str, int]:
     """("host", port) of "host:port" or "[v6]:port"."""
     host, _, port = address.rpartition(":")
+    # The resolver would take the lower 16 bits of a greater number.
+    if not host or not (port.isascii() and port.isdigit()) or not 1 <= int(port) <= 65535:
+        raise ValueError("%r is no address; expected HOST:PORT" % address)
     return host.strip("[]"), int(port)
 
 
@@ -426,6 +429,11 @@ class Client:
         except TException as error:
             self.close()
             raise Refused("%s: %s: %s" % (self.address, method, error)) from error
+        except BaseException:
+            # Half of a request waits to be sent, or a reply to be read: the next request would go out behind the
+            # one, or take the other for its own.
+            self.close()
+            raise
 
     def _read(self, service: str, method: str, *arguments: Any) -> Any:
         for _ in self.addresses[1:]:
