@@ -61,8 +61,11 @@ static void make_senders(Group *group, Peer *peer)
     const LogProgress *theirs = progress_find(peer->progress, log->id);
     Sender *sender = g_new0(Sender, 1);
     sender->log = log;
-    sender->window =
-        sync_window_new(group->options.max_pending_batch, theirs != NULL ? theirs->received : 0);
+    guint64 begin = 0;
+    /* Of a closed log it may have told what was on its way to a disk that was full then. */
+    if (theirs != NULL)
+      begin = handover_is_newest(group, i) ? theirs->received : theirs->durable;
+    sender->window = sync_window_new(group->options.max_pending_batch, begin);
     backoff_init(&sender->backoff, group->options.basic_retry_wait_ms,
                  group->options.max_retry_wait_ms,
                  group->options.random_seed ^ peer->id ^ log->id.incarnation);
@@ -344,6 +347,7 @@ static gboolean is_no_fork(Group *group, Peer *peer, Sender *sender)
     return FALSE; /* and there is nothing to send */
   sender->digest = DIGEST_CHECKING;
   sender->digest_index = theirs->digest_index;
+  sender->digest_value = theirs->digest;
   group->ports.check_digest(group->ports.ctx, peer->id, sender->log->id, theirs->digest_index,
                             theirs->digest);
   return FALSE;
@@ -352,11 +356,11 @@ static gboolean is_no_fork(Group *group, Peer *peer, Sender *sender)
 static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
 {
   Log *log = sender->log;
-  if (!is_no_fork(group, peer, sender))
-    return;
   if (sender->paused_until_us > now_us)
     return;
   sender->paused_until_us = 0;
+  if (!is_no_fork(group, peer, sender))
+    return;
   /* What the peer told meanwhile counts: it may be deleted here already. */
   const LogProgress *theirs = progress_find(peer->progress, log->id);
   if (theirs != NULL && !sender->reading && sync_window_in_flight(sender->window) == 0 &&
@@ -465,12 +469,20 @@ void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *
   pump(group, peer, now_us);
 }
 
-void group_on_digest(Group *group, guint32 id, LogId log, DigestVerdict verdict, gint64 now_us)
+void group_on_digest(Group *group, guint32 id, LogId log, guint64 index, guint64 digest,
+                     DigestVerdict verdict, gint64 now_us)
 {
   Peer *peer = group_find_peer(group, id);
   Sender *sender = peer != NULL && peer->state == PEER_READY ? find_sender(peer, log) : NULL;
-  if (sender == NULL || sender->digest != DIGEST_CHECKING)
+  if (sender == NULL || sender->digest != DIGEST_CHECKING || sender->digest_index != index ||
+      sender->digest_value != digest)
     return; /* the channel was lost meanwhile */
+  if (verdict == DIGEST_LATER) {
+    sender->digest = DIGEST_UNCHECKED;
+    sender->paused_until_us = now_us + (gint64)backoff_next_ms(&sender->backoff) * 1000;
+    group->ports.work(group->ports.ctx);
+    return;
+  }
   sender->digest = verdict == DIGEST_DIFFERENT ? DIGEST_FORKED : DIGEST_CHECKED;
   if (verdict != DIGEST_DIFFERENT) {
     if (sender->log->own) {

@@ -3,6 +3,10 @@
 
 #include "core/routing.h"
 
+/* Batches come in order on a channel and are decoded side by side: a hole of more than that is one
+ * that the sender does not know of. */
+enum { HOLE_US = 5 * G_USEC_PER_SEC };
+
 static void forget_run(gpointer data)
 {
   entry_run_unref(data);
@@ -66,13 +70,31 @@ void follower_answer_all(Group *group)
     follower_answer(group, group->logs->pdata[i]);
 }
 
-void follower_close(Group *group, Log *log)
+/* Drops what waits behind a hole; the sender begins again before it. */
+static void drop_waiting(Group *group, Log *log, const char *why)
 {
-  if (log->reorder == NULL || reorder_waiting(log->reorder) == 0)
-    return;
   reorder_reset(log->reorder, reorder_expected(log->reorder));
   log->hole_since_us = 0;
-  refuse_all_calls(group, log, SYNCLOG_OUT_OF_WINDOW, "the log was closed");
+  refuse_all_calls(group, log, SYNCLOG_OUT_OF_WINDOW, why);
+}
+
+void follower_close(Group *group, Log *log)
+{
+  if (log->reorder != NULL && reorder_waiting(log->reorder) > 0)
+    drop_waiting(group, log, "the log was closed");
+}
+
+void follower_tick(Group *group, Log *log, gint64 now_us)
+{
+  if (log->own || log->state != LOG_OK || log->hole_since_us == 0 ||
+      now_us - log->hole_since_us < HOLE_US)
+    return;
+  char text[LOG_ID_TEXT_SIZE];
+  group_note(group, G_LOG_LEVEL_WARNING,
+             "log %s: entry %" G_GUINT64_FORMAT
+             " does not come, what waits behind it is asked for again",
+             log_id_format(log->id, text), reorder_expected(log->reorder));
+  drop_waiting(group, log, "a batch before it does not come");
 }
 
 guint64 follower_taken(const Log *log)
@@ -209,6 +231,7 @@ void group_on_sync(Group *group, gpointer call, guint32 sender, LogId id, guint6
                          REORDER_ACCEPTED)
     g_steal_pointer(&taken);
   release_contiguous(group, log);
+  note_hole(group, log, now_us);
   g_autofree char *why =
       g_strdup_printf("entry %" G_GUINT64_FORMAT " does not decode: %s", bad_index, undecodable);
   if (bad_index <= reorder_expected(log->reorder)) {
@@ -464,7 +487,7 @@ void follower_realign(Group *group, const Peer *peer, const Progress *sender)
     const LogProgress *theirs = &g_array_index(sender->logs, LogProgress, i);
     Log *log = group_find_log(group, theirs->log);
     /* Others may hold less of a log than its sender does, that says nothing. */
-    if (log == NULL || log->own || log->state == LOG_READ_ONLY ||
+    if (log == NULL || log->own || log->state == LOG_READ_ONLY || log->state == LOG_FORKED ||
         !routing_sends(peer->id, group->self, log->id, group->own->id.incarnation))
       continue;
     if (log->applied + 1 >= theirs->first_available || !can_be_handed_on(group, log))

@@ -86,6 +86,7 @@ typedef struct Sender {
     DIGEST_FORKED, /* nothing is sent */
   } digest;
   guint64 digest_index;   /* where it is compared */
+  guint64 digest_value;   /* what the peer has there */
   gint64 paused_until_us; /* 0: not paused */
   guint64 trouble_until;  /* the last failure is overcome when this index is acknowledged */
   Backoff backoff;
@@ -288,6 +289,8 @@ void follower_stop(Group *group);
  * than it has told, after it has told that the log is closed (see horizon.c).
  */
 void follower_close(Group *group, Log *log);
+/* At every heartbeat: a hole of which the sender does not know is told to it. */
+void follower_tick(Group *group, Log *log, gint64 now_us);
 /* The last entry of the log that is in its WAL or on its way there, or may be there although a
  * write failed. */
 guint64 follower_taken(const Log *log);
@@ -363,6 +366,9 @@ void handover_start(Group *group, gint64 now_us);
 void handover_tick(Group *group, gint64 now_us);
 /* Whether the peer's own channel to this node works. */
 gboolean handover_hears(const Group *group, const Peer *peer, gint64 now_us);
+/* Whether the log at this position of group->logs is the one that its origin writes, as far as is
+ * known here: not closed. */
+gboolean handover_is_newest(const Group *group, guint position);
 /* Whether the peer asked for this log. */
 gboolean handover_is_wanted(const Peer *peer, LogId log);
 /* What this node tells to one peer: its progress and what it wants from it. Transfer full. */

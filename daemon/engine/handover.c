@@ -31,7 +31,7 @@ gboolean handover_is_wanted(const Peer *peer, LogId log)
   return FALSE;
 }
 
-static gboolean is_newest(const Group *group, guint position)
+gboolean handover_is_newest(const Group *group, guint position)
 {
   const Log *log = group->logs->pdata[position];
   if (membership_is_gone(group->options.membership, log->id.origin))
@@ -56,8 +56,8 @@ static guint32 choose(const Group *group, guint position, gint64 now_us)
                       .durable = theirs != NULL ? theirs->durable : 0,
                       .first_available = theirs != NULL ? theirs->first_available : 1};
   }
-  return routing_supplier(log->id, is_newest(group, position), log->written, log->supplier, offers,
-                          count);
+  return routing_supplier(log->id, handover_is_newest(group, position), log->written, log->supplier,
+                          offers, count);
 }
 
 /*
@@ -114,9 +114,10 @@ void handover_tick(Group *group, gint64 now_us)
     Log *log = group->logs->pdata[i];
     if (log->id.origin == group->self)
       continue; /* the peers send what they have of it unasked */
+    follower_tick(group, log, now_us);
     guint32 supplier = choose(group, i, now_us);
     guint64 hole_end = supplier == 0 ? hole_before(group, log, now_us) : 0;
-    if (hole_end != 0 && log->state != LOG_READ_ONLY)
+    if (hole_end != 0 && log->state != LOG_READ_ONLY && log->state != LOG_FORKED)
       follower_meet_hole(group, log, hole_end);
     leave_hole(group, log);
     if (supplier == log->supplier)
@@ -154,7 +155,7 @@ static void tell_closed_logs(const Group *group, Progress *progress)
 {
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
-    if (!is_newest(group, i))
+    if (!handover_is_newest(group, i))
       progress_put(progress, log->id)->received = follower_taken(log);
   }
 }

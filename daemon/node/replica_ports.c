@@ -97,10 +97,13 @@ static void digest_job(gpointer data)
   DigestVerdict verdict = DIGEST_UNKNOWN;
   if (wal != NULL && wal_chain_at(wal, job->index, &digest, &error))
     verdict = digest == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
+  if (g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_OVERLOADED))
+    verdict = DIGEST_LATER;
   if (error != NULL)
     g_warning("comparing a log with that of node %u: %s", job->peer, error->message);
   replica_lock(replica);
-  group_on_digest(replica->group, job->peer, job->log, verdict, clock_mono_us(replica->clock));
+  group_on_digest(replica->group, job->peer, job->log, job->index, job->digest, verdict,
+                  clock_mono_us(replica->clock));
   replica_unlock(replica);
   replica_job_end(replica);
 }

@@ -451,7 +451,7 @@ static void on_digest(Sim *sim, Event *event)
   DigestVerdict verdict = DIGEST_UNKNOWN;
   if (wal != NULL && wal_chain_at(wal, job->from, &digest, NULL))
     verdict = digest == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
-  group_on_digest(node->group, event->peer, job->log, verdict, sim->now_us);
+  group_on_digest(node->group, event->peer, job->log, job->from, job->digest, verdict, sim->now_us);
 }
 
 static void port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest)

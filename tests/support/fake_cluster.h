@@ -87,8 +87,9 @@ struct FakeNode {
   gboolean disk_broken; /* appends and syncs fail for good */
   gboolean sync_broken; /* … syncs only */
   gboolean reads_fail;
-  LogId damaged;         /* reads of this entry of that log fail … */
-  guint64 damaged_index; /* … 0: none */
+  gboolean no_descriptors; /* digests of logs can't be compared now */
+  LogId damaged;           /* reads of this entry of that log fail … */
+  guint64 damaged_index;   /* … 0: none */
   gboolean reads_find_nothing;
   gboolean reads_run_ahead; /* the WAL has a record more than the group was told of */
   gboolean apply_paused;

@@ -468,9 +468,12 @@ static void on_digest(FakeCluster *cluster, Event *event)
   const DigestJob *job = event->message;
   const FakeLog *log = find_log(node->logs, job->log);
   DigestVerdict verdict = DIGEST_UNKNOWN;
-  if (log != NULL && job->index <= last_of(log))
+  if (node->no_descriptors)
+    verdict = DIGEST_LATER;
+  else if (log != NULL && job->index <= last_of(log))
     verdict = digest_up_to(node, log, job->index) == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
-  group_on_digest(node->group, event->peer, job->log, verdict, cluster->now_us);
+  group_on_digest(node->group, event->peer, job->log, job->index, job->digest, verdict,
+                  cluster->now_us);
 }
 
 void fake_port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest)

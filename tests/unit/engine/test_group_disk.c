@@ -1,6 +1,8 @@
 /* Restarts, power losses, full and broken disks, deletion of what nobody needs, lost parts of logs.
  */
 #include "support/fake_cluster.c"
+
+#include "engine/group_private.h"
 #include "support/suite.h"
 
 static FakeCluster *ready_cluster(guint count, guint32 seed)
@@ -182,6 +184,65 @@ START_TEST(full_disk_of_a_follower_holds_only_it)
   ck_assert(fake_says(fake_peer_status(status, 2)->message, "no space"));
   cluster->nodes[2].disk_full = FALSE;
   fake_run_until_equal(cluster, 30 * G_USEC_PER_SEC);
+}
+END_TEST
+
+/*
+ * Node 1's disk becomes full while runs of node 3's log are on their way to it, and that log is
+ * closed at the same moment: node 1 has told to have received them, and does not have them.
+ */
+static void check_closed_log(guint32 seed)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, seed);
+  cluster->delay_min_us = 1000;
+  cluster->delay_max_us = 20000;
+  cluster->disk_us = 30000;
+  fake_partition(cluster, 1U << 1, 1U << 3);
+  fake_run_for(cluster, 8 * G_USEC_PER_SEC); /* node 2 hands on */
+  LogId id = fake_own_log(cluster, 3);
+  write_many(cluster, 3, 3000);
+  const Log *log = group_find_log(fake_node(cluster, 1)->group, id);
+  for (guint i = 0; reorder_waiting(log->reorder) == 0 || log->to_write->len == 0 ||
+                    reorder_expected(log->reorder) <= log->written + 1;
+       i++) {
+    ck_assert_uint_lt(i, 20000);
+    fake_run_for(cluster, 500);
+  }
+  fake_node(cluster, 1)->disk_full = TRUE;
+  fake_kill(cluster, 3);
+  fake_heal(cluster);
+  fake_start(cluster, 3, TRUE);
+  for (guint i = 0; i < 3000 && fake_node(cluster, 1)->last_reply != SYNCLOG_OUT_OF_WINDOW; i++)
+    fake_run_for(cluster, 1000);
+  fake_run_for(cluster, 60000);
+  fake_node(cluster, 1)->disk_full = FALSE;
+  fake_run_until_equal(cluster, 30 * G_USEC_PER_SEC);
+  ck_assert(strstr(fake_node(cluster, 1)->notes->str, "does not come") == NULL);
+}
+
+START_TEST(a_closed_log_goes_on_after_a_full_disk)
+{
+  for (guint32 seed = 1; seed <= 24; seed++)
+    check_closed_log(seed);
+}
+END_TEST
+
+START_TEST(a_hole_that_the_sender_does_not_know_of_is_told)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 1);
+  write_through(cluster, 1, 20);
+  LogId log = fake_own_log(cluster, 1);
+  fake_partition(cluster, 1U << 1, 1U << 2);
+  write_many(cluster, 1, 20);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  fake_inject(cluster, 2, log, 31, fake_true_run(cluster, log, 31, 40), NULL, FALSE);
+  fake_run_for(cluster, 4 * G_USEC_PER_SEC);
+  ck_assert_int_ne(fake_node(cluster, 2)->last_reply, SYNCLOG_OUT_OF_WINDOW);
+  fake_run_for(cluster, 3 * G_USEC_PER_SEC);
+  ck_assert_int_eq(fake_node(cluster, 2)->last_reply, SYNCLOG_OUT_OF_WINDOW);
+  ck_assert_uint_eq(fake_node(cluster, 2)->last_expected, 21);
+  fake_heal(cluster);
+  fake_run_until_equal(cluster, 10 * G_USEC_PER_SEC);
 }
 END_TEST
 
@@ -624,6 +685,8 @@ int main(void)
                                 full_disk_refuses_and_goes_on_later,
                                 broken_disk_makes_the_own_log_read_only,
                                 full_disk_of_a_follower_holds_only_it,
+                                a_closed_log_goes_on_after_a_full_disk,
+                                a_hole_that_the_sender_does_not_know_of_is_told,
                                 broken_mirror_is_read_only_and_told,
                                 p3_the_store_waits_behind_a_mirror_that_can_not_be_synced,
                                 p3_what_could_not_be_synced_is_not_applied,
