@@ -107,10 +107,18 @@ static gboolean has_control(const guint8 *bytes, gsize size)
   return FALSE;
 }
 
-/* Almost all names are. */
+/* Almost all names are. Eight bytes at a time: none is 0x80 or more, or becomes so by adding 1, and
+ * none loses the highest bit, given to it before, by taking 0x20 from it. */
 static gboolean is_printable_ascii(const guint8 *bytes, gsize size)
 {
-  for (gsize i = 0; i < size; i++)
+  const guint64 ones = G_GUINT64_CONSTANT(0x0101010101010101), high = ones * 0x80;
+  gsize i = 0;
+  for (; i + 8 <= size; i += 8) {
+    guint64 word = load_le64(bytes + i);
+    if (((word | (word + ones)) & high) != 0 || (((word | high) - ones * 0x20) & high) != high)
+      return FALSE;
+  }
+  for (; i < size; i++)
     if (bytes[i] < 0x20 || bytes[i] > 0x7E)
       return FALSE;
   return TRUE;
@@ -336,6 +344,78 @@ static gboolean read_row_values(Parser *p, gboolean have_names, GError **error)
   return TRUE;
 }
 
+/* Steps over these bytes. FALSE: others stand there. */
+static gboolean take_these(Parser *p, const guint8 *bytes, gsize size)
+{
+  if (byte_reader_left(&p->in) < size || memcmp(p->in.bytes + p->in.at, bytes, size) != 0)
+    return FALSE;
+  p->in.at += size;
+  return TRUE;
+}
+
+/* The field of the device and that of the time. */
+static gboolean take_place(Parser *p, Slice *out_device, gint64 *out_time)
+{
+  static const guint8 device_head[] = {WIRE_STRING, 0, 1}, time_head[] = {WIRE_I64, 0, 2};
+  enum { SIZE_BYTES = 4, TIME_BYTES = 8 };
+  if (!take_these(p, device_head, sizeof device_head) || byte_reader_left(&p->in) < SIZE_BYTES)
+    return FALSE;
+  const guint8 *at = p->in.bytes + p->in.at;
+  guint32 size = load_be32(at);
+  p->in.at += SIZE_BYTES;
+  if (size == 0 || size > LIMIT_NAME_SIZE || byte_reader_left(&p->in) < size ||
+      !is_printable_ascii(at + SIZE_BYTES, size))
+    return FALSE;
+  *out_device = (Slice){(const char *)at + SIZE_BYTES, size};
+  p->in.at += size;
+  if (!take_these(p, time_head, sizeof time_head) || byte_reader_left(&p->in) < TIME_BYTES)
+    return FALSE;
+  *out_time = (gint64)load_be64(p->in.bytes + p->in.at);
+  p->in.at += TIME_BYTES;
+  return TRUE;
+}
+
+/* The fields of measurements, the same as before, and of as many numbers of 8 bytes; STOP. */
+static gboolean take_numbers(Parser *p)
+{
+  static const guint8 names_head[] = {WIRE_LIST, 0, 3}, stop[] = {WIRE_STOP};
+  if (!take_these(p, names_head, sizeof names_head) || !take_known_names(p))
+    return FALSE;
+  guint8 values_head[8] = {WIRE_LIST, 0, 4, WIRE_STRUCT};
+  store_be32(values_head + 4, p->row_values.len);
+  if (!take_these(p, values_head, sizeof values_head))
+    return FALSE;
+  BuilderColumn *columns = (BuilderColumn *)(void *)p->row_values.data;
+  for (guint i = 0; i < p->row_values.len; i++)
+    if (!read_long_value(p, &columns[i]))
+      return FALSE;
+  return take_these(p, stop, sizeof stop);
+}
+
+/*
+ * A row as most come: fields in their order, the measurements of the row before, numbers of 8
+ * bytes. FALSE, with nothing taken: it is another one, or wrong, which is for others to say.
+ */
+static gboolean read_plain_row(Parser *p, Slice *out_device, gint64 *out_time)
+{
+  gsize begin = p->in.at;
+  p->names_known = take_place(p, out_device, out_time) && take_numbers(p);
+  if (!p->names_known)
+    p->in.at = begin;
+  return p->names_known;
+}
+
+static void add_row(Parser *p, Slice device, gint64 time)
+{
+  guint32 ordinal = p->ordinal++;
+  const BuilderColumn *columns = (const BuilderColumn *)(void *)p->row_values.data;
+  guint count = p->row_values.len;
+  if (p->part_count == 1)
+    builder_add_row(p->decoded, device, ordinal, time, p->partition_interval, columns, count);
+  else
+    row_run_add(&p->run, p->decoded, device, ordinal, time, p->partition_interval, columns, count);
+}
+
 static gboolean read_row(Parser *p, GError **error)
 {
   guint seen = 0, id;
@@ -344,8 +424,11 @@ static gboolean read_row(Parser *p, GError **error)
   gint64 time = 0;
   GError *local = NULL;
   gboolean ok = TRUE;
+  if (read_plain_row(p, &device, &time)) {
+    add_row(p, device, time);
+    return TRUE;
+  }
   set_columns(p, 0);
-  p->names_known = FALSE;
   while (ok && next_field(p, &seen, &type, &id, &local)) {
     if (id == 1 && type == WIRE_STRING)
       ok = read_name(p, "device", &device, &local);
@@ -374,11 +457,7 @@ static gboolean read_row(Parser *p, GError **error)
     g_propagate_error(error, local);
     return FALSE;
   }
-  guint32 ordinal = p->ordinal++;
-  if (p->part_count == 1)
-    builder_add_row(p->decoded, device, ordinal, time, p->partition_interval, columns, count);
-  else
-    row_run_add(&p->run, p->decoded, device, ordinal, time, p->partition_interval, columns, count);
+  add_row(p, device, time);
   return TRUE;
 }
 

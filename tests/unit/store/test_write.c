@@ -510,6 +510,15 @@ static void check_same_outcome(const Attempt *a, const Attempt *b)
     fast_assert(strcmp(a->error->message, b->error->message) == 0);
     return;
   }
+  fast_assert(a->decoded->blocks->len == b->decoded->blocks->len);
+  for (guint i = 0; i < a->decoded->blocks->len; i++) {
+    const DecodedBlock *x = &g_array_index(a->decoded->blocks, DecodedBlock, i);
+    const DecodedBlock *y = &g_array_index(b->decoded->blocks, DecodedBlock, i);
+    fast_assert(x->ordinal == y->ordinal && x->partition == y->partition);
+    fast_assert(x->min_time == y->min_time && x->max_time == y->max_time);
+    fast_assert(x->device.size == y->device.size);
+    fast_assert(memcmp(x->device.bytes, y->device.bytes, x->device.size) == 0);
+  }
   const List *columns = a->decoded->columns, *others = b->decoded->columns;
   fast_assert(a->decoded->values->len == b->decoded->values->len && columns->len == others->len);
   fast_assert(memcmp(a->decoded->values->data, b->decoded->values->data, a->decoded->values->len) ==
@@ -539,6 +548,21 @@ static GByteArray *random_rows(GRand *random)
   return tw_end(&write);
 }
 
+/* Here, and in a thread that remembers nothing. TRUE: it is good. */
+static gboolean decodes_the_same_anew(const GByteArray *bytes)
+{
+  Attempt here = {.bytes = bytes}, anew = {.bytes = bytes};
+  attempt(&here);
+  g_thread_join(g_thread_new("anew", attempt, &anew));
+  check_same_outcome(&here, &anew);
+  gboolean good = here.decoded != NULL;
+  g_clear_pointer(&here.decoded, store_decoded_free);
+  g_clear_pointer(&anew.decoded, store_decoded_free);
+  g_clear_error(&here.error);
+  g_clear_error(&anew.error);
+  return good;
+}
+
 /* A thread remembers the last names: a new one decodes all the same. */
 START_TEST(p3_what_was_decoded_before_changes_nothing)
 {
@@ -551,19 +575,61 @@ START_TEST(p3_what_was_decoded_before_changes_nothing)
           (guint8)(1u << g_rand_int_range(random, 0, 8));
     if (round % 8 == 5)
       g_byte_array_set_size(bytes, (guint)g_rand_int_range(random, 0, (gint32)bytes->len));
-    Attempt here = {.bytes = bytes}, anew = {.bytes = bytes};
-    attempt(&here);
-    g_thread_join(g_thread_new("anew", attempt, &anew));
-    check_same_outcome(&here, &anew);
-    taken += here.decoded != NULL;
-    refused += here.decoded == NULL;
-    g_clear_pointer(&here.decoded, store_decoded_free);
-    g_clear_pointer(&anew.decoded, store_decoded_free);
-    g_clear_error(&here.error);
-    g_clear_error(&anew.error);
+    gboolean good = decodes_the_same_anew(bytes);
+    taken += good;
+    refused += !good;
   }
   ck_assert_uint_gt(taken, 500);
   ck_assert_uint_gt(refused, 500);
+}
+END_TEST
+
+static GByteArray *usual_rows(const char *device, guint rows)
+{
+  static const char *const names[] = {"m0", "m1", "m2"};
+  const Value values[] = {TW_FLOAT64(1.5), TW_INT64(-7), TW_FLOAT64(2)};
+  TestWrite write = {0};
+  for (guint i = 0; i < rows; i++)
+    tw_row(&write, device, 5 + i, G_N_ELEMENTS(names), names, values);
+  return tw_end(&write);
+}
+
+/* With names that are known, the usual form of a row has a short way of its own. */
+START_TEST(p3_the_short_way_is_as_strict)
+{
+  static const struct {
+    const char *device;
+    gboolean good;
+  } devices[] = {{"d", TRUE},
+                 {"root.line.0001", TRUE},
+                 {"0123456 ~", TRUE},
+                 {"ger\xC3\xA4t567", TRUE},
+                 {"", FALSE},
+                 {"012\x1F"
+                  "4567",
+                  FALSE},
+                 {"0123456\x7F", FALSE},
+                 {"01234567\x1F", FALSE},
+                 {"012345678\x7F", FALSE},
+                 {"\xC3"
+                  "1234567",
+                  FALSE}};
+  g_autoptr(GRand) random = g_rand_new_with_seed(11);
+  g_autoptr(GByteArray) before = usual_rows("d", 1);
+  guint taken = 0, refused = 0;
+  for (guint round = 0; round < HISTORIES(6000); round++) {
+    guint which = round % G_N_ELEMENTS(devices);
+    g_autoptr(GByteArray) bytes = usual_rows(devices[which].device, 1 + round % 3);
+    store_decoded_free(decode(before)); /* so the names are known */
+    ck_assert_int_eq(decodes_the_same_anew(bytes), devices[which].good);
+    store_decoded_free(decode(before));
+    mutate(random, bytes);
+    gboolean good = decodes_the_same_anew(bytes);
+    taken += good;
+    refused += !good;
+  }
+  ck_assert_uint_gt(taken, HISTORIES(6000) / 40);
+  ck_assert_uint_gt(refused, HISTORIES(6000) / 2);
 }
 END_TEST
 
@@ -581,6 +647,7 @@ int main(void)
                                 joins_rows,
                                 every_prefix_is_refused,
                                 mutations_are_refused_or_sound,
-                                p3_what_was_decoded_before_changes_nothing};
+                                p3_what_was_decoded_before_changes_nothing,
+                                p3_the_short_way_is_as_strict};
   return RUN_SUITE("store write", tests);
 }
