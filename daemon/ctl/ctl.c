@@ -34,7 +34,7 @@ GOptionGroup *ctl_global_options(Ctl *ctl)
 {
   const GOptionEntry entries[] = {
       {"server", 's', 0, G_OPTION_ARG_STRING, &ctl->given.server,
-       "The node; several separated by commas are tried in order (" DEFAULT_SERVER
+       "The node; of several, separated by commas, the first that answers (" DEFAULT_SERVER
        ", or $SYNCLOG_SERVER)",
        "HOST:PORT"},
       {"servers", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &ctl->given.server, NULL, NULL},

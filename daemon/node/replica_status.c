@@ -42,10 +42,11 @@ static gboolean is_connected(const PeerStatus *peer)
   return strcmp(peer->state, "connected") == 0;
 }
 
-/* A peer that was away for long has confirmed nothing all that time, and no fault of it now. */
+/* It answers. One that was away for long has confirmed nothing all that time, and no fault of it
+ * now. */
 static gboolean is_stalled(const PeerStatus *peer, const PeerWatch *watch, gint64 now_us)
 {
-  return is_connected(peer) && peer->stuck_ms >= STALLED_MS &&
+  return is_connected(peer) && peer->stuck_ms >= STALLED_MS && peer->silent_ms < STALLED_MS / 2 &&
          now_us - watch->closed_us >= STALLED_MS * (gint64)1000;
 }
 

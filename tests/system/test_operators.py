@@ -116,6 +116,22 @@ def a_peer_that_was_away_is_not_stalled_at_once(case):
                     timeout=30)
 
 
+@test(timeout=60)
+def a_peer_that_hangs_is_not_told_to_answer(case):
+    """A process that stands still confirms nothing and answers nothing: its channel is given up, it is not "stalled"."""
+    cluster = case.cluster(2)
+    cluster.converge()
+    cluster[2].pause()
+    with cluster[1].client() as client:
+        client.insert("d", 1, {"v": 1})
+    # Until both times have passed: that of a peer that confirms nothing, and that of a request.
+    while cluster[1].peer_status(2).stuckMs < 12000:
+        expect(cluster[1].peer_status(2).state != "stalled", "it is told to answer")
+        time.sleep(0.1)
+    cluster[2].resume()
+    cluster.converge()
+
+
 @test
 def a_peer_is_paused_and_goes_on(case):
     cluster = with_http(case, 3)
