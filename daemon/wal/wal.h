@@ -110,9 +110,9 @@ guint64 wal_behind_segment_of(Wal *wal, guint64 index);
 
 /*
  * Deletes every segment whose records are all at or below `index`, except the last one. A file that
- * can't be deleted is an error, but breaks nothing: it is there again after the next opening. Large
- * files can take a kernel long (64 MiB on ext4 that discards: up to a quarter of a second); appends
- * and syncs go on meanwhile, cut and reset wait.
+ * can't be deleted is an error, but breaks nothing: the log still has it, no later one is deleted,
+ * and the next trim tries again. Large files can take a kernel long (64 MiB on ext4 that discards:
+ * up to a quarter of a second); appends and syncs go on meanwhile, cut and reset wait.
  */
 gboolean wal_trim(Wal *wal, guint64 index, GError **error);
 

@@ -30,15 +30,20 @@ static gboolean keep_copy(Wal *wal, const Cut *cut, GError **error);
 static gboolean remove_behind(Wal *wal, const Cut *cut, GError **error);
 static gboolean shorten(Wal *wal, const Cut *cut, GError **error);
 
-static gboolean remove_file(Wal *wal, const char *path, GError **error)
+static gboolean unlink_file(Wal *wal, const char *path, GError **error)
 {
   FAILPOINT("wal_before_unlink");
   if (wal->io->unlink(wal->io->ctx, path) < 0 && errno != ENOENT)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "unlink %s", path);
   FAILPOINT("wal_after_unlink");
-  /* Each deletion is made durable before the next: after a power loss the files that are left must
-   * not have a hole between them. */
-  return wal_directory_sync(wal->io, wal->directory, error);
+  return TRUE;
+}
+
+/* Each deletion is made durable before the next: after a power loss the files that are left must
+ * not have a hole between them. */
+static gboolean remove_file(Wal *wal, const char *path, GError **error)
+{
+  return unlink_file(wal, path, error) && wal_directory_sync(wal->io, wal->directory, error);
 }
 
 /* Takes the first segment off the list, unless there are at most `keep` or it goes beyond `index`:
@@ -57,14 +62,42 @@ static Segment *take_first(Wal *wal, guint keep, guint64 index)
   return taken;
 }
 
-/* Removes all that take_first() gives, each from the list first. */
+static void put_back_first(Wal *wal, Segment *segment)
+{
+  g_mutex_lock(&wal->lock);
+  g_ptr_array_insert(wal->segments, 0, segment_ref(segment));
+  wal->generation++;
+  g_mutex_unlock(&wal->lock);
+}
+
+/* That the last one is gone. */
+static gboolean sync_front(Wal *wal, GError **error)
+{
+  if (wal->front_unsynced && !wal_directory_sync(wal->io, wal->directory, error))
+    return FALSE;
+  wal->front_unsynced = FALSE;
+  return TRUE;
+}
+
+/*
+ * Removes all that take_first() gives, each from the list first. None goes before it is sure that
+ * the one before is gone, be that in an earlier call: with a hole between them the next opening
+ * would take all behind it for damaged.
+ */
 static gboolean remove_front(Wal *wal, guint keep, guint64 index, GError **error)
 {
+  if (!sync_front(wal, error))
+    return FALSE;
   for (;;) {
     g_autoptr(Segment) segment = take_first(wal, keep, index);
     if (segment == NULL)
       return TRUE;
-    if (!remove_file(wal, segment->path, error))
+    if (!unlink_file(wal, segment->path, error)) {
+      put_back_first(wal, segment);
+      return FALSE;
+    }
+    wal->front_unsynced = TRUE;
+    if (!sync_front(wal, error))
       return FALSE;
   }
 }

@@ -20,6 +20,7 @@ struct Wal {
   /* Held by who takes segments away, over system calls too: wal_trim goes on beside the writer,
    * wal_cut and wal_reset wait for it. Before `lock`. */
   GMutex removing;
+  gboolean front_unsynced; /* a segment at the front is gone, but that is not durable */
 
   /* Guards everything below. Only the writer changes it, so the writer may read without the lock
    * (but for `segments`, where wal_trim takes the first ones away); all others lock. Held for a few

@@ -433,6 +433,82 @@ START_TEST(test_cut_fails)
 }
 END_TEST
 
+/* A log of 20 segments or so, with all records durable. */
+static Wal *open_long(MemDisk *disk)
+{
+  Wal *wal = test_open_as(disk, 8192, WAL_CLEAN);
+  for (guint64 i = 1; i <= 200; i++)
+    test_append(wal, i, 1, max_size);
+  test_sync(wal);
+  return wal;
+}
+
+/* A segment that can't be deleted stays the log's first one: deleting a later one would leave a
+ * hole, and the next opening would take all behind it for damaged. */
+START_TEST(p1_a_trim_deletes_nothing_behind_what_it_could_not_delete)
+{
+  static const int errnos[] = {EIO, ENOSPC, EPERM, EBUSY, ENOMEM};
+  for (gsize e = 0; e < G_N_ELEMENTS(errnos); e++)
+    for (guint after = 0; after < 3; after++) {
+      g_autoptr(MemDisk) disk = mem_disk_new(3);
+      g_autoptr(Wal) wal = open_long(disk);
+      mem_disk_fail(disk, MEM_UNLINK, after, errnos[e], 0);
+      g_autoptr(GError) error = NULL;
+      ck_assert(!wal_trim(wal, 100, &error));
+      ck_assert_ptr_nonnull(error);
+      ck_assert(!wal_is_broken(wal));
+      test_check_log(wal, wal_first_index(wal), 200, max_size);
+      ck_assert((wal_first_index(wal) == 1) == (after == 0));
+      g_autofree char *path = test_segment(wal_first_index(wal));
+      ck_assert(mem_disk_exists(disk, path));
+      mem_disk_keep_failing(disk, MEM_UNLINK, errnos[e]);
+      guint64 first = wal_first_index(wal);
+      for (guint64 index = 60; index <= 120; index += 20)
+        ck_assert(!wal_trim(wal, index, NULL));
+      ck_assert_uint_eq(wal_first_index(wal), first);
+      mem_disk_keep_failing(disk, MEM_UNLINK, 0);
+      if (after == 1) { /* the next opening finds it */
+        wal_close(g_steal_pointer(&wal));
+        wal = test_open_as(disk, 8192, WAL_CLEAN);
+        test_check_log(wal, first, 200, max_size);
+      }
+      ck_assert(wal_trim(wal, 100, NULL));
+      ck_assert_uint_gt(wal_first_index(wal), 80);
+      ck_assert(!mem_disk_exists(disk, path));
+      test_append(wal, 201, 20, max_size);
+      test_sync(wal);
+      wal_close(g_steal_pointer(&wal));
+      wal = test_open_as(disk, 8192, WAL_CLEAN);
+      test_check_log(wal, wal_first_index(wal), 220, max_size);
+    }
+}
+END_TEST
+
+/* The file is gone, but a power loss may bring it back: no later one goes before that is sure. */
+START_TEST(p1_a_trim_goes_on_only_behind_what_is_durably_gone)
+{
+  for (guint32 seed = 1; seed <= 60; seed++) {
+    g_autoptr(MemDisk) disk = mem_disk_new(seed);
+    g_autoptr(Wal) wal = open_long(disk);
+    mem_disk_keep_failing(disk, seed % 2 == 0 ? MEM_FSYNC : MEM_OPEN, EIO);
+    for (guint64 index = 60; index <= 120; index += 20)
+      ck_assert(!wal_trim(wal, index, NULL));
+    ck_assert(!wal_is_broken(wal));
+    guint64 first = wal_first_index(wal);
+    mem_disk_keep_failing(disk, seed % 2 == 0 ? MEM_FSYNC : MEM_OPEN, 0);
+    test_check_log(wal, first, 200, max_size);
+    if (seed % 3 == 0) {
+      ck_assert(wal_trim(wal, 100, NULL));
+      ck_assert_uint_gt(wal_first_index(wal), 80);
+    }
+    mem_disk_crash(disk, MEM_LOSE_SOME);
+    wal_close(g_steal_pointer(&wal));
+    wal = test_open_as(disk, 8192, WAL_CLEAN);
+    test_check_log(wal, wal_first_index(wal), 200, max_size);
+  }
+}
+END_TEST
+
 int main(void)
 {
   Suite *suite = suite_create("wal faults");
@@ -451,6 +527,8 @@ int main(void)
       test_read_fails,
       test_open_fails,
       test_cut_fails,
+      p1_a_trim_deletes_nothing_behind_what_it_could_not_delete,
+      p1_a_trim_goes_on_only_behind_what_is_durably_gone,
       test_failed_sync_of_a_whole_segment,
   };
   test_add(suite, "faults", tests, G_N_ELEMENTS(tests));
