@@ -341,12 +341,12 @@ void follower_take(Group *group, gint64 now_us, GArray *mirrors)
 /* The log can't be written any more here: nothing that waits will come true. */
 static void mirror_failed(Group *group, Log *log, const GError *error)
 {
-  if (g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE)) {
+  if (group_may_write_again(error)) {
     /* Nothing of the failed run was written; the sender comes again with all behind `written`. */
     reorder_reset(log->reorder, log->written + 1);
     log->hole_since_us = 0;
     g_ptr_array_set_size(log->to_write, 0);
-    refuse_all_calls(group, log, SYNCLOG_NO_SPACE, error->message);
+    refuse_all_calls(group, log, (SynclogStatus)error->code, error->message);
     return;
   }
   log_set_state(group, log, LOG_READ_ONLY, error->message);
@@ -364,7 +364,7 @@ void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_ru
   g_assert(log != NULL && !log->own);
   /* What was written and can't be synced may be gone after a power loss: the store is not to have
    * it before the next start has read it. */
-  gboolean lost = error != NULL && !g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE);
+  gboolean lost = error != NULL && !group_may_write_again(error);
   for (guint i = 0; i < written_runs; i++) {
     EntryRun *run = work->runs->pdata[i];
     if (log->written == 0 || work->reset)

@@ -173,8 +173,9 @@ gboolean group_has_work(const Group *group, gint64 now_us, GroupPending *out_pen
 void group_on_own_durable(Group *group, GPtrArray *writes, EntryRun *run, gint64 now_us);
 
 /*
- * They could not be written. NO_SPACE: nothing was, the log is intact, the writes are refused.
- * Otherwise the own log is read-only from now on. The writes' decoded forms are the caller's again.
+ * They could not be written. NO_SPACE or OVERLOADED: nothing was, the log is intact, the writes are
+ * refused with that. Otherwise the own log is read-only from now on. The writes' decoded forms are
+ * the caller's again.
  */
 void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error);
 
@@ -265,8 +266,8 @@ void group_stop_log(Group *group, LogId log, const char *why);
 
 /*
  * The mirror work was done: its first written_runs runs are in the WAL; without an error these are
- * all, and synced if that was asked. NO_SPACE: the rest was not written and comes again. Any other
- * error makes the log read-only here, and nothing of this work goes to the store.
+ * all, and synced if that was asked. NO_SPACE or OVERLOADED: the rest was not written and comes
+ * again. Any other error makes the log read-only here, and nothing of this work goes to the store.
  */
 void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_runs,
                           const GError *error, gint64 now_us);

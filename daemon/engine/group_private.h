@@ -237,6 +237,9 @@ void group_observe_log(Group *group, const Log *log, guint64 hlc);
 Peer *group_find_peer(const Group *group, guint32 id);
 Peer *group_add_peer(Group *group, guint32 id);
 gboolean group_is_congested(const Group *group);
+/* Whether a write to a log failed before anything was done: for want of room, memory or
+ * descriptors. */
+gboolean group_may_write_again(const GError *error);
 
 /* leader.c */
 void leader_check_acks(Group *group);

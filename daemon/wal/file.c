@@ -19,7 +19,7 @@ void wal_file_close(WalFile *file)
   *file = WAL_FILE_NONE;
 }
 
-SynclogStatus wal_read_status(int errno_value)
+SynclogStatus wal_file_status(int errno_value)
 {
   gboolean busy = errno_value == EMFILE || errno_value == ENFILE || errno_value == ENOMEM;
   return busy ? SYNCLOG_OVERLOADED : SYNCLOG_INTERNAL;
@@ -33,7 +33,7 @@ gboolean wal_file_open(const WalIo *io, const char *path, int flags, WalFile *ou
     fd = io->open(io->ctx, path, flags, 0640);
   while (fd < 0 && errno == EINTR);
   if (fd < 0)
-    return fail_errno(error, errno == ENOENT ? SYNCLOG_INVALID : wal_read_status(errno), errno,
+    return fail_errno(error, errno == ENOENT ? SYNCLOG_INVALID : wal_file_status(errno), errno,
                       "open %s", path);
   *out_file = (WalFile){io, fd};
   return TRUE;
@@ -87,14 +87,24 @@ gsize wal_file_write_zeros(const WalFile *file, gsize size, goffset offset)
   return done;
 }
 
+gboolean wal_directory_open(const WalIo *io, const char *directory, WalFile *out_file,
+                            GError **error)
+{
+  return wal_file_open(io, directory, O_RDONLY | O_DIRECTORY, out_file, error);
+}
+
+gboolean wal_directory_sync_open(const WalFile *file, const char *directory, GError **error)
+{
+  if (FAILPOINT_FAILS("directory_sync") || file->io->fsync(file->io->ctx, file->fd) < 0)
+    return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", directory);
+  return TRUE;
+}
+
 gboolean wal_directory_sync(const WalIo *io, const char *directory, GError **error)
 {
   g_auto(WalFile) file = WAL_FILE_NONE;
-  if (!wal_file_open(io, directory, O_RDONLY | O_DIRECTORY, &file, error))
-    return FALSE;
-  if (FAILPOINT_FAILS("directory_sync") || io->fsync(io->ctx, file.fd) < 0)
-    return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", directory);
-  return TRUE;
+  return wal_directory_open(io, directory, &file, error) &&
+         wal_directory_sync_open(&file, directory, error);
 }
 
 /* As wal_directory_sync, but a directory that may not be opened is none that was written to. */
@@ -104,7 +114,7 @@ static gboolean sync_if_ours(const WalIo *io, const char *directory, GError **er
   if (fd < 0 && (errno == EACCES || errno == EPERM))
     return TRUE;
   if (fd < 0)
-    return fail_errno(error, SYNCLOG_INTERNAL, errno, "open %s", directory);
+    return fail_errno(error, wal_file_status(errno), errno, "open %s", directory);
   g_auto(WalFile) file = {io, fd};
   if (io->fsync(io->ctx, file.fd) < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", directory);
@@ -124,7 +134,7 @@ gboolean wal_directory_create(const WalIo *io, const char *directory, GError **e
   if (result < 0 && errno == EEXIST)
     return sync_if_ours(io, parent, error);
   if (result < 0)
-    return fail_errno(error, SYNCLOG_INTERNAL, errno, "mkdir %s", directory);
+    return fail_errno(error, wal_file_status(errno), errno, "mkdir %s", directory);
   FAILPOINT("directory_made");
   return wal_directory_sync(io, parent, error);
 }

@@ -27,15 +27,15 @@ static inline WalFile wal_file_steal(WalFile *file)
 }
 
 /*
- * What a read or an opening that failed with this errno says: INTERNAL when the disk does not give
- * what stands there (EIO, and whatever else; it may with the next try), OVERLOADED when the process
- * has no memory or descriptors for it, which says nothing of the file. Never CORRUPT: that is what
- * was read and is wrong, or a file that is not there.
+ * What a call that failed with this errno says: INTERNAL when the disk does not do it (EIO, and
+ * whatever else; it may with the next try), OVERLOADED when the process has no memory or
+ * descriptors for it, which says nothing of the file. Never CORRUPT: that is what was read and is
+ * wrong, or a file that is not there.
  */
-SynclogStatus wal_read_status(int errno_value);
+SynclogStatus wal_file_status(int errno_value);
 
 /* `flags` as of open(2). A file that does not exist fails with INVALID, anything else as
- * wal_read_status says. */
+ * wal_file_status says. */
 gboolean wal_file_open(const WalIo *io, const char *path, int flags, WalFile *out_file,
                        GError **error);
 
@@ -49,7 +49,12 @@ gsize wal_file_write(const WalFile *file, const void *bytes, gsize size, goffset
 /* The same with zeros. */
 gsize wal_file_write_zeros(const WalFile *file, gsize size, goffset offset);
 
-/* Makes the names in a directory durable. */
+/* Makes the names in a directory durable. In two steps, the first of which can be done before the
+ * names change: it may find no descriptor. */
+gboolean wal_directory_open(const WalIo *io, const char *directory, WalFile *out_file,
+                            GError **error);
+gboolean wal_directory_sync_open(const WalFile *file, const char *directory, GError **error);
+/* Both. */
 gboolean wal_directory_sync(const WalIo *io, const char *directory, GError **error);
 
 /* Creates a directory and what is missing above it; its name is durable afterwards, also when it

@@ -81,7 +81,7 @@ static guint8 *fetch(const ReadView *view, const WalFile *file, goffset offset, 
   g_autofree guint8 *bytes = g_malloc(size);
   gssize n = wal_file_read(file, bytes, size, offset);
   if (n < 0) {
-    fail_errno(error, wal_read_status(errno), errno, "read %s at offset %" G_GINT64_FORMAT,
+    fail_errno(error, wal_file_status(errno), errno, "read %s at offset %" G_GINT64_FORMAT,
                view->segment->path, (gint64)offset);
     return NULL;
   }

@@ -66,7 +66,7 @@ static gboolean list_files(Recoverer *r, GError **error)
   const char *directory = r->options->directory;
   g_autoptr(GPtrArray) names = r->io->list(r->io->ctx, directory);
   if (names == NULL)
-    return fail_errno(error, SYNCLOG_INTERNAL, errno, "list %s", directory);
+    return fail_errno(error, wal_file_status(errno), errno, "list %s", directory);
   for (guint i = 0; i < names->len; i++) {
     const char *name = names->pdata[i];
     guint64 first;

@@ -49,7 +49,7 @@ static const guint8 *window(Scan *scan, goffset offset, gsize need, gsize *out_s
     scan->size = have;
     gssize n = wal_file_read(scan->file, scan->buffer + have, want - have, offset + (goffset)have);
     if (n < 0) {
-      fail_errno(error, wal_read_status(errno), errno, "read %s at %" G_GINT64_FORMAT, scan->path,
+      fail_errno(error, wal_file_status(errno), errno, "read %s at %" G_GINT64_FORMAT, scan->path,
                  (gint64)offset);
       return NULL;
     }

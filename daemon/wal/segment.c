@@ -53,9 +53,9 @@ static gboolean write_header(const WalIo *io, const char *temp, const SegmentHea
     return FALSE;
   if (FAILPOINT_FAILS("segment_header_write") ||
       wal_file_write(&file, bytes, sizeof bytes, 0) < sizeof bytes)
-    return fail_errno(error, SYNCLOG_INTERNAL, errno, "write %s", temp);
+    return fail_errno(error, wal_file_status(errno), errno, "write %s", temp);
   if (FAILPOINT_FAILS("segment_header_sync") || io->fsync(io->ctx, file.fd) < 0)
-    return fail_errno(error, SYNCLOG_INTERNAL, errno, "fsync %s", temp);
+    return fail_errno(error, wal_file_status(errno), errno, "fsync %s", temp);
   *out_file = wal_file_steal(&file);
   return TRUE;
 }
@@ -66,20 +66,22 @@ Segment *segment_create(const WalIo *io, const char *directory, const SegmentHea
   g_autoptr(Segment) segment = segment_new(directory, header);
   g_autofree char *temp = segment_temp_path(directory);
   g_auto(WalFile) file = WAL_FILE_NONE;
+  g_auto(WalFile) names = WAL_FILE_NONE;
   *out_clean = TRUE;
-  if (!write_header(io, temp, header, &file, error)) {
+  if (!write_header(io, temp, header, &file, error) ||
+      !wal_directory_open(io, directory, &names, error)) {
     io->unlink(io->ctx, temp);
     return NULL;
   }
   if (FAILPOINT_FAILS("segment_rename") || io->rename(io->ctx, temp, segment->path) < 0) {
-    fail_errno(error, SYNCLOG_INTERNAL, errno, "rename %s to %s", temp, segment->path);
+    fail_errno(error, wal_file_status(errno), errno, "rename %s to %s", temp, segment->path);
     io->unlink(io->ctx, temp);
     return NULL;
   }
   /* Its records may be acknowledged later without another sync of the directory. */
   *out_clean = FALSE;
   FAILPOINT("segment_before_dir_sync");
-  if (!wal_directory_sync(io, directory, error))
+  if (!wal_directory_sync_open(&names, directory, error))
     return NULL;
   *out_file = wal_file_steal(&file);
   return g_steal_pointer(&segment);

@@ -329,6 +329,16 @@ gboolean wal_break(Wal *wal, GError **error)
   return FALSE;
 }
 
+/* A failure before anything has changed on the disk: for want of room, memory or descriptors the
+ * same call may succeed later; otherwise the log breaks. Gives the failure on. */
+static gboolean fail_clean(Wal *wal, GError *failure, GError **error)
+{
+  gboolean again = g_error_matches(failure, SYNCLOG_ERROR, SYNCLOG_NO_SPACE) ||
+                   g_error_matches(failure, SYNCLOG_ERROR, SYNCLOG_OVERLOADED);
+  g_propagate_error(error, failure);
+  return again ? FALSE : wal_break(wal, error);
+}
+
 void wal_close_segment(Wal *wal)
 {
   wal_file_close(&wal->file);
@@ -341,14 +351,16 @@ gboolean wal_discard_unused_segment(Wal *wal, GError **error)
 {
   if (wal->open == NULL || wal->listed)
     return TRUE;
+  g_auto(WalFile) names = WAL_FILE_NONE;
+  g_autoptr(GError) failure = NULL;
+  if (!wal_directory_open(wal->io, wal->directory, &names, &failure))
+    return fail_clean(wal, g_steal_pointer(&failure), error);
   if (wal->io->unlink(wal->io->ctx, wal->open->path) < 0 && errno != ENOENT) {
-    fail_errno(error, SYNCLOG_READ_ONLY, errno, "unlink %s", wal->open->path);
-    return wal_break(wal, error);
+    fail_errno(&failure, wal_file_status(errno), errno, "unlink %s", wal->open->path);
+    return fail_clean(wal, g_steal_pointer(&failure), error);
   }
   wal_close_segment(wal);
-  if (!wal_directory_sync(wal->io, wal->directory, error))
-    return wal_break(wal, error);
-  return TRUE;
+  return wal_directory_sync_open(&names, wal->directory, error) || wal_break(wal, error);
 }
 
 Segment *wal_find_segment(Wal *wal, guint64 index, guint *out_position)
@@ -436,9 +448,11 @@ static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, gboolean keep_o
 /* Opening a log leaves its last segment closed. */
 static gboolean open_for_writing(Wal *wal, GError **error)
 {
-  return wal->open == NULL || wal->file.fd >= 0 ||
-         wal_file_open(wal->io, wal->open->path, O_RDWR, &wal->file, error) ||
-         wal_break(wal, error);
+  g_autoptr(GError) failure = NULL;
+  if (wal->open == NULL || wal->file.fd >= 0 ||
+      wal_file_open(wal->io, wal->open->path, O_RDWR, &wal->file, &failure))
+    return TRUE;
+  return fail_clean(wal, g_steal_pointer(&failure), error);
 }
 
 /* Opens the segment that begins with record `first`. */
@@ -462,9 +476,10 @@ static gboolean begin_segment(Wal *wal, guint64 first, guint64 chain_before, GEr
   g_autoptr(GError) failure = NULL;
   Segment *segment = segment_create(wal->io, wal->directory, &header, &file, &clean, &failure);
   if (segment == NULL) {
-    gboolean again = clean && g_error_matches(failure, SYNCLOG_ERROR, SYNCLOG_NO_SPACE);
+    if (clean)
+      return fail_clean(wal, g_steal_pointer(&failure), error);
     g_propagate_error(error, g_steal_pointer(&failure));
-    return again ? FALSE : wal_break(wal, error);
+    return wal_break(wal, error);
   }
   FAILPOINT("wal_after_roll");
   wal_close_segment(wal);

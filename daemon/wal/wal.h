@@ -11,8 +11,8 @@
  * Failure: after a failed write or sync the log is broken (wal_is_broken): every later append and
  * sync fails with READ_ONLY until the log is opened again; the failed call is never repeated (P8).
  * A log keeps one file open, from its first append on.
- * NO_SPACE while preparing a segment breaks nothing: nothing was written of the run, and the same
- * append may succeed later.
+ * NO_SPACE, and OVERLOADED for want of memory or descriptors, break nothing while a segment is
+ * opened or prepared: nothing was written of the run, and the same append may succeed later.
  */
 #pragma once
 
@@ -71,7 +71,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wal, wal_close)
  * Writes a run behind the last record: first index = wal_last_index() + 1 (asserted). In an empty
  * log any first index is taken (a mirror may begin in the middle); then `chain_before` is the
  * running digest (base/record.h) up to that index - 1, 0 where unknown; otherwise it is ignored.
- * The records are durable, and can be read, after wal_sync. NO_SPACE: nothing was written.
+ * The records are durable, and can be read, after wal_sync. NO_SPACE or OVERLOADED: nothing was
+ * written.
  */
 gboolean wal_append(Wal *wal, EntryRun *run, guint64 chain_before, GError **error);
 

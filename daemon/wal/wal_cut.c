@@ -115,7 +115,7 @@ gboolean wal_reset(Wal *wal, GError **error)
     return wal_check_writable(wal, error);
   FAILPOINT("wal_reset");
   if (!wal_discard_unused_segment(wal, error))
-    return FALSE;
+    return wal_break(wal, error);
   wal_close_segment(wal);
   /* From the front: whenever this stops, a log that was trimmed is left. */
   if (!remove_front(wal, 0, G_MAXUINT64, error))

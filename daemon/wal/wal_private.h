@@ -44,11 +44,12 @@ struct Wal {
 /* No call that writes may go on: sets READ_ONLY. */
 gboolean wal_check_writable(Wal *wal, GError **error);
 
-/* Makes the log read-only for good; what is in *error becomes READ_ONLY, also if it was NO_SPACE.
- * Returns FALSE. */
+/* Makes the log read-only for good; what is in *error becomes READ_ONLY, also if it was NO_SPACE or
+ * OVERLOADED. Returns FALSE. */
 gboolean wal_break(Wal *wal, GError **error);
 
-/* Deletes the open segment when it got no record yet; no-op otherwise. */
+/* Deletes the open segment when it got no record yet; no-op otherwise. NO_SPACE and OVERLOADED:
+ * nothing was done. */
 gboolean wal_discard_unused_segment(Wal *wal, GError **error);
 
 /* Forgets the open segment; the file stays as it is. */

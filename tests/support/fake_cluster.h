@@ -83,7 +83,8 @@ struct FakeNode {
 
   /* Faults. */
   gint64 wall_offset_ms;
-  gboolean disk_full;   /* appends fail with NO_SPACE */
+  gboolean disk_full;   /* appends fail with NO_SPACE … */
+  gboolean busy;        /* … with OVERLOADED: no descriptors */
   gboolean disk_broken; /* appends and syncs fail for good */
   gboolean sync_broken; /* … syncs only */
   gboolean reads_fail;

@@ -163,13 +163,21 @@ static EntryRun *append_own(FakeNode *node, GPtrArray *writes)
   return run;
 }
 
+/* What a write says that fails. */
+static SynclogStatus refusal(const FakeNode *node)
+{
+  if (node->disk_broken)
+    return SYNCLOG_READ_ONLY;
+  return node->busy ? SYNCLOG_OVERLOADED : SYNCLOG_NO_SPACE;
+}
+
 static void commit_own(FakeNode *node)
 {
   FakeCluster *cluster = node->cluster;
   GPtrArray *writes = node->work.writes;
   if (node->disk_full || node->disk_broken) {
     g_autoptr(GError) error = NULL;
-    fail(&error, node->disk_full ? SYNCLOG_NO_SPACE : SYNCLOG_READ_ONLY, "the disk says no");
+    fail(&error, refusal(node), "the disk says no");
     group_on_own_failed(node->group, writes, error);
     return;
   }
@@ -191,7 +199,7 @@ static void do_mirror(FakeNode *node, const MirrorWork *work)
   /* A full disk still has room for one run at a time: that is the harder case. */
   for (guint i = 0; i < work->runs->len && error == NULL; i++) {
     if (node->disk_broken || (node->disk_full && (i > 0 || fake_percent(node->cluster, 50)))) {
-      fail(&error, node->disk_broken ? SYNCLOG_READ_ONLY : SYNCLOG_NO_SPACE, "the disk says no");
+      fail(&error, refusal(node), "the disk says no");
       break;
     }
     append(log, work->runs->pdata[i]);

@@ -125,14 +125,15 @@ END_TEST
 /* --- full and broken disks ----------------------------------------------------------------------
  */
 
-START_TEST(full_disk_refuses_and_goes_on_later)
+static void refuse_and_go_on_later(gboolean busy)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(2, 4);
   write_through(cluster, 1, 5);
   cluster->nodes[1].disk_full = TRUE;
+  cluster->nodes[1].busy = busy;
   FakeWrite *refused = fake_write(cluster, 1, ACK_LOCAL, 0);
   fake_run_for(cluster, 10000);
-  ck_assert_int_eq(refused->status, SYNCLOG_NO_SPACE);
+  ck_assert_int_eq(refused->status, busy ? SYNCLOG_OVERLOADED : SYNCLOG_NO_SPACE);
   ck_assert(refused->answered);
   cluster->nodes[1].disk_full = FALSE;
   FakeWrite *taken = fake_write(cluster, 1, ACK_LOCAL, 0);
@@ -141,6 +142,18 @@ START_TEST(full_disk_refuses_and_goes_on_later)
   ck_assert_uint_eq(taken->token.index, 6);
   ck_assert_uint_gt(taken->write.hlc, refused->write.hlc);
   ck_assert_uint_eq(fake_applied(cluster, 2, fake_own_log(cluster, 1)), 6);
+}
+
+START_TEST(full_disk_refuses_and_goes_on_later)
+{
+  refuse_and_go_on_later(FALSE);
+}
+END_TEST
+
+/* Nothing was written, as on a full disk, and nobody restarts a node for that. */
+START_TEST(p8_a_lack_of_descriptors_refuses_and_goes_on_later)
+{
+  refuse_and_go_on_later(TRUE);
 }
 END_TEST
 
@@ -168,11 +181,12 @@ START_TEST(broken_disk_makes_the_own_log_read_only)
 }
 END_TEST
 
-START_TEST(full_disk_of_a_follower_holds_only_it)
+static void hold_a_follower(gboolean busy)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(3, 6);
   LogId log = fake_own_log(cluster, 1);
   cluster->nodes[2].disk_full = TRUE;
+  cluster->nodes[2].busy = busy;
   for (guint i = 0; i < 50; i++) {
     fake_write(cluster, 1, ACK_MAJORITY, G_USEC_PER_SEC);
     write_many(cluster, 1, 40);
@@ -181,9 +195,20 @@ START_TEST(full_disk_of_a_follower_holds_only_it)
   ck_assert_uint_eq(fake_applied(cluster, 3, log), 50 * 41);
   ck_assert_uint_lt(fake_applied(cluster, 2, log), 50 * 41);
   g_autoptr(NodeStatus) status = fake_status(cluster, 1);
-  ck_assert(fake_says(fake_peer_status(status, 2)->message, "no space"));
+  ck_assert(fake_says(fake_peer_status(status, 2)->message, busy ? "overloaded" : "no space"));
   cluster->nodes[2].disk_full = FALSE;
   fake_run_until_equal(cluster, 30 * G_USEC_PER_SEC);
+}
+
+START_TEST(full_disk_of_a_follower_holds_only_it)
+{
+  hold_a_follower(FALSE);
+}
+END_TEST
+
+START_TEST(p8_a_follower_without_descriptors_goes_on_later)
+{
+  hold_a_follower(TRUE);
 }
 END_TEST
 
@@ -683,8 +708,10 @@ int main(void)
                                 d01_acknowledged_writes_survive_power_losses,
                                 store_becomes_durable_after_its_logs,
                                 full_disk_refuses_and_goes_on_later,
+                                p8_a_lack_of_descriptors_refuses_and_goes_on_later,
                                 broken_disk_makes_the_own_log_read_only,
                                 full_disk_of_a_follower_holds_only_it,
+                                p8_a_follower_without_descriptors_goes_on_later,
                                 a_closed_log_goes_on_after_a_full_disk,
                                 a_hole_that_the_sender_does_not_know_of_is_told,
                                 broken_mirror_is_read_only_and_told,

@@ -100,6 +100,37 @@ START_TEST(p8_no_incarnation_begins_behind_a_failed_sync)
 }
 END_TEST
 
+/* A mirror that can't be made for want of descriptors can be made later. */
+START_TEST(p8_a_new_mirror_without_descriptors_is_made_later)
+{
+  Fixture f;
+  open_all(&f);
+  static const guint8 data[10] = "a write";
+  static const LogId log = {8, 1000};
+  GroupWrite write = {.data = data, .size = sizeof data, .index = 1, .hlc = 1000};
+  g_autoptr(GPtrArray) writes = g_ptr_array_new();
+  g_ptr_array_add(writes, &write);
+  g_autoptr(EntryRun) run = log_work_encode(log, writes);
+  g_autoptr(GPtrArray) runs = g_ptr_array_new();
+  g_ptr_array_add(runs, run);
+  MirrorWork work = {.log = log, .runs = runs, .sync = TRUE};
+  guint written;
+  /* The directory above, that once more, then for a segment the directory and the file. */
+  static const guint afters[] = {0, 0, 2, 0};
+  for (guint i = 0; i < G_N_ELEMENTS(afters); i++) {
+    mem_disk_fail(f.disk, MEM_OPEN, afters[i], EMFILE, 0);
+    g_autoptr(GError) error = NULL;
+    ck_assert(!log_work_mirror(f.logs, &work, &written, &error));
+    ck_assert_int_eq(error->code, SYNCLOG_OVERLOADED);
+    ck_assert_uint_eq(written, 0);
+  }
+  ck_assert(log_work_mirror(f.logs, &work, &written, NULL));
+  ck_assert_uint_eq(written, 1);
+  ck_assert_uint_eq(wal_durable_index(log_set_find(f.logs, log)), 1);
+  close_all(&f);
+}
+END_TEST
+
 /* Damaged or not given by the disk: in both cases whoever wants it is to ask others; a passing
  * failure is got over. */
 START_TEST(p6_what_the_disk_does_not_give_is_told_as_damage)
@@ -136,6 +167,7 @@ int main(void)
 {
   const TTest *const tests[] = {p1_a_former_own_log_is_synced_before_another_begins,
                                 p8_no_incarnation_begins_behind_a_failed_sync,
+                                p8_a_new_mirror_without_descriptors_is_made_later,
                                 p6_what_the_disk_does_not_give_is_told_as_damage};
   return RUN_SUITE("log_work", tests);
 }

@@ -250,11 +250,41 @@ START_TEST(test_disk_full_at_begin)
 }
 END_TEST
 
+/* … and without a descriptor the log stays where it would have begun. */
+START_TEST(p8_a_log_that_begins_elsewhere_needs_a_descriptor)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  mem_disk_limit(disk, 5000);
+  g_autoptr(EntryRun) run = test_run(1, 10, max_size);
+  ck_assert(!wal_append(wal, run, 0, NULL));
+  mem_disk_limit(disk, G_MAXUINT64);
+  static const MemCall calls[] = {MEM_OPEN, MEM_UNLINK};
+  for (gsize c = 0; c < G_N_ELEMENTS(calls); c++) {
+    mem_disk_keep_failing(disk, calls[c], ENOMEM);
+    g_autoptr(EntryRun) other = test_run(31, 10, max_size);
+    g_autoptr(GError) error = NULL;
+    ck_assert(!wal_append(wal, other, 77, &error));
+    ck_assert_error(error, SYNCLOG_OVERLOADED);
+    ck_assert(!wal_is_broken(wal));
+    ck_assert_uint_eq(test_count_files(disk, ""), 1);
+    mem_disk_keep_failing(disk, calls[c], 0);
+  }
+  g_autoptr(EntryRun) other = test_run(31, 10, max_size);
+  ck_assert(wal_append(wal, other, 77, NULL));
+  test_sync(wal);
+  wal_close(g_steal_pointer(&wal));
+  wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  test_check_log(wal, 31, 40, max_size);
+}
+END_TEST
+
 /* Each call that an append with a roll makes, failing once. */
 START_TEST(test_roll_fails)
 {
   static const MemCall calls[] = {MEM_OPEN, MEM_PWRITE, MEM_FSYNC, MEM_RENAME, MEM_FDATASYNC};
-  static const int errnos[] = {EIO, ENOSPC};
+  static const int errnos[] = {EIO, ENOSPC, EMFILE, ENOMEM};
+  guint lacks = 0;
   for (gsize c = 0; c < G_N_ELEMENTS(calls); c++)
     for (gsize e = 0; e < G_N_ELEMENTS(errnos); e++)
       for (guint after = 0; after < 4; after++) {
@@ -268,9 +298,13 @@ START_TEST(test_roll_fails)
         g_autoptr(GError) error = NULL;
         gboolean done = wal_append(wal, run, 0, &error);
         ck_assert(done == !mem_disk_failed(disk) || (done && errnos[e] == ENOSPC));
-        if (!done && g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE)) {
-          ck_assert_int_eq(errnos[e], ENOSPC);
+        if (!done && calls[c] == MEM_OPEN && errnos[e] != EIO) /* nothing was done yet */
           ck_assert(!wal_is_broken(wal));
+        if (!done && !wal_is_broken(wal)) {
+          ck_assert_int_ne(errnos[e], EIO);
+          ck_assert_error(error, errnos[e] == ENOSPC ? SYNCLOG_NO_SPACE : SYNCLOG_OVERLOADED);
+          ck_assert_uint_eq(test_count_files(disk, ".tmp"), 0);
+          lacks += errnos[e] != ENOSPC;
           test_append(wal, 6, 7, max_size);
           done = TRUE;
         }
@@ -289,6 +323,34 @@ START_TEST(test_roll_fails)
         test_sync(wal);
         test_check_log(wal, 1, 12, max_size);
       }
+  ck_assert_uint_ge(lacks, 5);
+}
+END_TEST
+
+/* The first append opens the file. */
+START_TEST(p8_a_first_append_without_a_descriptor_may_be_tried_again)
+{
+  static const int errnos[] = {EMFILE, ENFILE, ENOMEM};
+  for (gsize e = 0; e < G_N_ELEMENTS(errnos); e++) {
+    g_autoptr(MemDisk) disk = mem_disk_new(1);
+    g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+    test_append(wal, 1, 5, max_size);
+    test_sync(wal);
+    wal_close(g_steal_pointer(&wal));
+    wal = test_open_as(disk, segment_size, WAL_CLEAN);
+    mem_disk_keep_failing(disk, MEM_OPEN, errnos[e]);
+    for (int i = 0; i < 3; i++) {
+      g_autoptr(EntryRun) run = test_run(6, 2, max_size);
+      g_autoptr(GError) error = NULL;
+      ck_assert(!wal_append(wal, run, 0, &error));
+      ck_assert_error(error, SYNCLOG_OVERLOADED);
+      ck_assert(!wal_is_broken(wal));
+    }
+    mem_disk_keep_failing(disk, MEM_OPEN, 0);
+    test_append(wal, 6, 2, max_size);
+    test_sync(wal);
+    test_check_log(wal, 1, 7, max_size);
+  }
 }
 END_TEST
 
@@ -522,6 +584,8 @@ int main(void)
       test_large_appends,
       test_disk_full_at_begin,
       test_roll_fails,
+      p8_a_first_append_without_a_descriptor_may_be_tried_again,
+      p8_a_log_that_begins_elsewhere_needs_a_descriptor,
       test_died_before_directory_sync,
       test_short_calls,
       test_read_fails,
