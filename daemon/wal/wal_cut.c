@@ -148,7 +148,8 @@ gboolean wal_cut(Wal *wal, guint64 index, GError **error)
   if (!wal->damaged && index == wal->last_index + 1)
     return TRUE;
   g_auto(Cut) cut = {.index = index};
-  if (!wal_discard_unused_segment(wal, error) || !find_cut(wal, index, &cut, error))
+  /* In this order: without the open segment the next one would not know what is before it. */
+  if (!find_cut(wal, index, &cut, error) || !wal_discard_unused_segment(wal, error))
     return FALSE;
   wal_close_segment(wal);
   /* First for the readers, then on disk: a reader whose file changes under it sees that the log did

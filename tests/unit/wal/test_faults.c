@@ -571,6 +571,36 @@ START_TEST(p1_a_trim_goes_on_only_behind_what_is_durably_gone)
 }
 END_TEST
 
+/* A cut that does not find its place changes nothing: the log goes on, and the next segment knows
+ * the one before. */
+START_TEST(p1_a_log_goes_on_behind_a_cut_that_did_not_begin)
+{
+  static const MemCall calls[] = {MEM_PREAD, MEM_OPEN};
+  for (gsize c = 0; c < G_N_ELEMENTS(calls); c++) {
+    g_autoptr(MemDisk) disk = mem_disk_new(1);
+    g_autoptr(Wal) wal = test_open_as(disk, 8192, WAL_CLEAN);
+    for (guint64 i = 1; i <= 40; i++)
+      test_append(wal, i, 1, max_size);
+    test_sync(wal);
+    /* A new segment is made, and there is no room for the record. */
+    mem_disk_limit(disk, mem_disk_bytes(disk) + 5000);
+    g_autoptr(EntryRun) run = test_run(41, 20, max_size);
+    g_autoptr(GError) full = NULL;
+    ck_assert(!wal_append(wal, run, 0, &full));
+    ck_assert_error(full, SYNCLOG_NO_SPACE);
+    mem_disk_limit(disk, G_MAXUINT64);
+    mem_disk_fail(disk, calls[c], 0, EIO, 0);
+    ck_assert(!wal_cut(wal, 30, NULL));
+    ck_assert(!wal_is_broken(wal));
+    test_append(wal, 41, 20, max_size);
+    test_sync(wal);
+    wal_close(g_steal_pointer(&wal));
+    wal = test_open_as(disk, 8192, WAL_CLEAN);
+    test_check_log(wal, 1, 60, max_size);
+  }
+}
+END_TEST
+
 int main(void)
 {
   Suite *suite = suite_create("wal faults");
@@ -591,6 +621,7 @@ int main(void)
       test_read_fails,
       test_open_fails,
       test_cut_fails,
+      p1_a_log_goes_on_behind_a_cut_that_did_not_begin,
       p1_a_trim_deletes_nothing_behind_what_it_could_not_delete,
       p1_a_trim_goes_on_only_behind_what_is_durably_gone,
       test_failed_sync_of_a_whole_segment,
