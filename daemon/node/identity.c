@@ -462,7 +462,10 @@ gboolean identity_set_clean(Identity *identity, gboolean clean, GError **error)
   if (identity->clean == clean)
     return TRUE;
   identity->clean = clean;
-  return save(identity, error);
+  if (save(identity, error))
+    return TRUE;
+  identity->clean = !clean; /* the next call tries again */
+  return FALSE;
 }
 
 gboolean identity_set_clock_bound(Identity *identity, guint64 hlc, GError **error)

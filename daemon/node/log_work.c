@@ -69,14 +69,19 @@ EntryRun *log_work_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes
 Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guint64 durable,
                                 guint64 now_us, GError **error)
 {
-  if (wal_last_index(own) > durable && !wal_cut(own, durable + 1, error))
+  gboolean clean = identity->clean;
+  /* A log that was cut looks sound. Should this process end before the new incarnation is begun,
+   * the next start must not write on in it (P4): it begins one behind a stop that was not clean. */
+  if (wal_last_index(own) > durable &&
+      (!identity_set_clean(identity, FALSE, error) || !wal_cut(own, durable + 1, error)))
     return NULL;
   FAILPOINT("incarnation_after_cut");
   /* With a weaker wal_sync what was acknowledged is told and sent already. Nothing syncs this log
    * any more once another one is the own; its end would be lost and nobody would notice. */
   if (!wal_sync(own, error))
     return NULL;
-  if (!identity_begin_incarnation(identity, now_us, error))
+  if (!identity_begin_incarnation(identity, now_us, error) ||
+      !identity_set_clean(identity, clean, error))
     return NULL;
   FAILPOINT("incarnation_before_log");
   LogId log = {identity->node_id, identity->incarnation};

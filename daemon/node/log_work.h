@@ -28,7 +28,7 @@ EntryRun *log_work_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes
 /*
  * The own log lost its end: cuts off what is behind `durable`, which no peer may ever see, syncs
  * the rest, begins an incarnation and makes its log. NULL with an error: nothing may be written any
- * more.
+ * more, and the next start begins an incarnation if something was cut off.
  */
 Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guint64 durable,
                                 guint64 now_us, GError **error);

@@ -11,11 +11,10 @@ enum {
 };
 
 /* With a weaker wal_sync than group a crash may lose acknowledged writes: it must be known
- * afterwards. */
-static gboolean mark_unclean(Replica *replica, GError **error)
+ * afterwards. What the life before may have lost is dealt with by the start. */
+static gboolean mark_clean(Replica *replica, GError **error)
 {
-  return replica->options.wal_sync == WAL_SYNC_GROUP ||
-         identity_set_clean(replica->identity, FALSE, error);
+  return identity_set_clean(replica->identity, replica->options.wal_sync == WAL_SYNC_GROUP, error);
 }
 
 static void tell_skipped(Replica *replica)
@@ -55,7 +54,7 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
                     error))
     return FALSE;
   replica->own_wal = log_set_find(replica->logs, *out_own);
-  return mark_unclean(replica, error);
+  return mark_clean(replica, error);
 }
 
 guint64 replica_new_incarnation(void)
@@ -323,7 +322,7 @@ static void wait_for_users(Replica *replica)
 void replica_close(Replica *replica)
 {
   wait_for_users(replica);
-  if (replica->fatal == NULL)
+  if (replica->fatal == NULL) /* otherwise perhaps over a log that was cut and not given up */
     make_durable(replica);
   EntryRun *run;
   while ((run = g_queue_pop_head(&replica->apply_queue)) != NULL)

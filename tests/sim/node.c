@@ -645,6 +645,8 @@ static gboolean open_disk(SimNode *node, GArray **out_found, LogId *out_own, GEr
     sim_trace(node->sim, "n%u begins incarnation %lu", node->id,
               (gulong)node->identity->incarnation);
   node->own_wal = log_set_find(node->logs, *out_own);
+  if (!identity_set_clean(node->identity, TRUE, error))
+    return FALSE;
   return !disk_is_stopped(node->disk) || fail(error, SYNCLOG_INTERNAL, "the power is gone");
 }
 

@@ -100,6 +100,59 @@ START_TEST(p8_no_incarnation_begins_behind_a_failed_sync)
 }
 END_TEST
 
+/* A log that was cut and not given up would look sound at the next start, and take other entries at
+ * indices that a peer has. */
+START_TEST(p4_a_log_that_was_cut_is_given_up_whatever_fails)
+{
+  static const MemCall calls[] = {MEM_RENAME,    MEM_FSYNC,     MEM_OPEN,  MEM_PWRITE,
+                                  MEM_FTRUNCATE, MEM_FDATASYNC, MEM_UNLINK};
+  guint cut = 0;
+  for (gsize c = 0; c < G_N_ELEMENTS(calls); c++)
+    for (guint after = 0; after < 16; after++) {
+      Fixture f;
+      open_all(&f);
+      append(f.own, 1, 10, TRUE);
+      mem_disk_fail(f.disk, calls[c], after, EIO, 0);
+      Wal *next = log_work_begin_incarnation(f.identity, f.logs, f.own, 5, 2000, NULL);
+      ck_assert(next != NULL || mem_disk_failed(f.disk));
+      mem_disk_fail(f.disk, calls[c], G_MAXUINT, 0, 0);
+      g_clear_pointer(&f.logs, log_set_close);
+      g_clear_pointer(&f.identity, identity_free);
+      mem_disk_crash(f.disk, MEM_LOSE_ALL);
+      f.logs = open_logs(f.disk);
+      f.identity = open_identity(f.disk);
+      Wal *own = log_set_find(f.logs, own_log);
+      ck_assert_ptr_nonnull(own);
+      gboolean given_up = f.identity->incarnation > own_log.incarnation;
+      if (wal_last_index(own) < 10)
+        ck_assert(given_up || !f.identity->clean);
+      if (next != NULL)
+        ck_assert(given_up && f.identity->clean);
+      cut += wal_last_index(own) < 10 && !given_up;
+      close_all(&f);
+    }
+  ck_assert_uint_gt(cut, 3);
+}
+END_TEST
+
+/* … and what could not be written down is tried again. */
+START_TEST(p4_unclean_is_told_only_once_it_is_durable)
+{
+  Fixture f;
+  open_all(&f);
+  append(f.own, 1, 10, TRUE);
+  mem_disk_keep_failing(f.disk, MEM_RENAME, EIO);
+  for (int i = 0; i < 2; i++) {
+    ck_assert_ptr_null(log_work_begin_incarnation(f.identity, f.logs, f.own, 5, 2000, NULL));
+    ck_assert_uint_eq(wal_last_index(f.own), 10);
+  }
+  mem_disk_keep_failing(f.disk, MEM_RENAME, 0);
+  ck_assert_ptr_nonnull(log_work_begin_incarnation(f.identity, f.logs, f.own, 5, 2000, NULL));
+  ck_assert_uint_eq(wal_last_index(f.own), 5);
+  close_all(&f);
+}
+END_TEST
+
 /* A mirror that can't be made for want of descriptors can be made later. */
 START_TEST(p8_a_new_mirror_without_descriptors_is_made_later)
 {
@@ -167,6 +220,8 @@ int main(void)
 {
   const TTest *const tests[] = {p1_a_former_own_log_is_synced_before_another_begins,
                                 p8_no_incarnation_begins_behind_a_failed_sync,
+                                p4_a_log_that_was_cut_is_given_up_whatever_fails,
+                                p4_unclean_is_told_only_once_it_is_durable,
                                 p8_a_new_mirror_without_descriptors_is_made_later,
                                 p6_what_the_disk_does_not_give_is_told_as_damage};
   return RUN_SUITE("log_work", tests);
