@@ -10,6 +10,13 @@ enum {
   MAX_ROUND_TRIP_US = 5 * G_USEC_PER_SEC,
 };
 
+/* A wall clock in the range of the hybrid clock: no sum or difference of a few can overflow,
+ * whatever a peer or the system told. */
+static guint64 bounded_ms(guint64 wall_ms)
+{
+  return hlc_ms(hlc_from_ms(wall_ms));
+}
+
 static guint known_offsets(const Group *group, gint64 *offsets_ms)
 {
   guint count = 0;
@@ -75,6 +82,7 @@ static void look_ahead(Group *group)
 
 void clocks_tell(Group *group, gint64 now_us, guint64 wall_ms)
 {
+  wall_ms = bounded_ms(wall_ms);
   gint64 step_ms = (gint64)wall_ms - (gint64)own_wall_ms(group, now_us);
   gboolean told = group->wall_at_us != 0;
   group->wall_ms = wall_ms;
@@ -95,7 +103,8 @@ void clocks_measure(Group *group, Peer *peer, const Progress *news, gint64 sent_
   if (sent_us <= 0 || news->wall_ms == 0 || now_us - sent_us > MAX_ROUND_TRIP_US)
     return;
   gint64 half_way_us = sent_us + (now_us - sent_us) / 2;
-  peer->clock_offset_ms = (gint64)news->wall_ms - (gint64)own_wall_ms(group, half_way_us);
+  peer->clock_offset_ms =
+      (gint64)bounded_ms(news->wall_ms) - (gint64)own_wall_ms(group, half_way_us);
   peer->has_clock_offset = TRUE;
   judge(group);
   look_ahead(group);

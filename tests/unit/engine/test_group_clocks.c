@@ -48,6 +48,28 @@ START_TEST(a_node_far_ahead_takes_no_writes)
 }
 END_TEST
 
+/* Whatever peers tell of their clocks, they are ahead and nothing overflows. */
+START_TEST(p8_made_up_wall_clocks_are_far_ahead)
+{
+  static const guint64 told[] = {G_MAXINT64, G_MAXUINT64, (guint64)G_MAXINT64 + 1};
+  for (guint i = 0; i < G_N_ELEMENTS(told); i++) {
+    g_autoptr(FakeCluster) cluster = ready_cluster(3, 1);
+    FakeNode *node = fake_node(cluster, 1);
+    g_autoptr(Progress) news = progress_new();
+    news->wall_ms = told[i];
+    for (guint k = 0; k < node->group->peers->len; k++) {
+      Peer *peer = node->group->peers->pdata[k];
+      clocks_measure(node->group, peer, news, cluster->now_us - 1000, cluster->now_us);
+      ck_assert_int_gt(peer->clock_offset_ms, CENTURY_MS);
+    }
+    guint64 wall_ms = fake_wall_ms(node) + 10000;
+    clocks_tell(node->group, cluster->now_us, wall_ms);
+    ck_assert_uint_gt(clocks_limit_hlc(node->group), hlc_from_ms(wall_ms));
+    ck_assert(!node->group->clock_wrong);
+  }
+}
+END_TEST
+
 /* The clock was set just before the write: nothing is stamped with it. */
 START_TEST(a_step_is_noticed_with_the_next_write)
 {
@@ -550,6 +572,7 @@ END_TEST
 int main(void)
 {
   const TTest *const tests[] = {a_node_far_ahead_takes_no_writes,
+                                p8_made_up_wall_clocks_are_far_ahead,
                                 a_step_is_noticed_with_the_next_write,
                                 p9_writes_that_are_refused_hold_up_no_sync,
                                 entries_far_ahead_wait_where_they_come,
