@@ -14,6 +14,7 @@
 enum {
   SURE_TICKS = 2,       /* so many seconds in a row it is needed before anything is done */
   LONGEST_WAIT_S = 60,  /* between attempts */
+  THREAD_WAIT_S = 10,   /* when no thread could be had for one */
   POLL_US = 200 * 1000, /* while the snapshot is being prepared */
   PAUSE_US = 20 * 1000, /* when the rate limit wants one */
   PREPARE_S = 3600,     /* most for preparing it */
@@ -259,6 +260,12 @@ static gboolean fetch(Seeding *seeding, GError **error)
 /* --- the thread ---------------------------------------------------------------------------------
  */
 
+static void seeding_free(Seeding *seeding)
+{
+  rpc_client_free(seeding->client);
+  g_free(seeding);
+}
+
 static gpointer seed_thread(gpointer data)
 {
   Seeding *seeding = data;
@@ -286,8 +293,7 @@ static gpointer seed_thread(gpointer data)
     g_warning("no snapshot of node %u: %s", seeding->from, error->message);
   }
   replica_unlock(replica);
-  rpc_client_free(seeding->client);
-  g_free(seeding);
+  seeding_free(seeding);
   return NULL;
 }
 
@@ -356,7 +362,17 @@ static void start(Replica *replica, gint64 now_us)
   replica->seed.begun_us = now_us;
   replica->seed.running = TRUE;
   replica->seed.done = replica->seed.all = 0;
-  replica->seed.thread = g_thread_new("seed", seed_thread, seeding);
+  g_autoptr(GError) error = NULL;
+  replica->seed.thread = g_thread_try_new("seed", seed_thread, seeding, &error);
+  if (replica->seed.thread != NULL)
+    return;
+  g_free(replica->seed.text);
+  replica->seed.text = g_strdup_printf("no snapshot is fetched: %s", error->message);
+  g_warning("%s", replica->seed.text);
+  replica->seed.running = FALSE;
+  replica->seed.retry_us = now_us + THREAD_WAIT_S * G_USEC_PER_SEC;
+  group_release(replica->group, SEED_HOLD);
+  seeding_free(seeding);
 }
 
 static void set_lacking(Replica *replica)

@@ -1,14 +1,19 @@
 /*
  * Who does the log's work, of a replica that has no peer and no timer, so that nothing hides a
- * wake-up that is lost. fdatasync() is replaced here, to know who syncs and to make it last.
+ * wake-up that is lost. fdatasync() is replaced here, to know who syncs and to make it last, and
+ * pthread_create(), to let it fail.
  */
+#include "engine/group_private.h"
 #include "node/replica_private.h"
 #include "rpc/loops_private.h"
 #include "support/suite.h"
 #include "support/write_builder.h"
 #include "unit/store/tools.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
+#include <string.h>
 
 enum { OWN = 1, OTHER = 2, LONG_MS = 100 * 1000 };
 
@@ -32,6 +37,22 @@ int fdatasync(int fd G_GNUC_UNUSED)
     g_cond_wait(&disk.cond, &disk.lock);
   g_mutex_unlock(&disk.lock);
   return 0;
+}
+
+static gint no_threads;      /* atomic */
+static gint threads_refused; /* … */
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                   void *argument)
+{
+  static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+  if (g_atomic_int_get(&no_threads)) {
+    g_atomic_int_inc(&threads_refused);
+    return EAGAIN;
+  }
+  if (real == NULL)
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+  return real(thread, attributes, start, argument);
 }
 
 static void set_hanging(gboolean hanging)
@@ -272,10 +293,53 @@ START_TEST(work_that_nobody_takes_is_not_alive)
 }
 END_TEST
 
+/* Nothing of the log's work: no thread can be had for a snapshot, which is no reason to end. */
+START_TEST(p9_a_snapshot_without_a_thread_is_fetched_later)
+{
+  Rig rig;
+  rig_open(&rig);
+  Replica *replica = rig.replica;
+  wait_until_idle(&rig);
+  replica_lock(replica);
+  replica->log_taken = TRUE; /* so the engine says nothing to … */
+  /* … who could give one. */
+  char address[] = "127.0.0.1:1";
+  Link link = {.replica = replica, .peer = OTHER, .address = address};
+  Peer *peer = replica->group->peers->pdata[0];
+  PeerState before = peer->state;
+  peer->state = PEER_READY;
+  g_ptr_array_add(replica->links, &link);
+  replica->seed.asked = TRUE;
+  replica_unlock(replica);
+  g_atomic_int_set(&no_threads, TRUE);
+  replica_seed_tick(replica);
+  replica_seed_tick(replica);
+  g_atomic_int_set(&no_threads, FALSE);
+  replica_lock(replica);
+  ck_assert_int_eq(threads_refused, 1); /* not at once again */
+  ck_assert_ptr_null(replica->seed.thread);
+  ck_assert(!replica->seed.running);
+  ck_assert_ptr_nonnull(strstr(replica->seed.text, "no snapshot is fetched"));
+  ck_assert_int_gt(replica->seed.retry_us, g_get_monotonic_time());
+  ck_assert_int_lt(replica->seed.retry_us, g_get_monotonic_time() + 60 * G_USEC_PER_SEC);
+  replica->seed.retry_us = 0;
+  replica_unlock(replica);
+  replica_seed_tick(replica);
+  replica_lock(replica);
+  ck_assert_ptr_nonnull(replica->seed.thread);
+  g_ptr_array_set_size(replica->links, 0);
+  peer->state = before;
+  replica->log_taken = FALSE;
+  replica_unlock(replica);
+  rig_close(&rig);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {
       what_comes_during_a_turn_is_done_behind_it, a_deadline_that_a_turn_makes_is_kept,
-      a_long_wait_ends_the_turns_for_some_seconds, work_that_nobody_takes_is_not_alive};
+      a_long_wait_ends_the_turns_for_some_seconds, work_that_nobody_takes_is_not_alive,
+      p9_a_snapshot_without_a_thread_is_fetched_later};
   return RUN_SUITE("turns", tests);
 }
