@@ -138,11 +138,12 @@ typedef struct Peer {
   LogId promise_log;        /* it stamps nothing in this log behind promise_index … */
   guint64 promise_index;    /* … */
   guint64 promise_hlc;      /* … at or below this clock */
-  gint64 heard_at_us;       /* its last handshake or heartbeat on its channel to us, or our start */
-  guint64 rule_hash;        /* of its rule of groups; 0: it has told none */
-  Progress *progress;       /* as last told by the peer */
-  GPtrArray *senders;       /* Sender, sorted by log */
-  GArray *in_flight;        /* InFlight, by cookie */
+  Token lost_end;     /* the end, here, of a log of which it said it has less; index 0: none */
+  gint64 heard_at_us; /* its last handshake or heartbeat on its channel to us, or our start */
+  guint64 rule_hash;  /* of its rule of groups; 0: it has told none */
+  Progress *progress; /* as last told by the peer */
+  GPtrArray *senders; /* Sender, sorted by log */
+  GArray *in_flight;  /* InFlight, by cookie */
   guint64 batches_sent, batches_retried, entries_from_tail, entries_from_wal;
 } Peer;
 
@@ -343,6 +344,9 @@ void check_compare(Group *group, Peer *peer);
 #define EVICTED_TEXT "this node was removed from the cluster, or declared lost for good"
 /* What a peer tells of the members. */
 void members_learn(Group *group, Peer *peer, const Progress *news);
+/* Whether the log's origin has its entries up to `index` durably: it said so, or writes this log
+ * still and has lost nothing of what is here. */
+gboolean members_origin_has(const Group *group, const Log *log, guint64 index);
 /* The host is to know where the peer is, as soon as that is known. */
 void members_meet(Group *group, Peer *peer);
 /* Takes the steps that this node takes itself. */

@@ -147,8 +147,37 @@ gboolean members_join_is_on(const Group *group)
   return FALSE;
 }
 
+/*
+ * A peer that says of the log which it writes that it has less than this node has lost the end of
+ * it, and may not know that yet (P4). Who has only written on meanwhile says more than before, at
+ * the latest the next time.
+ */
+static void note_lost_end(const Group *group, Peer *peer, const Progress *news)
+{
+  LogId id = {peer->id, peer->incarnation};
+  const Log *log = group_find_log(group, id);
+  const LogProgress *now = progress_find(news, id), *before = progress_find(peer->progress, id);
+  guint64 has = now != NULL ? now->durable : 0;
+  if (log != NULL && has < log->written && (before == NULL || before->durable >= has))
+    peer->lost_end = (Token){.log = id, .index = log->written};
+}
+
+gboolean members_origin_has(const Group *group, const Log *log, guint64 index)
+{
+  const Peer *origin = group_find_peer(group, log->id.origin);
+  if (origin == NULL)
+    return FALSE;
+  const LogProgress *told = progress_find(origin->progress, log->id);
+  guint64 durable = told != NULL ? told->durable : 0;
+  if (durable >= index)
+    return TRUE;
+  return origin->incarnation == log->id.incarnation &&
+         (!log_id_equal(origin->lost_end.log, log->id) || durable >= origin->lost_end.index);
+}
+
 void members_learn(Group *group, Peer *peer, const Progress *news)
 {
+  note_lost_end(group, peer, news);
   Membership *membership = group->options.membership;
   gboolean changed = FALSE;
   if (news->members != NULL) {
@@ -348,9 +377,9 @@ static char *missing_to_go(const Group *group, gint64 now_us)
     for (guint k = 0; k < group->logs->len; k++) {
       const Log *log = group->logs->pdata[k];
       const Peer *origin = group_find_peer(group, log->id.origin);
-      /* Who is there and stays serves its own log. */
+      /* Who is there and stays serves its own log, as far as it has it. */
       if (origin != NULL && membership_counts(group->options.membership, origin->id) &&
-          is_reached(group, origin, now_us))
+          is_reached(group, origin, now_us) && members_origin_has(group, log, log->written))
         continue;
       const LogProgress *theirs = progress_find(peer->progress, log->id);
       if (log->written > (theirs != NULL ? theirs->durable : 0))

@@ -443,6 +443,126 @@ START_TEST(what_a_lost_node_sends_late_is_not_taken)
 }
 END_TEST
 
+static void cut_both(FakeCluster *cluster, guint a, guint b, gboolean cut)
+{
+  fake_cut(cluster, a, b, cut);
+  fake_cut(cluster, b, a, cut);
+}
+
+/* The disk of a node that is down is replaced: it comes back empty. */
+static void lose_disk(FakeCluster *cluster, guint node)
+{
+  g_ptr_array_set_size(fake_node(cluster, node)->logs, 0);
+  g_array_set_size(fake_node(cluster, node)->store, 0);
+  fake_node(cluster, node)->horizon = 0;
+}
+
+/* The logs of node 1 are not handed on by node 3. */
+static FakeVerdict lose_handed_on(gpointer ctx, guint from, guint to, const SyncBatch *batch,
+                                  SyncReply *reply)
+{
+  (void)ctx;
+  (void)to;
+  (void)reply;
+  return from == 3 && batch->log.origin == 1 ? FAKE_LOSE : FAKE_DELIVER;
+}
+
+/* Nodes 1 and 3 hold what was acknowledged by a majority, node 2 does not. Node 3 is to
+ * go, which all know; node 1 dies and loses its disk, or what node 2 lacks. What
+ * node 3 hands on is lost for now. Returns the end of the log. */
+static guint64 only_one_is_left(FakeCluster *cluster, gboolean whole_disk)
+{
+  cut_both(cluster, 1, 2, TRUE);
+  cut_both(cluster, 2, 3, TRUE);
+  FakeWrite *last = NULL;
+  for (guint i = 0; i < 20; i++)
+    last = fake_write(cluster, 1, ACK_MAJORITY, LONG_US);
+  live(cluster, 5 * G_USEC_PER_SEC, 0);
+  ck_assert(last->answered && last->status == SYNCLOG_OK);
+  ck_assert(group_remove_member(fake_node(cluster, 3)->group, 3, NULL));
+  live(cluster, 3 * G_USEC_PER_SEC, 0);
+  LogId log = last->token.log;
+  fake_kill(cluster, 1);
+  if (whole_disk) {
+    lose_disk(cluster, 1);
+  } else {
+    FakeLog *kept = fake_find_log(cluster, 1, log);
+    kept->durable = fake_durable(cluster, 2, log);
+    g_ptr_array_set_size(kept->records, (gint)(kept->durable - kept->base));
+    FakeApplied *applied = fake_find_applied(cluster, 1, log);
+    applied->applied = applied->durable = kept->durable;
+    fake_node(cluster, 1)->horizon = 0;
+  }
+  live(cluster, 5 * G_USEC_PER_SEC, 0);
+  cluster->filter = lose_handed_on;
+  fake_heal(cluster);
+  live(cluster, 5 * G_USEC_PER_SEC, 0);
+  return last->token.index;
+}
+
+static void check_goes_when_all_have_it(FakeCluster *cluster, LogId log, guint64 end)
+{
+  for (guint i = 0; i < 1000; i++) {
+    fake_run_for(cluster, 5000);
+    ck_assert_int_eq(state_at(cluster, 3, 3), MEMBER_REMOVING);
+  }
+  cluster->filter = NULL;
+  fake_heal(cluster);
+  for (guint i = 0; state_at(cluster, 3, 3) != MEMBER_REMOVED; i++) {
+    ck_assert_uint_lt(i, 10000);
+    fake_run_for(cluster, 5000);
+  }
+  fake_kill(cluster, 3);
+  settle(cluster);
+  for (guint node = 1; node <= 2; node++)
+    ck_assert_uint_eq(fake_applied(cluster, node, log), end);
+}
+
+/* P1, P6: the origin is there again and stays, but it serves nothing of its former log. */
+START_TEST(p1_one_that_leaves_waits_though_the_origin_is_there)
+{
+  for (guint32 seed = 21; seed < 26; seed++) {
+    g_autoptr(FakeCluster) cluster = grown_from(3, 3, seed);
+    LogId log = fake_own_log(cluster, 1);
+    guint64 end = only_one_is_left(cluster, TRUE);
+    fake_start(cluster, 1, TRUE);
+    check_goes_when_all_have_it(cluster, log, end);
+  }
+}
+END_TEST
+
+/* … and does not know yet that the end of its log is lost. */
+START_TEST(p1_one_that_leaves_waits_though_the_origin_writes_on)
+{
+  for (guint32 seed = 31; seed < 51; seed++) {
+    g_autoptr(FakeCluster) cluster = grown_from(3, 3, seed);
+    LogId log = fake_own_log(cluster, 1);
+    guint64 end = only_one_is_left(cluster, FALSE);
+    cut_both(cluster, 1, 2, TRUE);
+    cluster->delay_min_us = 200 * 1000;
+    cluster->delay_max_us = 600 * 1000;
+    fake_start(cluster, 1, FALSE);
+    check_goes_when_all_have_it(cluster, log, end);
+  }
+}
+END_TEST
+
+/* P9: the others are always a little behind an origin that writes without a pause. */
+START_TEST(one_leaves_while_the_others_write_without_a_pause)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(4, 4, 6);
+  ck_assert(group_remove_member(fake_node(cluster, 1)->group, 4, NULL));
+  for (guint i = 0; state_at(cluster, 4, 4) != MEMBER_REMOVED; i++) {
+    ck_assert_uint_lt(i, 10000);
+    for (guint node = 1; node <= 3; node++)
+      fake_write(cluster, node, ACK_LOCAL, 0);
+    fake_run_for(cluster, 1000);
+  }
+  fake_kill(cluster, 4);
+  settle(cluster);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {a_newcomer_gets_everything_and_writes,
@@ -457,6 +577,9 @@ int main(void)
                                 who_stops_meets_nobody,
                                 who_is_only_listed_holds_up_nothing,
                                 what_a_lost_node_sends_late_is_not_taken,
+                                p1_one_that_leaves_waits_though_the_origin_is_there,
+                                p1_one_that_leaves_waits_though_the_origin_writes_on,
+                                one_leaves_while_the_others_write_without_a_pause,
                                 grows_and_shrinks_under_faults};
   return RUN_SUITE("group_members", tests);
 }
