@@ -6,7 +6,8 @@
  * stamped when it promised; before, the clock of the last applied entry, if that is less. An entry
  * that is applied here says nothing beyond the promise: it can be the end that its origin loses;
  *   - a closed log (its origin writes a later one, or is lost): nothing, once every member has
- * said, knowing that it is closed, how much it has taken of it, and all that is applied here.
+ * said, knowing that it is closed and who is gone, how much it has taken of it, and all that is
+ * applied here.
  */
 #include "engine/group_private.h"
 
@@ -108,6 +109,23 @@ void horizon_learn(Peer *peer, const Progress *news)
   peer->promise_hlc = news->promised_hlc;
 }
 
+/*
+ * Whether the peer takes nothing from a member that is gone any more, after a crash neither: what
+ * it lists as gone may not be kept yet. A node of a version without a record kept what it lists.
+ */
+static gboolean knows_gone(const Peer *peer, guint32 node)
+{
+  if (peer->progress->members != NULL) {
+    const Member *member = member_list_find(peer->progress->members, node);
+    return member != NULL && member->state >= MEMBER_REMOVED;
+  }
+  const GArray *forgotten = peer->progress->forgotten;
+  for (guint i = 0; forgotten != NULL && i < forgotten->len; i++)
+    if (g_array_index(forgotten, guint32, i) == node)
+      return TRUE;
+  return FALSE;
+}
+
 static gboolean knows_closed(const Peer *peer, LogId log)
 {
   const GArray *logs = peer->progress->logs;
@@ -116,11 +134,20 @@ static gboolean knows_closed(const Peer *peer, LogId log)
     if (other.origin == log.origin && other.incarnation > log.incarnation)
       return TRUE;
   }
-  const GArray *forgotten = peer->progress->forgotten;
-  for (guint i = 0; forgotten != NULL && i < forgotten->len; i++)
-    if (g_array_index(forgotten, guint32, i) == log.origin)
-      return TRUE;
-  return FALSE;
+  return knows_gone(peer, log.origin);
+}
+
+/* What a member that is gone had of any log can still come by way of a peer that takes it from
+ * there. */
+static gboolean knows_all_gone(const Group *group, const Peer *peer)
+{
+  const Membership *membership = group->options.membership;
+  for (guint i = 0; i < group->peers->len; i++) {
+    guint32 node = ((const Peer *)group->peers->pdata[i])->id;
+    if (membership_is_gone(membership, node) && !knows_gone(peer, node))
+      return FALSE;
+  }
+  return TRUE;
 }
 
 /* Who is joining, or no member yet, and was never heard has nothing. */
@@ -140,7 +167,8 @@ static gboolean is_complete(const Group *group, const Log *log)
     if (peer->forgotten || !holds_anything(group, peer))
       continue;
     const LogProgress *theirs = progress_find(peer->progress, log->id);
-    if (!knows_closed(peer, log->id) || (theirs != NULL && theirs->received > log->applied))
+    if (!knows_closed(peer, log->id) || !knows_all_gone(group, peer) ||
+        (theirs != NULL && theirs->received > log->applied))
       return FALSE;
   }
   /* What came before it was known to be closed may be on its way to the disk here. */

@@ -563,6 +563,54 @@ START_TEST(one_leaves_while_the_others_write_without_a_pause)
 }
 END_TEST
 
+/*
+ * P3: node 3 alone got the last entries of a former log of node 4, and hands them on to node 2 when
+ * nodes 1 and 2 don't hear each other any more. Node 1 is told that node 3 is lost: what node 2 had
+ * said of that log, before it knew, says nothing.
+ */
+START_TEST(p3_what_a_lost_node_handed_on_is_waited_for)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(4, 4, 22);
+  live(cluster, G_USEC_PER_SEC, 4);
+  live(cluster, 2 * G_USEC_PER_SEC, 0);
+  LogId former = fake_own_log(cluster, 4);
+  guint64 before = fake_written(cluster, 1, former);
+  cut_both(cluster, 4, 1, TRUE);
+  cut_both(cluster, 4, 2, TRUE);
+  for (guint i = 0; i < 10; i++)
+    fake_write(cluster, 4, ACK_LOCAL, 0);
+  fake_run_for(cluster, 200 * 1000);
+  fake_write(cluster, 3, ACK_LOCAL, 0);
+  fake_run_for(cluster, 200 * 1000);
+  guint64 hlc = fake_find_applied(cluster, 3, former)->applied_hlc;
+  ck_assert_uint_eq(fake_written(cluster, 3, former), before + 10);
+  fake_kill(cluster, 4);
+  lose_disk(cluster, 4);
+  fake_heal(cluster);
+  for (guint node = 1; node <= 4; node++)
+    if (node != 3)
+      cut_both(cluster, 3, node, TRUE);
+  fake_start(cluster, 4, TRUE);
+  live(cluster, 25 * G_USEC_PER_SEC, 0);
+  ck_assert_uint_eq(fake_written(cluster, 2, former), before);
+  cut_both(cluster, 1, 2, TRUE);
+  cut_both(cluster, 1, 4, TRUE);
+  cut_both(cluster, 2, 3, FALSE);
+  live(cluster, 5 * G_USEC_PER_SEC, 0);
+  ck_assert_uint_eq(fake_written(cluster, 2, former), before + 10);
+  fake_kill(cluster, 3);
+  live(cluster, 5 * G_USEC_PER_SEC, 0);
+  g_autoptr(GError) error = NULL;
+  ck_assert(group_forget(fake_node(cluster, 1)->group, 3, cluster->now_us, &error));
+  live(cluster, 5 * G_USEC_PER_SEC, 0);
+  ck_assert_uint_lt(group_horizon(fake_node(cluster, 1)->group), hlc);
+  fake_heal(cluster);
+  live(cluster, 20 * G_USEC_PER_SEC, 3); /* the fake looks at what is applied below a horizon */
+  ck_assert_uint_eq(fake_applied(cluster, 1, former), before + 10);
+  ck_assert_uint_gt(group_horizon(fake_node(cluster, 1)->group), hlc);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {a_newcomer_gets_everything_and_writes,
@@ -580,6 +628,7 @@ int main(void)
                                 p1_one_that_leaves_waits_though_the_origin_is_there,
                                 p1_one_that_leaves_waits_though_the_origin_writes_on,
                                 one_leaves_while_the_others_write_without_a_pause,
+                                p3_what_a_lost_node_handed_on_is_waited_for,
                                 grows_and_shrinks_under_faults};
   return RUN_SUITE("group_members", tests);
 }
