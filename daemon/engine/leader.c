@@ -196,9 +196,12 @@ static guint holders(const Group *group, const Log *log, guint64 index)
     if (!membership_counts(group->options.membership, peer->id))
       continue;
     const LogProgress *p = progress_find(peer->progress, log->id);
-    /* An origin had it durably before it sent it; another one tells, of the same entries (P4). */
-    count += peer->id == log->id.origin ||
-             (p != NULL && p->durable >= index && dispatcher_compared(peer, log));
+    /* An origin that writes the log still had it durably before it sent it. Another one tells, of
+     * the same entries (P4), and so does an origin that began a new log: it may have lost the end
+     * of this one. */
+    gboolean origin = peer->id == log->id.origin && peer->incarnation == log->id.incarnation;
+    count += origin ? log->state != LOG_FORKED && members_origin_has(group, log, index)
+                    : p != NULL && p->durable >= index && dispatcher_compared(peer, log);
   }
   return count;
 }

@@ -545,6 +545,48 @@ START_TEST(p1_an_entry_of_a_former_own_log_is_not_counted_twice)
 }
 END_TEST
 
+static FakeVerdict lose_from_3_to_1(gpointer ctx, guint from, guint to, const SyncBatch *batch,
+                                    SyncReply *reply)
+{
+  (void)ctx;
+  (void)batch;
+  (void)reply;
+  return from == 3 && to == 1 ? FAKE_LOSE : FAKE_DELIVER;
+}
+
+/* An origin counts before it has told that it has an entry, and no more once it lost that. */
+START_TEST(p1_an_origin_that_lost_an_entry_is_not_counted)
+{
+  for (guint32 seed = 23; seed < 33; seed++) {
+    g_autoptr(FakeCluster) cluster = ready_cluster(3, seed);
+    fake_partition(cluster, 1U << 2, 1U << 1 | 1U << 3);
+    FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+    while (!write->answered)
+      fake_run_for(cluster, 1000);
+    Group *group = fake_node(cluster, 3)->group;
+    LogId log = write->token.log;
+    while (fake_durable(cluster, 3, log) < write->token.index)
+      fake_run_for(cluster, 1000);
+    fake_run_for(cluster, 5000);
+    ck_assert(group_is_acked(group, &write->token, ACK_MAJORITY));
+    fake_kill(cluster, 1);
+    cut_log(cluster, 1, log, write->token.index - 1);
+    cluster->filter = lose_from_3_to_1;
+    fake_start(cluster, 1, seed % 2 == 0); /* else it finds out itself */
+    fake_run_for(cluster, 500000);
+    for (guint step = 0; step < 100; step++) {
+      fake_run_for(cluster, 50000);
+      ck_assert_uint_eq(fake_durable(cluster, 1, log), 0);
+      ck_assert(!group_is_acked(group, &write->token, ACK_MAJORITY));
+    }
+    cluster->filter = NULL;
+    fake_run_for(cluster, 20 * G_USEC_PER_SEC);
+    ck_assert_uint_eq(fake_durable(cluster, 1, log), write->token.index);
+    ck_assert(group_is_acked(group, &write->token, ACK_MAJORITY));
+  }
+}
+END_TEST
+
 /* The same with writes that wait while it finds out: none may get an index of the lost part. */
 START_TEST(writes_that_wait_go_into_the_new_incarnation)
 {
@@ -725,6 +767,7 @@ int main(void)
                                 lost_tail_spreads_from_its_origin,
                                 s05_lost_tail_that_was_not_noticed_begins_a_new_incarnation,
                                 p1_an_entry_of_a_former_own_log_is_not_counted_twice,
+                                p1_an_origin_that_lost_an_entry_is_not_counted,
                                 writes_that_wait_go_into_the_new_incarnation,
                                 lost_mirror_is_fetched_again,
                                 lost_mirror_goes_on_behind_the_store_when_the_sender_deleted_it,
