@@ -191,6 +191,19 @@ def _refuses(node):
         return False
 
 
+def _is_held_for_ahead(cluster, node):
+    """Whether another node still goes by what it measured when this one's clock was days ahead: with a clock that is as
+    far ahead it would believe that two of three agree."""
+    for other in cluster:
+        try:
+            peer = None if other is node else other.peer_status(node.id)
+        except SynclogError:
+            return True
+        if peer is not None and peer.clockOffsetMs is not None and peer.clockOffsetMs > 3600 * 1000:
+            return True
+    return False
+
+
 @campaign_of(short=1, weight=2, limit=180)
 def clocks(job):
     """Wall clocks that jump and are off, by seconds and by years, also across a restart."""
@@ -217,6 +230,8 @@ def clocks(job):
                 round_.restart(node)
             _set_clock(node, "+0")
             round_.run_for(0.1)
+            if far_ahead and not round_.wait(lambda: not _is_held_for_ahead(round_.cluster, node), 20):
+                raise Failed("%s was set right, and others still take it for far ahead" % node.name)
         for node in round_.cluster:
             round_.stays_writable(node)
         round_.judge()
