@@ -83,8 +83,11 @@ static void run_names(const char *text)
   if (g_utf8_validate(text, -1, NULL) && *text != '\0') {
     g_autofree char *file = file_name_of_device(text);
     g_autofree char *device = device_of_path(file);
-    g_assert(strchr(file, '/') == NULL && *file != '.');
-    g_assert_cmpstr(device, ==, text);
+    g_assert(strchr(file, '/') == NULL && *file != '.' && strlen(file) <= 255);
+    /* A long one, of which each byte became three, may not fit: then the file tells no device. */
+    enum { ALWAYS_FITS = 80 };
+    gboolean hashed = strlen(text) > ALWAYS_FITS && g_str_has_prefix(file, "%~");
+    g_assert_cmpstr(device, ==, hashed ? NULL : text);
   }
   g_autofree char *unused = device_of_path(text);
 }
