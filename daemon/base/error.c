@@ -47,6 +47,12 @@ gboolean synclog_status_retryable(int code)
   return FALSE;
 }
 
+gboolean synclog_error_is_lack(const GError *error)
+{
+  return g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE) ||
+         g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_OVERLOADED);
+}
+
 gint32 synclog_status_retry_after_ms(int code)
 {
   switch (code) {

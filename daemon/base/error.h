@@ -54,6 +54,10 @@ const char *synclog_status_name(int code);
 /* Whether the same request can succeed later. */
 gboolean synclog_status_retryable(int code);
 
+/* Whether something failed for want of room (NO_SPACE), or of memory or descriptors (OVERLOADED),
+ * which says nothing against the disk and may have an end. */
+gboolean synclog_error_is_lack(const GError *error);
+
 /* How long to wait before a retry, as a hint; 0: none. */
 gint32 synclog_status_retry_after_ms(int code);
 

@@ -101,6 +101,13 @@ static void forget_in_flight_of(Peer *peer, LogId id)
   }
 }
 
+/* Nothing is sent for a while, longer with every failure. */
+static void pause_sender(Group *group, Sender *sender, gint64 now_us)
+{
+  sender->paused_until_us = now_us + (gint64)backoff_next_ms(&sender->backoff) * 1000;
+  group->ports.work(group->ports.ctx);
+}
+
 static void back_off(Group *group, Peer *peer, gint64 now_us)
 {
   peer->state = PEER_BACKOFF;
@@ -444,8 +451,7 @@ void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *
   if (error != NULL) {
     set_message(peer, error);
     group_note(group, G_LOG_LEVEL_CRITICAL, "peer %u: reading the WAL for it: %s", id, error);
-    sender->paused_until_us = now_us + (gint64)backoff_next_ms(&sender->backoff) * 1000;
-    group->ports.work(group->ports.ctx);
+    pause_sender(group, sender, now_us);
     return;
   }
   /* The WAL may be ahead: what was synced just now is not published yet, and not to be sent. */
@@ -479,8 +485,7 @@ void group_on_digest(Group *group, guint32 id, LogId log, guint64 index, guint64
     return; /* the channel was lost meanwhile */
   if (verdict == DIGEST_LATER) {
     sender->digest = DIGEST_UNCHECKED;
-    sender->paused_until_us = now_us + (gint64)backoff_next_ms(&sender->backoff) * 1000;
-    group->ports.work(group->ports.ctx);
+    pause_sender(group, sender, now_us);
     return;
   }
   sender->digest = verdict == DIGEST_DIFFERENT ? DIGEST_FORKED : DIGEST_CHECKED;
@@ -531,7 +536,7 @@ static void retry_later(Group *group, Peer *peer, Sender *sender, const SyncRepl
     acked = reply->expected_index - 1;
   sync_window_reset(sender->window, acked);
   sender->reading = FALSE;
-  sender->paused_until_us = now_us + (gint64)backoff_next_ms(&sender->backoff) * 1000;
+  pause_sender(group, sender, now_us);
   g_autofree char *why =
       g_strdup_printf("log %u-%" G_GUINT64_FORMAT ": %s: %s", sender->log->id.origin,
                       sender->log->id.incarnation, synclog_status_text(reply->status),
@@ -539,7 +544,6 @@ static void retry_later(Group *group, Peer *peer, Sender *sender, const SyncRepl
   if (g_strcmp0(why, peer->message) != 0)
     group_note(group, G_LOG_LEVEL_WARNING, "peer %u: %s", peer->id, why);
   set_message(peer, why);
-  group->ports.work(group->ports.ctx);
 }
 
 void group_on_sync_reply(Group *group, guint32 id, guint64 cookie, const SyncReply *reply,

@@ -341,7 +341,7 @@ void follower_take(Group *group, gint64 now_us, GArray *mirrors)
 /* The log can't be written any more here: nothing that waits will come true. */
 static void mirror_failed(Group *group, Log *log, const GError *error)
 {
-  if (group_may_write_again(error)) {
+  if (synclog_error_is_lack(error)) {
     /* Nothing of the failed run was written; the sender comes again with all behind `written`. */
     reorder_reset(log->reorder, log->written + 1);
     log->hole_since_us = 0;
@@ -364,7 +364,7 @@ void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_ru
   g_assert(log != NULL && !log->own);
   /* What was written and can't be synced may be gone after a power loss: the store is not to have
    * it before the next start has read it. */
-  gboolean lost = error != NULL && !group_may_write_again(error);
+  gboolean lost = error != NULL && !synclog_error_is_lack(error);
   for (guint i = 0; i < written_runs; i++) {
     EntryRun *run = work->runs->pdata[i];
     if (log->written == 0 || work->reset)
@@ -449,7 +449,8 @@ static gboolean can_be_handed_on(const Group *group, const Log *log)
 void follower_meet_hole(Group *group, Log *log, guint64 first)
 {
   guint64 expected = reorder_expected(log->reorder);
-  if (first <= expected || log->given > log->applied)
+  if (log->state == LOG_READ_ONLY || log->state == LOG_FORKED || first <= expected ||
+      log->given > log->applied)
     return;
   if (log->applied + 1 < first) {
     /* Nothing is put behind the hole; should somebody turn up who has it, the log goes on. It is
@@ -487,7 +488,7 @@ void follower_realign(Group *group, const Peer *peer, const Progress *sender)
     const LogProgress *theirs = &g_array_index(sender->logs, LogProgress, i);
     Log *log = group_find_log(group, theirs->log);
     /* Others may hold less of a log than its sender does, that says nothing. */
-    if (log == NULL || log->own || log->state == LOG_READ_ONLY || log->state == LOG_FORKED ||
+    if (log == NULL || log->own ||
         !routing_sends(peer->id, group->self, log->id, group->own->id.incarnation))
       continue;
     if (log->applied + 1 >= theirs->first_available || !can_be_handed_on(group, log))

@@ -319,12 +319,6 @@ void group_on_applied(Group *group, LogId id, guint64 index, guint64 hlc, gsize 
   }
 }
 
-gboolean group_may_write_again(const GError *error)
-{
-  return g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NO_SPACE) ||
-         g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_OVERLOADED);
-}
-
 void group_on_store_durable(Group *group, LogId id, guint64 index)
 {
   Log *log = group_find_log(group, id);

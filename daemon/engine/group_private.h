@@ -238,9 +238,6 @@ void group_observe_log(Group *group, const Log *log, guint64 hlc);
 Peer *group_find_peer(const Group *group, guint32 id);
 Peer *group_add_peer(Group *group, guint32 id);
 gboolean group_is_congested(const Group *group);
-/* Whether a write to a log failed before anything was done: for want of room, memory or
- * descriptors. */
-gboolean group_may_write_again(const GError *error);
 
 /* leader.c */
 void leader_check_acks(Group *group);
@@ -284,7 +281,7 @@ void follower_take(Group *group, gint64 now_us, GArray *mirrors);
 void follower_answer(Group *group, Log *log);
 void follower_answer_all(Group *group);
 /* Nobody keeps the log's entries between what is here and `first`: it goes on behind what the store
- * has, or a snapshot is needed. */
+ * has, or a snapshot is needed. No-op for a log that takes nothing more, read-only or forked. */
 void follower_meet_hole(Group *group, Log *log, guint64 first);
 void follower_stop(Group *group);
 /*

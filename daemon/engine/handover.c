@@ -117,7 +117,7 @@ void handover_tick(Group *group, gint64 now_us)
     follower_tick(group, log, now_us);
     guint32 supplier = choose(group, i, now_us);
     guint64 hole_end = supplier == 0 ? hole_before(group, log, now_us) : 0;
-    if (hole_end != 0 && log->state != LOG_READ_ONLY && log->state != LOG_FORKED)
+    if (hole_end != 0)
       follower_meet_hole(group, log, hole_end);
     leave_hole(group, log);
     if (supplier == log->supplier)

@@ -157,7 +157,7 @@ void group_on_own_failed(Group *group, GPtrArray *writes, const GError *error)
   g_assert(group->committing);
   group->committing = FALSE;
   /* No index of these was seen by anybody: they are free again only if nothing was written (P4). */
-  if (group_may_write_again(error))
+  if (synclog_error_is_lack(error))
     group->next_index -= writes->len;
   else
     log_set_state(group, group->own, LOG_READ_ONLY, error->message);

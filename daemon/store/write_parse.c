@@ -277,19 +277,26 @@ static gboolean read_value(Parser *p, BuilderColumn *column, GError **error)
   return FALSE;
 }
 
+/* Steps over these bytes. FALSE: others stand there. */
+static gboolean take_these(Parser *p, const guint8 *bytes, gsize size)
+{
+  if (byte_reader_left(&p->in) < size || memcmp(p->in.bytes + p->in.at, bytes, size) != 0)
+    return FALSE;
+  p->in.at += size;
+  return TRUE;
+}
+
 /* FALSE: it is another list than the last one. */
 static gboolean take_known_names(Parser *p)
 {
   const KnownNames *known = &known_names;
   const guint8 *at = p->in.bytes + p->in.at;
-  if (known->size == 0 || byte_reader_left(&p->in) < known->size ||
-      memcmp(at, known->bytes, known->size) != 0)
+  if (known->size == 0 || !take_these(p, known->bytes, known->size))
     return FALSE;
   set_columns(p, known->count);
   BuilderColumn *columns = (BuilderColumn *)(void *)p->row_values.data;
   for (guint i = 0; i < known->count; i++)
     columns[i].measurement = (Slice){(const char *)at + known->names[i].at, known->names[i].size};
-  p->in.at += known->size;
   return TRUE;
 }
 
@@ -341,15 +348,6 @@ static gboolean read_row_values(Parser *p, gboolean have_names, GError **error)
   for (guint i = 0; i < count; i++)
     if (!read_value(p, &g_array_index(&p->row_values, BuilderColumn, i), error))
       return FALSE;
-  return TRUE;
-}
-
-/* Steps over these bytes. FALSE: others stand there. */
-static gboolean take_these(Parser *p, const guint8 *bytes, gsize size)
-{
-  if (byte_reader_left(&p->in) < size || memcmp(p->in.bytes + p->in.at, bytes, size) != 0)
-    return FALSE;
-  p->in.at += size;
   return TRUE;
 }
 

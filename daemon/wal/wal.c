@@ -333,8 +333,7 @@ gboolean wal_break(Wal *wal, GError **error)
  * same call may succeed later; otherwise the log breaks. Gives the failure on. */
 static gboolean fail_clean(Wal *wal, GError *failure, GError **error)
 {
-  gboolean again = g_error_matches(failure, SYNCLOG_ERROR, SYNCLOG_NO_SPACE) ||
-                   g_error_matches(failure, SYNCLOG_ERROR, SYNCLOG_OVERLOADED);
+  gboolean again = synclog_error_is_lack(failure);
   g_propagate_error(error, failure);
   return again ? FALSE : wal_break(wal, error);
 }

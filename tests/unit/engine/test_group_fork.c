@@ -152,13 +152,20 @@ START_TEST(without_descriptors_nothing_is_sent)
 }
 END_TEST
 
-/* What was found of a digest that the peer told on its channel before. */
-START_TEST(an_answer_on_another_digest_counts_for_nothing)
+/* Two nodes that have 20 entries of the first one. */
+static FakeCluster *pair(guint32 seed)
 {
-  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 8);
+  FakeCluster *cluster = fake_cluster_new(2, seed);
   fake_start_all(cluster);
   write_many(cluster, 1, 20, ACK_LOCAL);
   fake_run_until_equal(cluster, LONG_US);
+  return cluster;
+}
+
+/* What was found of a digest that the peer told on its channel before. */
+START_TEST(an_answer_on_another_digest_counts_for_nothing)
+{
+  g_autoptr(FakeCluster) cluster = pair(8);
   LogId log = fake_own_log(cluster, 1);
   FakeNode *node = fake_node(cluster, 1);
   fake_reset_channel(cluster, 1, 2);
@@ -185,10 +192,7 @@ END_TEST
 /* A fork stays one, also where parts of the log are gone at others. */
 START_TEST(a_fork_is_not_taken_for_a_hole)
 {
-  g_autoptr(FakeCluster) cluster = fake_cluster_new(2, 9);
-  fake_start_all(cluster);
-  write_many(cluster, 1, 20, ACK_LOCAL);
-  fake_run_until_equal(cluster, LONG_US);
+  g_autoptr(FakeCluster) cluster = pair(9);
   LogId log = fake_own_log(cluster, 1);
   Group *group = fake_node(cluster, 2)->group;
   log_set_state(group, group_find_log(group, log), LOG_FORKED, "a fork");

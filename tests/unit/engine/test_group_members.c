@@ -443,12 +443,6 @@ START_TEST(what_a_lost_node_sends_late_is_not_taken)
 }
 END_TEST
 
-static void cut_both(FakeCluster *cluster, guint a, guint b, gboolean cut)
-{
-  fake_cut(cluster, a, b, cut);
-  fake_cut(cluster, b, a, cut);
-}
-
 /* The disk of a node that is down is replaced: it comes back empty. */
 static void lose_disk(FakeCluster *cluster, guint node)
 {
@@ -472,8 +466,7 @@ static FakeVerdict lose_handed_on(gpointer ctx, guint from, guint to, const Sync
  * node 3 hands on is lost for now. Returns the end of the log. */
 static guint64 only_one_is_left(FakeCluster *cluster, gboolean whole_disk)
 {
-  cut_both(cluster, 1, 2, TRUE);
-  cut_both(cluster, 2, 3, TRUE);
+  fake_partition(cluster, 1U << 2, 1U << 1 | 1U << 3);
   FakeWrite *last = NULL;
   for (guint i = 0; i < 20; i++)
     last = fake_write(cluster, 1, ACK_MAJORITY, LONG_US);
@@ -538,7 +531,7 @@ START_TEST(p1_one_that_leaves_waits_though_the_origin_writes_on)
     g_autoptr(FakeCluster) cluster = grown_from(3, 3, seed);
     LogId log = fake_own_log(cluster, 1);
     guint64 end = only_one_is_left(cluster, FALSE);
-    cut_both(cluster, 1, 2, TRUE);
+    fake_partition(cluster, 1U << 1, 1U << 2);
     cluster->delay_min_us = 200 * 1000;
     cluster->delay_max_us = 600 * 1000;
     fake_start(cluster, 1, FALSE);
@@ -575,8 +568,7 @@ START_TEST(p3_what_a_lost_node_handed_on_is_waited_for)
   live(cluster, 2 * G_USEC_PER_SEC, 0);
   LogId former = fake_own_log(cluster, 4);
   guint64 before = fake_written(cluster, 1, former);
-  cut_both(cluster, 4, 1, TRUE);
-  cut_both(cluster, 4, 2, TRUE);
+  fake_partition(cluster, 1U << 4, 1U << 1 | 1U << 2);
   for (guint i = 0; i < 10; i++)
     fake_write(cluster, 4, ACK_LOCAL, 0);
   fake_run_for(cluster, 200 * 1000);
@@ -587,15 +579,13 @@ START_TEST(p3_what_a_lost_node_handed_on_is_waited_for)
   fake_kill(cluster, 4);
   lose_disk(cluster, 4);
   fake_heal(cluster);
-  for (guint node = 1; node <= 4; node++)
-    if (node != 3)
-      cut_both(cluster, 3, node, TRUE);
+  fake_partition(cluster, 1U << 3, 1U << 1 | 1U << 2 | 1U << 4);
   fake_start(cluster, 4, TRUE);
   live(cluster, 25 * G_USEC_PER_SEC, 0);
   ck_assert_uint_eq(fake_written(cluster, 2, former), before);
-  cut_both(cluster, 1, 2, TRUE);
-  cut_both(cluster, 1, 4, TRUE);
-  cut_both(cluster, 2, 3, FALSE);
+  fake_partition(cluster, 1U << 1, 1U << 2 | 1U << 4);
+  fake_cut(cluster, 2, 3, FALSE);
+  fake_cut(cluster, 3, 2, FALSE);
   live(cluster, 5 * G_USEC_PER_SEC, 0);
   ck_assert_uint_eq(fake_written(cluster, 2, former), before + 10);
   fake_kill(cluster, 3);
