@@ -100,8 +100,7 @@ class Round:
         count = nodes or self.random.choice((3, 3, 3, 2, 4))
         self.cluster = self.case.cluster(count, settings, proxied=proxied, start=False)
         for node in self.cluster:
-            node.points_path = os.path.join(node.dir, "failpoints")
-            node.environment["SYNCLOG_FAILPOINTS_FILE"] = node.points_path
+            node.arm("")
         if prepare:
             prepare(self)
         if proxied:
@@ -159,13 +158,8 @@ class Round:
 
     # --- nodes ---
 
-    def arm(self, node, text):
-        with open(node.points_path + ".new", "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        os.rename(node.points_path + ".new", node.points_path)
-
     def disarm(self, node):
-        self.arm(node, "")
+        node.arm("")
 
     @staticmethod
     def said(node):

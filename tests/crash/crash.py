@@ -97,7 +97,7 @@ def _at_start(round_, node, name, change=None):
         node.kill()
     if change is not None:
         change(round_, node)
-    round_.arm(node, "%s=kill" % name)
+    node.arm("%s=kill" % name)
     node.launch()
     begin = time.monotonic()
     node.expect_death()
@@ -113,7 +113,7 @@ def _at_start(round_, node, name, change=None):
 
 
 def _at_stop(round_, node, name):
-    round_.arm(node, "%s=kill" % name)
+    node.arm("%s=kill" % name)
     node.signal_stop()
     if not _wait_dead(round_, node, 20):
         raise Failed("%s does not stop" % node)
@@ -146,7 +146,7 @@ def _live(round_, node, name, seconds):
     """Whether the node died at the point under load."""
     count = round_.random.choice((1, 1, 2, 5)) if name not in SLOW else 1
     node.expect_death()
-    round_.arm(node, "%s=kill@%d" % (name, count))
+    node.arm("%s=kill@%d" % (name, count))
     if name in LAGGING:
         other = round_.random.choice([each for each in round_.cluster if each is not node])
         other.kill()
@@ -206,9 +206,8 @@ def failpoints(job):
         for name in names:
             node, other = round_.random.sample(list(round_.cluster), 2)
             if round_.random.random() < 0.3:
-                round_.arm(other, "%s=delay:%d@%d" % (round_.random.choice(delays),
-                                                      round_.random.choice((5, 50)),
-                                                      round_.random.randrange(1, 9)))
+                other.arm("%s=delay:%d@%d" % (round_.random.choice(delays), round_.random.choice((5, 50)),
+                                              round_.random.randrange(1, 9)))
                 round_.figures.faults["wait at a failpoint"] += 1
             live_s = SLOW.get(name, LIVE_S)
             if kill_at(round_, node, name, live_s):
@@ -310,7 +309,7 @@ def _restore(round_, node, name):
     os.rmdir(old)
     round_.new_logs += 2
     round_.figures.faults["files restored from before"] += 1
-    round_.arm(node, "%s=kill" % name)
+    node.arm("%s=kill" % name)
     node.launch()
     node.expect_death()
     round_.wait(lambda: not node.running or _has_begun(node, before), 10)
@@ -428,7 +427,7 @@ def start_all(round_, nodes):
 
 def _stand_still(round_, node, name):
     """Whether the node stands still at the point: before the call that it names."""
-    round_.arm(node, "%s=stop@%d" % (name, round_.random.choice((1, 1, 2, 4))))
+    node.arm("%s=stop@%d" % (name, round_.random.choice((1, 1, 2, 4))))
     return round_.wait(lambda: round_.stands_still(node), SLOW.get(name, 0.4))
 
 

@@ -22,8 +22,7 @@ def newcomer(round_, node_id):
         config={**{key: value for key, value in round_.cluster[1].config.items()
                    if key.split(".")[0] in ("replication", "wal", "store")
                    and not key.endswith("listen")}, "cluster.join": "yes"})
-    node.points_path = os.path.join(node.dir, "failpoints")
-    node.environment["SYNCLOG_FAILPOINTS_FILE"] = node.points_path
+    node.arm("")
     node.start()
     round_.new_logs += 1
     return node
@@ -37,7 +36,7 @@ def state_at(node, member):
 def change(round_, asked, victim, point, ask):
     """Asks for a change, and the victim dies at the point; everybody runs afterwards. Whether it died."""
     victim.expect_death()
-    round_.arm(victim, "%s=kill" % point)
+    victim.arm("%s=kill" % point)
     try:
         with asked.client() as client:
             ask(client)

@@ -126,7 +126,7 @@ def power(round_, node):
 
 def slow_disk(round_, node):
     points = ("wal_before_sync", "wal_fill", "store_before_write", "store_before_flush")
-    round_.arm(node, "%s=delay:%d+" % (round_.random.choice(points), round_.random.choice((3, 30))))
+    node.arm("%s=delay:%d+" % (round_.random.choice(points), round_.random.choice((3, 30))))
     _told(round_, "slow disk")
     return lambda: (round_.note_fired(node), round_.disarm(node))
 
@@ -137,7 +137,7 @@ def failing_sync(round_, node):
               "segment_header_write", "segment_rename", "directory_sync", "identity_sync",
               "identity_write", "identity_rename")
     node.expect_death()
-    round_.arm(node, "%s=EIO@%d" % (round_.random.choice(points), round_.random.randrange(1, 6)))
+    node.arm("%s=EIO@%d" % (round_.random.choice(points), round_.random.randrange(1, 6)))
     _told(round_, "EIO")
 
     def undo():
@@ -154,7 +154,7 @@ def failing_sync(round_, node):
 def full_disk(round_, node):
     """ENOSPC for some time: writes are refused, and taken again without a restart."""
     points = ("wal_fill", "wal_append", "segment_header_write", "segment_rename", "identity_write")
-    round_.arm(node, "%s=ENOSPC@%d+" % (round_.random.choice(points), round_.random.randrange(1, 4)))
+    node.arm("%s=ENOSPC@%d+" % (round_.random.choice(points), round_.random.randrange(1, 4)))
     _told(round_, "ENOSPC")
 
     def undo():

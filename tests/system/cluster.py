@@ -228,8 +228,11 @@ class Node:
         """Says what happens at failpoints from now on, "" for nothing: daemon/base/failpoint.h. The first time
         before the start, in a build that has them."""
         path = self.environment.setdefault("SYNCLOG_FAILPOINTS_FILE", os.path.join(self.dir, "points"))
-        with open(path, "w", encoding="ascii") as file:
+        # Another file each time: one that was looked at between being emptied and written may keep its time, and is
+        # not read again.
+        with open(path + ".new", "w", encoding="ascii") as file:
             file.write(points)
+        os.rename(path + ".new", path)
 
     def pause(self):
         """SIGSTOP, and waits until every thread has taken it."""

@@ -168,6 +168,11 @@ def who_can_make_no_snapshot_says_why_and_another_is_asked(case):
     case.eventually("it persists no more",
                     lambda: "made durable no more until a restart" in node.log_text())
     cluster.converge()
+
+    def applied_by(peer):
+        """As node 3 knows it: it asks first who has the most."""
+        return sum(log.applied for log in cluster[3].peer_status(peer).progress.logs)
+    case.eventually("node 3 knows that both have as much", lambda: applied_by(1) == applied_by(2))
     Ctl(case, cluster[3])("peer", "reseed", "3")
     wait_seeded(case, cluster[3])
     text = cluster[3].log_text()
