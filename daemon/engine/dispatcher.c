@@ -249,6 +249,7 @@ void group_on_handshake_reply(Group *group, guint32 id, const HandshakeReply *re
   if (peer->answers_stale == 0) {
     g_clear_pointer(&peer->progress, progress_free);
     peer->progress = progress_copy(reply->progress);
+    proof_forget(peer);
     dispatcher_learn(group, peer, reply->progress);
   } else {
     peer->answers_stale = 0;
@@ -302,6 +303,7 @@ void dispatcher_forget(Peer *peer)
   peer->answers_stale = peer->state == PEER_HANDSHAKING ? 1 : peer->heartbeats_out;
   g_clear_pointer(&peer->progress, progress_free);
   peer->progress = progress_new();
+  proof_forget(peer);
 }
 
 static gboolean fill_from_tail(Group *group, Sender *sender, SyncBatch *batch)
@@ -479,6 +481,8 @@ void group_on_digest(Group *group, guint32 id, LogId log, guint64 index, guint64
                      DigestVerdict verdict, gint64 now_us)
 {
   Peer *peer = group_find_peer(group, id);
+  if (peer != NULL)
+    proof_on_digest(peer, log, index, digest, verdict);
   Sender *sender = peer != NULL && peer->state == PEER_READY ? find_sender(peer, log) : NULL;
   if (sender == NULL || sender->digest != DIGEST_CHECKING || sender->digest_index != index ||
       sender->digest_value != digest)
@@ -678,6 +682,7 @@ void dispatcher_stop(Group *group)
 
 void dispatcher_init_peer(Peer *peer)
 {
+  proof_init_peer(peer);
   peer->senders = g_ptr_array_new_with_free_func(sender_free);
   peer->in_flight = g_array_new(FALSE, FALSE, sizeof(InFlight));
   peer->progress = progress_new();

@@ -20,6 +20,7 @@ static void peer_free(gpointer data)
   g_ptr_array_unref(peer->senders);
   g_array_unref(peer->in_flight);
   progress_free(peer->progress);
+  g_array_unref(peer->proofs);
   g_free(peer->message);
   g_free(peer);
 }

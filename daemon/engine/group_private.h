@@ -144,6 +144,7 @@ typedef struct Peer {
   Progress *progress; /* as last told by the peer */
   GPtrArray *senders; /* Sender, sorted by log */
   GArray *in_flight;  /* InFlight, by cookie */
+  GArray *proofs;     /* see proof.c */
   guint64 batches_sent, batches_retried, entries_from_tail, entries_from_wal;
 } Peer;
 
@@ -332,6 +333,15 @@ gboolean unreadable_on_read(Group *group, LogId id, guint64 index, gboolean read
 void unreadable_trimmed(Log *log, guint64 first);
 /* Of a log that has such a part; NULL otherwise. Transfer full. */
 char *unreadable_text(const Log *log);
+
+/* proof.c */
+void proof_init_peer(Peer *peer);
+/* What was found counts no more. */
+void proof_forget(Peer *peer);
+/* Whether the peer has the log durably up to `index`, and the same entries as this node. When that
+ * is not known it is found out, so that it is when it is asked again. */
+gboolean proof_holds(Group *group, Peer *peer, const Log *log, guint64 index);
+void proof_on_digest(Peer *peer, LogId log, guint64 index, guint64 digest, DigestVerdict verdict);
 
 /* check.c */
 /* Compares the data, if the peer told its digest as of the same clock. */

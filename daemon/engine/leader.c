@@ -188,22 +188,34 @@ static guint own_durable(const Group *group, guint64 durable[LIMIT_MEMBERS])
 }
 
 /* How many nodes are known to have an entry durable that is not of the own log. */
-static guint holders(const Group *group, const Log *log, guint64 index)
+static guint holders(Group *group, const Log *log, guint64 index)
 {
   guint count = 1;
   for (guint i = 0; i < group->peers->len; i++) {
-    const Peer *peer = group->peers->pdata[i];
+    Peer *peer = group->peers->pdata[i];
     if (!membership_counts(group->options.membership, peer->id))
       continue;
     const LogProgress *p = progress_find(peer->progress, log->id);
     /* An origin that writes the log still had it durably before it sent it. Another one tells, of
      * the same entries (P4), and so does an origin that began a new log: it may have lost the end
-     * of this one. */
+     * of this one. What a peer got from others than this node was compared with nobody yet. */
     gboolean origin = peer->id == log->id.origin && peer->incarnation == log->id.incarnation;
-    count += origin ? log->state != LOG_FORKED && members_origin_has(group, log, index)
-                    : p != NULL && p->durable >= index && dispatcher_compared(peer, log);
+    gboolean compared = dispatcher_compared(peer, log);
+    count += origin     ? log->state != LOG_FORKED && members_origin_has(group, log, index)
+             : compared ? p != NULL && p->durable >= index
+                        : proof_holds(group, peer, log, index);
   }
   return count;
+}
+
+/* To a peer that this node does not reach, but is heard of, nothing of the own log was sent. */
+static void compare_own(Group *group, guint64 index)
+{
+  for (guint i = 0; i < group->peers->len; i++) {
+    Peer *peer = group->peers->pdata[i];
+    if (!peer->own_is_ours && membership_counts(group->options.membership, peer->id))
+      peer->own_is_ours = proof_holds(group, peer, group->own, index);
+  }
 }
 
 gboolean group_is_acked(Group *group, const Token *token, AckLevel ack)
@@ -214,6 +226,7 @@ gboolean group_is_acked(Group *group, const Token *token, AckLevel ack)
     return nodes <= 1;
   if (log != group->own)
     return nodes <= holders(group, log, token->index);
+  compare_own(group, token->index);
   guint64 durable[LIMIT_MEMBERS];
   guint count = own_durable(group, durable);
   return !group->incarnation_wanted && acks_quorum_index(durable, count, nodes) >= token->index;

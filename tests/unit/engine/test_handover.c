@@ -324,6 +324,76 @@ START_TEST(p6_what_only_a_damaged_log_has_is_in_a_snapshot)
 }
 END_TEST
 
+/* A write comes again at a node that sends the log to nobody: whoever holds the entry counts. */
+START_TEST(p1_a_repeat_counts_those_who_got_the_log_elsewhere)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(4, 30);
+  cut_both_ways(cluster, 1, 4);
+  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_until_equal(cluster, LONG_US);
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  /* Node 4 has it from node 2, or 3; one of them sends nothing. */
+  for (guint node = 2; node <= 3; node++)
+    ck_assert(group_is_acked(fake_node(cluster, node)->group, &write->token, ACK_ALL));
+}
+END_TEST
+
+/* Everybody has another end of the log: it is compared up to what a peer told, and known then. */
+START_TEST(p1_a_repeat_is_compared_while_the_log_grows)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 31);
+  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_until_equal(cluster, LONG_US);
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  write_many(cluster, 1, 10);
+  while (fake_durable(cluster, 2, write->token.log) < 11)
+    fake_run_for(cluster, 1000);
+  Group *group = fake_node(cluster, 2)->group;
+  ck_assert(!group_is_acked(group, &write->token, ACK_ALL));
+  fake_run_for(cluster, 50000);
+  ck_assert(group_is_acked(group, &write->token, ACK_ALL));
+}
+END_TEST
+
+START_TEST(p1_a_repeat_does_not_count_a_fork)
+{
+  for (guint more = 0; more < 2; more++) {
+    g_autoptr(FakeCluster) cluster = ready_cluster(3, 32);
+    FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+    fake_run_until_equal(cluster, LONG_US);
+    GPtrArray *records = fake_find_log(cluster, 3, write->token.log)->records;
+    g_bytes_unref(records->pdata[0]);
+    records->pdata[0] = g_bytes_new_static("another one", 11);
+    fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+    Group *group = fake_node(cluster, 2)->group;
+    write_many(cluster, 1, 10 * more);
+    while (fake_durable(cluster, 2, write->token.log) < 1 + 10 * more)
+      fake_run_for(cluster, 1000);
+    for (guint i = 0; i < 4; i++) {
+      ck_assert(!group_is_acked(group, &write->token, ACK_ALL));
+      fake_run_for(cluster, 50000);
+    }
+  }
+}
+END_TEST
+
+/* The origin sends nothing to a node that it hears: what that has counts once it was compared. */
+START_TEST(p1_a_repeat_counts_at_the_origin_who_got_the_log_elsewhere)
+{
+  g_autoptr(FakeCluster) cluster = fake_cluster_new(3, 33);
+  fake_start_all(cluster);
+  Group *group = fake_node(cluster, 1)->group;
+  ck_assert(group_pause(group, 3, TRUE, cluster->now_us, NULL));
+  cut_both_ways(cluster, 1, 3);
+  FakeWrite *write = fake_write(cluster, 1, ACK_LOCAL, 0);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert(!group_is_acked(group, &write->token, ACK_ALL));
+  fake_heal(cluster);
+  fake_run_for(cluster, LONG_US);
+  ck_assert(group_is_acked(group, &write->token, ACK_ALL));
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {a_dead_link_is_bypassed,
@@ -339,6 +409,10 @@ int main(void)
                                 p6_what_can_be_read_again_is_sent_again,
                                 p6_a_probe_that_is_overtaken_is_not_the_last_one,
                                 p6_a_probe_of_what_was_trimmed_is_not_the_last_one,
-                                p6_what_only_a_damaged_log_has_is_in_a_snapshot};
+                                p6_what_only_a_damaged_log_has_is_in_a_snapshot,
+                                p1_a_repeat_counts_those_who_got_the_log_elsewhere,
+                                p1_a_repeat_is_compared_while_the_log_grows,
+                                p1_a_repeat_does_not_count_a_fork,
+                                p1_a_repeat_counts_at_the_origin_who_got_the_log_elsewhere};
   return RUN_SUITE("handover", tests);
 }
