@@ -6,8 +6,8 @@
  * A connection that stays behind is bounded: with max_requests_in_flight unanswered requests, or
  * CONN_MAX_HEAVY heavy ones, or more than CONN_MAX_OUTPUT bytes of replies, it is not read. Replies
  * to be written are counted in the budget like requests; over the limit nothing is read at all.
- * Should the limit be reached without anything in flight that could end, the connection that holds
- * the most is closed.
+ * Should the limit be reached without anything in flight whose end would help, the connection that
+ * holds the most is closed.
  *
  * A reserved connection is one of those that are kept for operators: it may be idle for a short
  * time only, and as long as it has asked nothing it gives way to a newer one.
@@ -42,7 +42,9 @@ typedef struct ConnSetCallbacks {
   /* A request; the callee takes the frame, and answers once by conn_answer, now or later. */
   void (*on_frame)(gpointer ctx, RpcConn *conn, guint64 number, Frame *frame);
   void (*on_closed)(gpointer ctx, gboolean reserved);
-  /* Whether requests are in flight anywhere in the server, so that memory will become free. */
+  /* Whether requests are in flight anywhere in the server whose answers may make room. They do not
+   * where frames that have not come wholly fill all memory by themselves: nobody reads on in them.
+   */
   gboolean (*is_busy)(gpointer ctx);
 } ConnSetCallbacks;
 

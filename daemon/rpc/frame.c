@@ -8,6 +8,7 @@
 struct FrameBudget {
   atomic_uint refs;
   atomic_uint_fast64_t used;
+  atomic_uint_fast64_t unfinished; /* of `used`: chunks of readers' own */
 };
 
 struct FrameChunk {
@@ -40,6 +41,11 @@ void frame_budget_unref(FrameBudget *budget)
 guint64 frame_budget_used(FrameBudget *budget)
 {
   return atomic_load(&budget->used);
+}
+
+guint64 frame_budget_unfinished(FrameBudget *budget)
+{
+  return atomic_load(&budget->unfinished);
 }
 
 void frame_budget_add(FrameBudget *budget, gsize size)
@@ -92,10 +98,11 @@ static void chunk_end_use(FrameChunk *chunk)
   frame_chunk_unref(chunk);
 }
 
-/* Only while there is one use and no other reference. */
+/* Of a reader's own chunk. Only while there is one use and no other reference. */
 static void chunk_resize(FrameChunk *chunk, gsize size)
 {
   atomic_fetch_add(&chunk->budget->used, size - chunk->size);
+  atomic_fetch_add(&chunk->budget->unfinished, size - chunk->size);
   chunk->bytes = g_realloc(chunk->bytes, size);
   chunk->size = size;
 }
@@ -138,9 +145,19 @@ void frame_reader_init(FrameReader *reader, gsize max_frame_size)
   *reader = (FrameReader){.max_frame_size = max_frame_size};
 }
 
+/* The frame has come wholly, or never will. */
+static FrameChunk *steal_own(FrameReader *reader)
+{
+  FrameChunk *own = g_steal_pointer(&reader->own);
+  if (own != NULL)
+    atomic_fetch_sub(&own->budget->unfinished, own->size);
+  return own;
+}
+
 void frame_reader_clear(FrameReader *reader)
 {
-  g_clear_pointer(&reader->own, chunk_end_use);
+  FrameChunk *own = steal_own(reader);
+  g_clear_pointer(&own, chunk_end_use);
   g_clear_pointer(&reader->rest, chunk_end_use);
   reader->length_size = 0;
 }
@@ -204,6 +221,7 @@ static void take_begin(FrameReader *reader, FramePool *pool, gsize need)
   memcpy(own->bytes, bytes, have);
   reader->own = chunk_use(own);
   frame_chunk_unref(own);
+  atomic_fetch_add(&pool->budget->unfinished, own->size);
   reader->own_need = need;
   reader->own_have = have;
   leave_rest(reader, pool);
@@ -214,8 +232,8 @@ FrameVerdict frame_reader_next(FrameReader *reader, FramePool *pool, Frame *out_
   if (reader->own != NULL) {
     if (reader->own_have < reader->own_need)
       return FRAME_NONE;
-    *out_frame = (Frame){reader->own->bytes + FRAME_LENGTH_SIZE,
-                         reader->own_need - FRAME_LENGTH_SIZE, g_steal_pointer(&reader->own)};
+    FrameChunk *own = steal_own(reader);
+    *out_frame = (Frame){own->bytes + FRAME_LENGTH_SIZE, reader->own_need - FRAME_LENGTH_SIZE, own};
     return FRAME_READY;
   }
   if (reader->rest == NULL)

@@ -32,6 +32,8 @@ FrameBudget *frame_budget_new(void);
 FrameBudget *frame_budget_ref(FrameBudget *budget);
 void frame_budget_unref(FrameBudget *budget);
 guint64 frame_budget_used(FrameBudget *budget);
+/* Of them, those of large frames that have not come wholly. */
+guint64 frame_budget_unfinished(FrameBudget *budget);
 /* Counts bytes that are no chunk's: output on its way. */
 void frame_budget_add(FrameBudget *budget, gsize size);
 void frame_budget_sub(FrameBudget *budget, gsize size);

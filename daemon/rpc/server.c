@@ -29,8 +29,9 @@ static void on_closed(gpointer ctx, gboolean reserved)
 
 static gboolean is_busy(gpointer ctx)
 {
-  ServerLoop *part = ctx;
-  return atomic_load(&part->server->calls) > 0;
+  const RpcServer *server = ((ServerLoop *)ctx)->server;
+  return atomic_load(&server->calls) > 0 &&
+         frame_budget_unfinished(server->budget) <= server->rules.max_memory_in_flight;
 }
 
 static const ConnSetCallbacks conn_callbacks = {on_frame, on_closed, is_busy};

@@ -404,6 +404,36 @@ START_TEST(unfinished_frames_cannot_use_up_the_memory_for_ever)
 }
 END_TEST
 
+START_TEST(a_request_that_waits_does_not_keep_unfinished_frames)
+{
+  RpcServerOptions options = rig_options(RPC_CLIENT_SERVICES);
+  options.max_memory_in_flight = 2 * 1024 * 1024;
+  Rig *rig = rig_new(&options, 2);
+  /* Its answer would free next to nothing, and may be long in coming. */
+  rig_set_mode(rig, RIG_HOLD);
+  int waiting = client_connect(rig);
+  client_send_write(waiting, 1, 30);
+  rig_wait_held(rig, 1);
+  rig_set_mode(rig, RIG_ANSWER);
+  enum { CLIENTS = 10 };
+  int fds[CLIENTS];
+  g_autofree guint8 *bytes = g_malloc0(600 * 1024);
+  store_be32(bytes, 1000 * 1024);
+  for (guint c = 0; c < CLIENTS; c++) {
+    fds[c] = client_connect(rig);
+    send_until_full(fds[c], bytes, 600 * 1024, 1);
+  }
+  check_serves(rig); /* some of them had to go, and not it */
+  rig_answer_all_writes(rig);
+  g_auto(Answer) answer = client_answer(waiting);
+  ck_assert_int_eq(answer_status(&answer), SYNCLOG_OK);
+  close(waiting);
+  for (guint c = 0; c < CLIENTS; c++)
+    close(fds[c]);
+  rig_free(rig);
+}
+END_TEST
+
 /* --- leaks ---------------------------------------------------------------------------------------
  */
 
@@ -471,6 +501,7 @@ int main(void)
       a_client_that_never_reads_is_closed_in_time,
       memory_of_all_requests_is_limited,
       unfinished_frames_cannot_use_up_the_memory_for_ever,
+      a_request_that_waits_does_not_keep_unfinished_frames,
       a_hundred_thousand_requests_leave_nothing_behind,
   };
   return RUN_SUITE("server_limits", tests);
