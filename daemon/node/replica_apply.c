@@ -421,17 +421,38 @@ static gboolean is_quiet(Replica *replica)
 }
 
 /*
+ * Between two steps of work on the store behind one another. What they write must not gather until
+ * the database writes it out by itself, behind logs that are not synced (P4): FALSE in *out_roomy
+ * when it can't be persisted now, as the disk is full or a log is not synced. Then the rest waits.
+ */
+static gboolean persist_gathered(Replica *replica, guint64 enough, gboolean *out_roomy,
+                                 GError **error)
+{
+  StoreStats stats;
+  *out_roomy = TRUE;
+  store_stats(replica->store, &stats);
+  if (stats.unpersisted_bytes < enough)
+    return TRUE;
+  if (!persist_all(replica, error))
+    return FALSE;
+  store_stats(replica->store, &stats);
+  *out_roomy = !replica->store_full && stats.unpersisted_bytes < replica->options.memtable_size;
+  return TRUE;
+}
+
+/*
  * Looks for conflicts in what was applied: one small step behind each batch, and in quiet moments
  * until all is looked at (*out_all). With a full disk it waits, and what has no room in the queue
  * meanwhile is counted.
  */
 static gboolean find_conflicts(Replica *replica, gboolean *out_all, GError **error)
 {
-  gboolean more = TRUE;
+  gboolean more = TRUE, roomy = TRUE;
   *out_all = FALSE;
   if (replica->store_full)
     return TRUE;
   do {
+    FAILPOINT("conflicts_before_step");
     g_autoptr(GError) local = NULL;
     g_rw_lock_reader_lock(&replica->store_lock);
     gboolean done = store_find_conflicts(replica->store, clock_wall_ms(replica->clock),
@@ -443,7 +464,10 @@ static gboolean find_conflicts(Replica *replica, gboolean *out_all, GError **err
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
     }
-  } while (more && is_quiet(replica));
+    if (more && is_quiet(replica) &&
+        !persist_gathered(replica, replica->options.memtable_size, &roomy, error))
+      return FALSE;
+  } while (more && roomy && is_quiet(replica));
   *out_all = !more;
   return TRUE;
 }
@@ -479,25 +503,6 @@ static gboolean persist_maintained(Replica *replica, guint64 tombstones, GError 
   return persist_all(replica, error);
 }
 
-/*
- * Between two steps of maintenance. What they write must not gather until the database writes it
- * out by itself, behind logs that are not synced (P4): FALSE in *out_roomy when it can't be
- * persisted now, as the disk is full or a log is not synced. Then the rest waits.
- */
-static gboolean persist_gathered(Replica *replica, gboolean *out_roomy, GError **error)
-{
-  StoreStats stats;
-  *out_roomy = TRUE;
-  store_stats(replica->store, &stats);
-  if (stats.unpersisted_bytes < replica->options.memtable_size / CHUNK_MEMTABLE_SHARE)
-    return TRUE;
-  if (!persist_all(replica, error))
-    return FALSE;
-  store_stats(replica->store, &stats);
-  *out_roomy = !replica->store_full && stats.unpersisted_bytes < replica->options.memtable_size;
-  return TRUE;
-}
-
 /* In quiet moments, step by step: deletes below the horizon are carried out for good, and what was
  * written longer ago is joined to chunks. */
 static gboolean maintain(Replica *replica, GError **error)
@@ -521,7 +526,8 @@ static gboolean maintain(Replica *replica, GError **error)
       return FALSE;
     }
     worked = worked || more;
-    if (more && !persist_gathered(replica, &roomy, error))
+    guint64 enough = replica->options.memtable_size / CHUNK_MEMTABLE_SHARE;
+    if (more && !persist_gathered(replica, enough, &roomy, error))
       return FALSE;
   }
   if (!more || !roomy)

@@ -163,3 +163,29 @@ def following_and_exporting(case):
     ctl("conflicts", code=USAGE)
     ctl("conflicts", "show", code=USAGE)
     ctl("conflicts", "export", code=USAGE)
+
+
+@test(timeout=60, failpoints=True)
+def what_is_found_does_not_gather_in_memory(case):
+    """Looking through a large write gives a journal of many times what is collected in memory. It is written out on the
+    way: else the database would do it by itself some time, whether or not the logs are synced."""
+    cluster = case.cluster(2, start=False, config={"store.memtable_size": "64KiB"})
+    one, two = cluster[1], cluster[2]
+    for node in cluster:
+        node.arm("conflicts_before_step=delay:0+ persist_before_store=delay:0+")
+    cluster.start()
+    times = range(50000)
+    with one.client() as client:
+        client.insert_tablet("d", times, {"v": [1] * len(times)})
+    cluster.converge()
+    since = len(one.log_text())
+    with two.client() as client:
+        client.insert_tablet("d", times, {"v": [2] * len(times)})
+    cluster.converge()
+    expect_equal(counts(case, one), (len(times), 0, 0, 0, 0), "conflicts")
+    points = [line.split("failpoint ")[1].split()[0] for line in one.log_text()[since:].splitlines()
+              if "failpoint " in line]
+    steps = [at for at, point in enumerate(points) if point == "conflicts_before_step"]
+    expect(len(steps) > 8, "so much is found in %d steps", len(steps))
+    persisted = points[steps[0]:].count("persist_before_store")
+    expect(persisted >= len(steps) // 2, "%d steps, and the store was made durable %d times", len(steps), persisted)
