@@ -233,7 +233,8 @@ static void make_durable(Replica *replica)
     }
   }
   FAILPOINT("stop_before_persist");
-  if (replica->store == NULL || !replica_has_room(replica, 0, &error) ||
+  if (replica->store == NULL ||
+      !replica_has_room(replica, store_unpersisted(replica->store), &error) ||
       !store_persist(replica->store, TRUE, &error) ||
       !identity_set_clean(replica->identity, TRUE, &error))
     g_warning("stopping: %s", error != NULL ? error->message : "the store is not open");

@@ -1,5 +1,6 @@
 """Disks that are full or fail. These need root, and say so where they can't run."""
 
+import base64
 import errno
 import os
 import shutil
@@ -201,6 +202,32 @@ def a_start_on_a_full_disk(case):
                 return False
         case.eventually("writes are taken", takes_writes)
         check_everywhere(cluster, ledger)
+
+
+@test(timeout=60)
+def a_stop_with_too_little_room_for_the_store(case):
+    """What waits in memory is not written out into a disk that has no room for it, as the database may end the process
+    over that: it stops as ever, and the next start takes it from the logs."""
+    folder = small_disk(case, 96)
+    cluster = case.cluster(1, {"wal.wal_segment_size": "48MiB"}, start=False)
+    node = cluster[1]
+    node.data_dir = node.config["node.data_dir"] = os.path.join(folder, "data")
+    cluster.start()
+    written = {}
+    with node.client() as client:
+        for at in range(1, 25):
+            # Nothing that compresses.
+            written[at] = base64.b64encode(case.random.randbytes(600000)).decode()
+            client.insert("d", at, {"v": written[at]})
+    filler = fill(folder, leave=10 << 20)
+    node.stop()
+    expect("stopping: " in node.log_text() and "the store needs" in node.log_text(),
+           "the daemon's log does not say why the store was not written")
+    os.unlink(filler)
+    node.start()
+    with node.client() as client:
+        times, columns = client.query_columns("d", ["v"])
+    expect_equal(dict(zip(times, columns["v"])), written, "rows")
 
 
 @test(timeout=90)
