@@ -327,15 +327,6 @@ void group_on_store_durable(Group *group, LogId id, guint64 index)
     log->store_durable = MAX(log->store_durable, index);
 }
 
-void group_on_trimmed(Group *group, LogId id, guint64 first_available)
-{
-  Log *log = group_find_log(group, id);
-  if (log == NULL)
-    return;
-  unreadable_trimmed(log, first_available);
-  log->first_available = MAX(log->first_available, first_available);
-}
-
 gboolean group_take_work(Group *group, gint64 now_us, guint64 wall_ms, GroupPart part,
                          GroupWork *out_work)
 {

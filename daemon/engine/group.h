@@ -278,8 +278,9 @@ void group_on_applied(Group *group, LogId log, guint64 index, guint64 hlc, gsize
 /* What the store has durably. */
 void group_on_store_durable(Group *group, LogId log, guint64 index);
 
-/* First index that the WAL holds after a trim. */
-void group_on_trimmed(Group *group, LogId log, guint64 first_available);
+/* First index that the WAL holds after a trim. Not done: it is given out again, after a while that
+ * grows with every failure. */
+void group_on_trimmed(Group *group, LogId log, guint64 first_available, gboolean done);
 
 /*
  * The entry `index` of a log can't be read from the WAL here; from `behind` on entries may be read

@@ -51,6 +51,8 @@ typedef struct Log {
   guint64 hidden_from; /* … first_available as it is without that */
   guint64 probed;      /* the entry that is being read again, to see whether it can be; 0: none */
   guint64 trim_asked;  /* trims up to here were given out */
+  guint trim_failures; /* of the last trims */
+  guint trim_pause;    /* so many more retention intervals until the next try */
   guint64 limit_index; /* the WAL's limit wants everything up to here to go */
   /* The first entry that can still be had, when those before it can't: a snapshot is needed that
    * reaches up to it. 0: none is needed. */

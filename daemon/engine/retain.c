@@ -3,6 +3,8 @@
 
 #include "core/retention.h"
 
+enum { TRIM_DOUBLINGS = 6 }; /* of the wait behind a trim that failed: 64 intervals at most */
+
 typedef struct Hold {
   guint64 id;
   GArray *logs; /* LogPoint */
@@ -112,6 +114,19 @@ static guint64 deletable(Group *group, Log *log, const Progress *const *known)
   return MIN(MIN(safe, log->durable), free_of_holds(group, log->id));
 }
 
+void group_on_trimmed(Group *group, LogId id, guint64 first_available, gboolean done)
+{
+  Log *log = group_find_log(group, id);
+  if (log == NULL)
+    return;
+  unreadable_trimmed(log, first_available);
+  log->first_available = MAX(log->first_available, first_available);
+  log->trim_pause = done ? 0 : 1U << log->trim_failures;
+  log->trim_failures = done ? 0 : MIN(log->trim_failures + 1, (guint)TRIM_DOUBLINGS);
+  if (!done)
+    log->trim_asked = 0;
+}
+
 void retain_take(Group *group, gint64 now_us, GArray *trims)
 {
   if (now_us < group->retention_at_us || !group->started)
@@ -128,6 +143,10 @@ void retain_take(Group *group, gint64 now_us, GArray *trims)
   for (guint i = 0; i < group->logs->len; i++) {
     Log *log = group->logs->pdata[i];
     guint64 safe = deletable(group, log, known);
+    if (log->trim_pause > 0) {
+      log->trim_pause--;
+      continue;
+    }
     if (safe < log->first_available || safe <= log->trim_asked)
       continue;
     log->trim_asked = safe;

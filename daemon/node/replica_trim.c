@@ -12,10 +12,11 @@ static void trim(Replica *replica, const TrimWork *work)
     return;
   g_autoptr(GError) error = NULL;
   FAILPOINT("trim_begin");
-  if (!wal_trim(wal, work->index, &error))
-    g_warning("deleting old segments: %s", error->message);
+  gboolean done = wal_trim(wal, work->index, &error);
+  if (!done)
+    g_warning("deleting old segments, which is tried again: %s", error->message);
   replica_lock(replica);
-  group_on_trimmed(replica->group, work->log, wal_first_index(wal));
+  group_on_trimmed(replica->group, work->log, wal_first_index(wal), done);
   replica_unlock(replica);
 }
 

@@ -304,13 +304,13 @@ static void do_trims(SimNode *node)
     if (wal == NULL)
       continue;
     guint64 before = wal_first_index(wal);
-    wal_trim(wal, trim->index, NULL);
+    gboolean done = wal_trim(wal, trim->index, NULL);
     if (wal_first_index(wal) != before) {
       sim_trace(node->sim, "n%u deletes %s up to %lu", node->id, sim_log_name(trim->log),
                 (gulong)wal_first_index(wal) - 1);
       check_trimmed(node, trim->log, wal_first_index(wal));
     }
-    group_on_trimmed(node->group, trim->log, wal_first_index(wal));
+    group_on_trimmed(node->group, trim->log, wal_first_index(wal), done);
   }
 }
 

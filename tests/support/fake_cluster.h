@@ -88,6 +88,7 @@ struct FakeNode {
   gboolean disk_broken; /* appends and syncs fail for good */
   gboolean sync_broken; /* … syncs only */
   gboolean reads_fail;
+  gboolean deletes_fail;
   gboolean no_descriptors; /* digests of logs can't be compared now */
   LogId damaged;           /* reads of this entry of that log fail … */
   guint64 damaged_index;   /* … 0: none */
@@ -99,7 +100,7 @@ struct FakeNode {
                    old copy */
 
   /* What happened. */
-  guint64 reads, commits, mirror_syncs, out_of_window, duplicates_sent;
+  guint64 trims, reads, commits, mirror_syncs, out_of_window, duplicates_sent;
   SynclogStatus last_reply; /* to the last syncLog that was answered */
   guint64 last_expected;
   GString *notes; /* all lines of note, warnings and worse */

@@ -228,11 +228,12 @@ static void do_trim(FakeNode *node, const TrimWork *trim)
   }
   fast_assert(!node->cluster->over_limit || keepers >= membership_majority(node->membership));
   fast_assert(find_applied(node->store, trim->log)->durable >= trim->index);
-  while (log->base < trim->index) {
+  node->trims++;
+  while (!node->deletes_fail && log->base < trim->index) {
     g_ptr_array_remove_index(log->records, 0);
     log->base++;
   }
-  group_on_trimmed(node->group, trim->log, log->base + 1);
+  group_on_trimmed(node->group, trim->log, log->base + 1, !node->deletes_fail);
 }
 
 static void on_work_done(FakeCluster *cluster, Event *event)

@@ -381,6 +381,36 @@ START_TEST(what_all_have_is_deleted)
 }
 END_TEST
 
+/* Of a log that nobody writes to any more. It is tried ever more rarely, and at once again after a
+ * success. */
+START_TEST(a_deletion_that_failed_is_tried_again)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 8);
+  cluster->nodes[1].deletes_fail = TRUE;
+  LogId log = fake_own_log(cluster, 1);
+  write_through(cluster, 1, 100);
+  persist_all(cluster);
+  fake_run_for(cluster, 1000 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_find_log(cluster, 1, log)->base, 0);
+  ck_assert_uint_eq(fake_find_log(cluster, 2, log)->base, 100);
+  guint64 tries = cluster->nodes[1].trims; /* 100 retention intervals */
+  ck_assert_uint_ge(tries, 5);
+  ck_assert_uint_le(tries, 8);
+  fake_run_for(cluster, 2000 * G_USEC_PER_SEC); /* the wait is 65 at most */
+  ck_assert_uint_ge(cluster->nodes[1].trims, tries + 2);
+  cluster->nodes[1].deletes_fail = FALSE;
+  fake_run_for(cluster, 700 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_find_log(cluster, 1, log)->base, 100);
+  tries = cluster->nodes[1].trims;
+  fake_run_for(cluster, 700 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(cluster->nodes[1].trims, tries);
+  write_through(cluster, 1, 10);
+  persist_all(cluster);
+  fake_run_for(cluster, 25 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_find_log(cluster, 1, log)->base, 110);
+}
+END_TEST
+
 START_TEST(what_one_lacks_is_kept)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(3, 9);
@@ -760,6 +790,7 @@ int main(void)
                                 p3_the_store_waits_behind_a_mirror_that_can_not_be_synced,
                                 p3_what_could_not_be_synced_is_not_applied,
                                 what_all_have_is_deleted,
+                                a_deletion_that_failed_is_tried_again,
                                 what_one_lacks_is_kept,
                                 nothing_is_deleted_for_a_member_never_seen,
                                 cursor_does_not_look_for_what_was_deleted,

@@ -300,7 +300,7 @@ START_TEST(p6_a_probe_of_what_was_trimmed_is_not_the_last_one)
   fake_heal(cluster);
   const Log *log = until_probed(cluster, 1, id);
   Group *group = fake_node(cluster, 1)->group;
-  group_on_trimmed(group, id, 251);
+  group_on_trimmed(group, id, 251, TRUE);
   ck_assert_uint_eq(log->unreadable, 0);
   group_on_unreadable(group, id, 260, 280);
   fake_run_for(cluster, LONG_US);
