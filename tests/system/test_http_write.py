@@ -280,7 +280,7 @@ def nonsense_hurts_nobody(case):
     expect_equal(rows(node, "after"), {1: {"v": 1.0}}, "afterwards")
 
 
-@test(timeout=120)
+@test(timeout=120, plain=True)
 def real_measurements(case):
     """The sensor data of ../shared/data, as lines, each file through another node."""
     paths = sorted(glob.glob(os.path.join(DATA, "nab", "*", "*.csv")))

@@ -42,7 +42,7 @@ def run_imports(case, node, paths, errors):
                 os.path.basename(path), node, done.returncode, done.stderr.strip()))
 
 
-@test(timeout=120)
+@test(timeout=120, plain=True)
 def imported_through_three_nodes(case):
     paths = sorted(glob.glob(os.path.join(DATA, "nab", "*", "*.csv")))
     if not paths:

@@ -247,7 +247,7 @@ static void check_closed_log(guint32 seed)
 
 START_TEST(a_closed_log_goes_on_after_a_full_disk)
 {
-  for (guint32 seed = 1; seed <= 24; seed++)
+  for (guint32 seed = 1; seed <= HISTORIES(48); seed++)
     check_closed_log(seed);
 }
 END_TEST

@@ -73,7 +73,7 @@ START_TEST(mutated_syncs_mean_the_same_to_the_generated_code)
   Message m = message_new();
   put_sync_args(&m.w, LOG, 100, 4, 12);
   guint agreed = 0;
-  for (guint round = 0; round < 120000; round++) {
+  for (guint round = 0; round < HISTORIES(240000); round++) {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_byte_array_append(bytes, m.bytes, (guint)m.w.at);
     mutate(rand, bytes);
@@ -109,7 +109,7 @@ START_TEST(mutated_syncs_mean_the_same_to_the_generated_code)
     }
     fast_assert(at == out.size);
   }
-  ck_assert_uint_gt(agreed, 10000);
+  ck_assert_uint_gt(agreed, HISTORIES(240000) / 12);
   message_free(&m);
 }
 END_TEST
@@ -124,7 +124,7 @@ START_TEST(mutated_writes_mean_the_same_to_the_generated_code)
   put_struct(&m.w, 1, seed);
   put_stop(&m.w);
   guint agreed = 0;
-  for (guint round = 0; round < 120000; round++) {
+  for (guint round = 0; round < HISTORIES(240000); round++) {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_byte_array_append(bytes, m.bytes, (guint)m.w.at);
     mutate(rand, bytes);
@@ -152,7 +152,7 @@ START_TEST(mutated_writes_mean_the_same_to_the_generated_code)
     g_autoptr(GBytes) inside = generated_bytes(req->content);
     fast_assert(g_bytes_equal(alone, inside));
   }
-  ck_assert_uint_gt(agreed, 10000);
+  ck_assert_uint_gt(agreed, HISTORIES(240000) / 12);
   message_free(&m);
 }
 END_TEST
@@ -165,7 +165,7 @@ START_TEST(mutated_replies_do_no_harm)
   g_autofree RpcReply *good = hot_sync_reply(7, &reply);
   g_autofree RpcReply *refusal = hot_exception_reply("syncLog", 7, 1, 7, "because");
   guint accepted = 0;
-  for (guint round = 0; round < 60000; round++) {
+  for (guint round = 0; round < HISTORIES(120000); round++) {
     RpcReply *from = round % 3 == 0 ? refusal : good;
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_byte_array_append(bytes, from->bytes + 4, (guint)from->size - 4);

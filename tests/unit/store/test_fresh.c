@@ -3,7 +3,11 @@
 
 #include "tools.h"
 
+#if SANITIZED
+enum { DEVICES = 40, ENTRIES = 15000, KEPT_ENTRIES = 9000 };
+#else
 enum { DEVICES = 40, ENTRIES = 30000, KEPT_ENTRIES = 20000 };
+#endif
 
 static const LogId first_log = {1, 1000}, second_log = {2, 500};
 

@@ -557,7 +557,7 @@ static void write_in_turn(Store *store, guint rows)
 /* A step takes a bounded part of a partition, also where no block is older than the others. */
 START_TEST(blocks_are_split_where_clocks_overlap)
 {
-  enum { ROWS = 6000, BUDGET = 2000, END = 1000 + ROWS };
+  enum { ROWS = 2000, BUDGET = 2000, END = 1000 + ROWS };
   g_autofree char *directory = make_directory();
   Store *store = open_rocks_chunking(directory, CHUNKING), *mem = open_mem();
   write_in_turn(store, ROWS);

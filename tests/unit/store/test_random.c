@@ -226,7 +226,7 @@ START_TEST(a_write_is_its_parts_one_by_one)
   g_autoptr(GRand) random = g_rand_new_with_seed(20260401);
   Store *joined = open_mem(), *split = open_mem();
   guint64 index = 0;
-  for (guint64 i = 1; i <= 400; i++) {
+  for (guint64 i = 1; i <= HISTORIES(1200); i++) {
     Parts parts = random_parts(random);
     apply_write(joined, logs[0], i, i * 1000, &parts.joined);
     for (guint k = 0; k < parts.singles->len; k++)

@@ -7,9 +7,9 @@
 #include <time.h>
 
 #if SANITIZED
-enum { ROWS = 20000, TABLETS = 300 }; /* the figures mean nothing then */
+enum { ROWS = 8000, TABLETS = 300 }; /* the figures mean nothing then */
 #else
-enum { ROWS = 200000, TABLETS = 20000 };
+enum { ROWS = 100000, TABLETS = 10000 };
 #endif
 
 enum { COLUMNS = 5, DEVICES = 20, ENTRIES_PER_APPLY = 64, START = 1000000 };

@@ -459,11 +459,11 @@ static void mutate(GRand *random, GByteArray *bytes)
 /* Whatever is taken can be applied: the reference opens and walks every block of it. */
 START_TEST(mutations_are_refused_or_sound)
 {
-  enum { ROUNDS = HISTORIES(120000) };
+  const guint rounds = HISTORIES(120000);
   g_autoptr(GRand) random = g_rand_new_with_seed(20260101);
   g_autoptr(GByteArray) whole = rich_write();
   guint taken = 0;
-  for (guint round = 0; round < ROUNDS; round++) {
+  for (guint round = 0; round < rounds; round++) {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_byte_array_append(bytes, whole->data, whole->len);
     mutate(random, bytes);
@@ -482,8 +482,8 @@ START_TEST(mutations_are_refused_or_sound)
     store_close(store);
   }
   /* Both ways are taken often. */
-  ck_assert_uint_gt(taken, ROUNDS / 20);
-  ck_assert_uint_lt(taken, ROUNDS / 2);
+  ck_assert_uint_gt(taken, rounds / 20);
+  ck_assert_uint_lt(taken, rounds / 2);
 }
 END_TEST
 

@@ -172,7 +172,7 @@ START_TEST(s03_histories)
   for (guint seed = 1; seed <= seeds; seed++)
     corrupt += run_history(seed);
   /* The histories do reach the case, and it is not the rule. */
-  if (seeds >= 1000) {
+  if (seeds >= 300) {
     ck_assert_uint_gt(corrupt, 0);
     ck_assert_uint_lt(corrupt, seeds * 4 / 2);
   }
