@@ -105,9 +105,9 @@ static void free_decoded(GArray *entries)
 }
 
 /* Applies again what the store lost of one log. */
-static gboolean catch_up(Replica *replica, const StoreProgress *was, GError **error)
+static gboolean catch_up(Replica *replica, Store *store, const StoreProgress *was, GError **error)
 {
-  g_autoptr(GArray) now = store_progress(replica->store, FALSE, error);
+  g_autoptr(GArray) now = store_progress(store, FALSE, error);
   if (now == NULL)
     return FALSE;
   guint64 applied = 0, hlc = 0;
@@ -119,26 +119,37 @@ static gboolean catch_up(Replica *replica, const StoreProgress *was, GError **er
   Wal *wal = log_set_find(replica->logs, was->log);
   if (wal == NULL)
     return fail(error, SYNCLOG_CORRUPT, "a log is missing");
-  return recovery_replay(replica->identity, wal, replica->store,
-                         replica->options.partition_interval, applied + 1, was->applied,
-                         G_MAXUINT64, &applied, &hlc, error);
+  return recovery_replay(replica->identity, wal, store, replica->options.partition_interval,
+                         applied + 1, was->applied, G_MAXUINT64, &applied, &hlc, error);
+}
+
+/* Puts another one in the place of the store; whoever asks while it is NULL is told to wait. */
+static void exchange_store(Replica *replica, Store *store)
+{
+  g_rw_lock_writer_lock(&replica->store_lock);
+  Store *before = replica->store;
+  replica->store = store;
+  g_rw_lock_writer_unlock(&replica->store_lock);
+  g_clear_pointer(&before, store_close);
 }
 
 /*
  * After a full disk the store's database refuses everything until it is opened again. What it lost
- * since it was last durable comes from the logs. The store is NULL when it could not be opened.
+ * since it was last durable comes from the logs, which may take long. Nobody is kept waiting for
+ * that, and nobody sees a store that lacks what was seen before: until then there is none.
  */
 static gboolean reopen_store(Replica *replica, const GArray *before, GError **error)
 {
   g_autofree char *directory = NULL;
   StoreOptions options = replica_store_options(replica, &directory);
-  g_clear_pointer(&replica->store, store_close);
-  replica->store = store_rocks_new(&options, error);
-  if (replica->store == NULL)
+  exchange_store(replica, NULL);
+  g_autoptr(Store) store = store_rocks_new(&options, error);
+  if (store == NULL)
     return FALSE;
   for (guint i = 0; i < before->len; i++)
-    if (!catch_up(replica, &g_array_index(before, StoreProgress, i), error))
+    if (!catch_up(replica, store, &g_array_index(before, StoreProgress, i), error))
       return FALSE;
+  exchange_store(replica, g_steal_pointer(&store));
   return store_persist(replica->store, TRUE, error);
 }
 
@@ -299,10 +310,7 @@ static gboolean persist_when_there_is_space(Replica *replica, GError **error)
     if (replica->store != NULL && persist_now(replica, NULL))
       break;
     g_autoptr(GError) local = NULL;
-    g_rw_lock_writer_lock(&replica->store_lock);
-    gboolean opened = reopen_store(replica, before, &local);
-    g_rw_lock_writer_unlock(&replica->store_lock);
-    if (opened)
+    if (reopen_store(replica, before, &local))
       break;
     if (!g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NO_SPACE)) {
       g_propagate_error(error, g_steal_pointer(&local));

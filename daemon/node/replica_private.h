@@ -173,7 +173,7 @@ struct Replica {
   KeysInFlight *keys; /* replica_keys.c */
 
   GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
-  Store *store;
+  Store *store;       /* NULL while it is opened again */
 
   guint64 checked_hlc;   /* of the last check that was begun; housekeeping only */
   gint64 check_ready_us; /* with `mutex`: before, no further one is begun for a node that joins */

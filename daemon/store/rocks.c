@@ -492,11 +492,12 @@ static void keep_all_last(const Batch *batch)
 static gboolean publish(Batch *batch, GError **error)
 {
   RocksStore *store = batch->store;
-  char *message = NULL;
   GError *failure = NULL;
   FAILPOINT("store_before_write");
+  /* freed as a message of RocksDB's */
+  char *message = FAILPOINT_FAILS("store_write") ? strdup(strerror(errno)) : NULL;
   g_rw_lock_writer_lock(&store->publish_lock);
-  if (rocksdb_writebatch_count(batch->writes) > 0)
+  if (message == NULL && rocksdb_writebatch_count(batch->writes) > 0)
     rocksdb_write(store->db, store->write_options, batch->writes, &message);
   if (message == NULL) {
     fresh_add_all(store->fresh, (const FreshBlock *)(const void *)batch->fresh->data,
