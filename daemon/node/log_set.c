@@ -67,18 +67,28 @@ static gpointer opener_main(gpointer data)
   return NULL;
 }
 
+/* As many threads as can be had; with fewer of them the caller opens logs, too. */
+static void open_side_by_side(Openers *openers, guint count)
+{
+  GThread *threads[OPENERS];
+  guint begun = 0;
+  while (begun < count &&
+         (threads[begun] = g_thread_try_new("open", opener_main, openers, NULL)) != NULL)
+    begun++;
+  if (begun < count)
+    opener_main(openers);
+  for (guint i = 0; i < begun; i++)
+    g_thread_join(threads[i]);
+}
+
 /* One after the other on an `io` of the caller's, as a test or the simulator goes by the order of
  * calls. */
 static gboolean open_them(LogSet *set, GArray *openings, GError **error)
 {
   Openers openers = {set, openings, 0};
-  GThread *threads[OPENERS];
   guint count = set->io == wal_io_system() ? MIN(openings->len, (guint)OPENERS) : 0;
   if (count > 1) {
-    for (guint i = 0; i < count; i++)
-      threads[i] = g_thread_new("open", opener_main, &openers);
-    for (guint i = 0; i < count; i++)
-      g_thread_join(threads[i]);
+    open_side_by_side(&openers, count);
   } else {
     Opening *opening = open_next(&openers);
     while (opening != NULL && opening->error == NULL)
