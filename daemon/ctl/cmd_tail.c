@@ -251,6 +251,7 @@ const CtlCommand ctl_tail = {
         "One node is asked for the entries of one log, or of all logs that it has, as it applies "
         "them: each\nentry once, those of a log in their order. Without --from, --lines or --all "
         "only what is written from\nnow on is told. To go on later without a gap, remember "
-        "searchIndex and pass the next one as --from.",
+        "searchIndex and pass the next one as --from.\n"
+        "A write's key is told as key, or as keyHex when it is not text.",
     .run = run,
 };

@@ -83,6 +83,32 @@ static void put_text(Dump *dump, const char *key, Bytes bytes)
   json_put_string(dump->json, key, text);
 }
 
+/* Text of which every character can be shown. */
+static gboolean is_plain(Bytes bytes)
+{
+  const char *text = (const char *)bytes.at;
+  if (!g_utf8_validate_len(text, bytes.size, NULL))
+    return FALSE;
+  for (const char *at = text; at < text + bytes.size; at = g_utf8_next_char(at))
+    if (!g_unichar_isprint(g_utf8_get_char(at)))
+      return FALSE;
+  return TRUE;
+}
+
+/* "key" is the key itself; of any other one "keyHex" has the bytes. */
+static void take_key(Dump *dump)
+{
+  Bytes key = take_bytes(dump);
+  if (is_plain(key) || dump->json == NULL) {
+    put_text(dump, "key", key);
+    return;
+  }
+  g_autoptr(GString) hex = g_string_new(NULL);
+  for (gsize i = 0; i < key.size; i++)
+    g_string_append_printf(hex, "%02x", key.at[i]);
+  json_put_string(dump->json, "keyHex", hex->str);
+}
+
 static void take_device(Dump *dump)
 {
   Bytes name = take_bytes(dump);
@@ -329,7 +355,7 @@ static gboolean dump_write(Dump *dump, const char *key)
   begin_object(dump, key, TRUE);
   while (next_field(dump, &type, &id)) {
     if (is_field(type, id, T_STRING, 4)) {
-      put_text(dump, "key", take_bytes(dump));
+      take_key(dump);
       continue;
     }
     if (type != T_LIST || id < 1 || id > G_N_ELEMENTS(parts)) {

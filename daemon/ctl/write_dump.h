@@ -14,7 +14,8 @@ typedef struct WriteSummary {
 
 /*
  * Reads the write. With `json` its content goes there as one member `key`: an object with deletes,
- * rows and tablets. FALSE when the bytes are no TWrite; what was begun in `json` is ended all the
+ * rows and tablets, and the write's key: as "key" when it is text that can be shown, else its bytes
+ * as "keyHex". FALSE when the bytes are no TWrite; what was begun in `json` is ended all the
  * same.
  */
 gboolean write_dump(const guint8 *data, gsize size, JsonWriter *json, const char *key,

@@ -391,6 +391,37 @@ static GByteArray *make_write(void)
   return bytes;
 }
 
+/* The dump of a write with this key, which is given to it byte by byte. */
+static void check_key(const char *key, gsize size, const char *wanted)
+{
+  g_autoptr(GByteArray) bytes = g_byte_array_new();
+  const guint8 head[] = {11, 0, 4, 0, 0, 0, (guint8)size}, stop = 0;
+  g_byte_array_append(bytes, head, sizeof head);
+  g_byte_array_append(bytes, (const guint8 *)key, (guint)size);
+  g_byte_array_append(bytes, &stop, 1);
+  char *text = NULL;
+  size_t text_size;
+  FILE *out = open_memstream(&text, &text_size);
+  JsonWriter *json = json_writer_new(out);
+  WriteSummary summary;
+  ck_assert(write_dump(bytes->data, bytes->len, json, NULL, &summary));
+  json_writer_free(json);
+  fclose(out);
+  ck_assert_str_eq(text, wanted);
+  free(text);
+}
+
+START_TEST(keys_are_told_without_loss)
+{
+  check_key("order 7, \"é\"", 13, "{\"key\": \"order 7, \\\"é\\\"\"}\n");
+  check_key("00ff", 4, "{\"key\": \"00ff\"}\n");
+  check_key("\x00\xff", 2, "{\"keyHex\": \"00ff\"}\n");
+  check_key("ab\0c", 4, "{\"keyHex\": \"61620063\"}\n");
+  check_key("a\x1b", 2, "{\"keyHex\": \"611b\"}\n");
+  check_key("\xc3", 1, "{\"keyHex\": \"c3\"}\n");
+}
+END_TEST
+
 START_TEST(content_is_shown)
 {
   g_autoptr(GByteArray) bytes = make_write();
@@ -464,6 +495,7 @@ int main(void)
                                 a_foreign_segment,
                                 a_broken_chain_of_digests,
                                 nothing_is_changed,
+                                keys_are_told_without_loss,
                                 content_is_shown,
                                 no_prefix_is_a_write,
                                 mutated_bytes_are_survived};
