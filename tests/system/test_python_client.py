@@ -1,13 +1,15 @@
 """The Python client: its example, its errors, its way around a node that is gone."""
 
 import os
+import socket
 import subprocess
 import sys
 
 from case import expect, expect_equal, expect_error, test
 from cluster import ROOT, free_port
-from synclog_client import (Client, DataType, Session, Status, TWrite, TypeMismatch, Unreachable,
-                            make_row, pack_column, unpack_column)
+from refuser import Refuser
+from synclog_client import (ERRORS, Client, Cluster, DataType, Overloaded, Session, Status, SynclogError, Timeout, TWrite,
+                            TypeMismatch, Unreachable, make_row, pack_column, unpack_column)
 from synclog.admin import ttypes as admin_types
 from synclog.client import TClientService, ttypes as client_types
 from synclog.client.ttypes import TQueryReq, TWriteReq
@@ -144,3 +146,67 @@ def typed_errors(case):
         node.resume()
         client.timeout = case.patience(30)
         expect_equal(len(list(client.query("d"))), 2, "rows afterwards")
+
+
+@test
+def errors_say_who_what_and_what_to_do(case):
+    """The text of an exception is enough to act on: the node, the code or what happened, and what can be done."""
+
+    def text_of(kind, function, *arguments, **options):
+        return str(expect_error(kind, function.__name__, function, *arguments, **options))
+
+    def says(text, *words):
+        for word in words:
+            expect(word in text, "%r is not in: %s", word, text)
+        for word in ("TTransportException", "TStatus", "Errno", "<", "read 0 bytes"):
+            expect(word not in text, "%r is in: %s", word, text)
+
+    nobody = "127.0.0.1:%d" % free_port(case)
+    says(text_of(Unreachable, Client(nobody).info), nobody, "Connection refused", "is synclogd running there")
+    says(text_of(Unreachable, Client("nobody.invalid:1").info), "nobody.invalid:1", "is synclogd running there")
+    node = case.cluster(1)[1]
+    with node.client() as client:
+        token = client.insert("d", 1, {"v": 1.5}).token
+        says(text_of(TypeMismatch, client.insert, "d", 1, {"v": "x"}), node.address, "TYPE_MISMATCH", "series()")
+        later = token._replace(index=token.index + 7)
+        says(text_of(Timeout, client.last, "d", tokens=[later], timeout_ms=1), node.address, "TIMEOUT", "timeout_ms",
+             "another node", "without the token")
+    with Client(Refuser(case, Status.OVERLOADED, message="a queue is full", retry_after_ms=100).address) as client:
+        text = text_of(Overloaded, client.insert, "d", 1, {"v": 1})
+        says(text, client.address, "OVERLOADED", "a queue is full", "another node, in 100 ms")
+    with Client(Refuser(case, None).address) as client:
+        says(text_of(Unreachable, client.last, "d"), client.address, "last", "closed the connection", "another node")
+        says(text_of(Unreachable, client.insert, "d", 1, {"v": 1}), "write", "same key")
+    with socket.create_server(("127.0.0.1", 0)) as silent, \
+            Client("127.0.0.1:%d" % silent.getsockname()[1], timeout=0.05) as client:
+        says(text_of(Unreachable, client.info), client.address, "info", "no answer within the timeout of 0.05 s")
+    for code, kind in ERRORS.items():
+        with Client(Refuser(case, code).address) as client:
+            says(text_of(kind, client.last, "d"), client.address, code.name, "as the test wants it")
+
+
+@test
+def refusals_are_carried_to_the_next_node(case):
+    """A read is asked of the next node where that can help; a write is by a Cluster, also after FORGOTTEN."""
+    node = case.cluster(1)[1]
+    with node.client() as client:
+        client.insert("d", 1, {"v": 1})
+    elsewhere = {Status.UNKNOWN_GROUP, Status.UNKNOWN_LOG, Status.OVERLOADED, Status.READ_ONLY, Status.NO_SPACE, Status.TIMEOUT,
+                 Status.NOT_READY, Status.CORRUPT, Status.INTERNAL, Status.CLOCK_WRONG, Status.FORGOTTEN}
+    for code in ERRORS:
+        first = Refuser(case, code)
+        with Client([first.address, node.address]) as client:
+            if code in elsewhere:
+                expect_equal(client.last("d")["v"].value, 1, "value behind %s" % code.name)
+            else:
+                expect_error(ERRORS[code], code.name, client.last, "d")
+            client.addresses = [first.address, node.address]
+            client.close()
+            expect_error(ERRORS[code], "a write behind %s" % code.name, client.insert, "d", 1, {"v": 1})
+        expect_equal(first.methods, ["last", "write"], "requests after %s" % code.name)
+    first = Refuser(case, Status.FORGOTTEN)
+    with Cluster([first.address, node.address]) as client:
+        client.insert("d", 2, {"v": 2})
+        expect_equal(client.last("d")["v"].value, 2, "value")
+    with Cluster([first.address]) as client:
+        expect_error(SynclogError, "no other node", client.insert, "d", 3, {"v": 3})

@@ -26,9 +26,9 @@ applied once:
         cluster.insert("plant1.boiler", 1700000000000, {"temperature": 81.5})
 
 Errors: every outcome but success is a SynclogError of the class that belongs to the status code
-(TypeMismatch, Overloaded, …), with .code, .message, .retryable and .retry_after_ms. A write that
-is durable on its node but did not reach the asked-for ack in time is no error: it returns a
-WriteResult whose `pending` is True. Unreachable is raised when the node can't be talked to.
+(TypeMismatch, Overloaded, …), with .code, .message, .address, .retryable and .retry_after_ms; its text also says
+what to do. A write that is durable on its node but did not reach the asked-for ack in time is no error: it
+returns a WriteResult whose `pending` is True. Unreachable is raised when the node can't be talked to.
 
 Client and Cluster are one connection, opened when first needed and again after it broke. They are not
 thread-safe: use one per thread.

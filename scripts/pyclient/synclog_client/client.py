@@ -121,20 +121,48 @@ class Digest(NamedTuple):
     progress: Dict[Tuple[int, int], int]
 
 
+# What the caller can do, for the text of an error.
+_ADVICE = {
+    Status.UNKNOWN_GROUP: "ask a node that carries the group, or leave `group` to the rule",
+    Status.UNKNOWN_LOG: "the token is of another cluster, or its log has not come to this node yet: try again, ask "
+                        "another node, or read without it",
+    Status.TYPE_MISMATCH: "series() tells the types",
+    Status.TOO_LARGE: "split it",
+    Status.OVERLOADED: "try again, or another node",
+    Status.READ_ONLY: "another node can take it; this one when it is restarted",
+    Status.NO_SPACE: "another node can take it; this one when its disk has room",
+    Status.TIMEOUT: "allow more by timeout_ms, try again later, ask another node, or read without the token",
+    Status.NOT_READY: "the node is up, but can't serve this now: try again, or another node",
+    Status.CORRUPT: "ask another node; the log of this one names the place",
+    Status.INTERNAL: "the log of the node has more; another node may do",
+    Status.CLOCK_WRONG: "another node can take it; this one when its clock is set right",
+    Status.FORGOTTEN: "use another node",
+}
+
+
 class SynclogError(Exception):
-    """An answer other than success."""
+    """An answer other than success; `address` is that of the node which gave it."""
 
     code: Any = None
     first_available: Optional[int] = None  # of OutOfWindow from tail
 
-    def __init__(self, status: Any) -> None:
+    def __init__(self, status: Any, address: Optional[str] = None) -> None:
         try:
             code = Status(status.code)
             name = code.name
         except ValueError:
             code, name = status.code, "status %d" % status.code
-        super().__init__("%s: %s" % (name, status.message or "no message"))
+        text = "%s: %s" % (name, status.message or "no message")
+        if address is not None:
+            text = "%s: %s" % (address, text)
+        advice = _ADVICE.get(code)
+        if advice is not None:
+            text += "; " + advice
+            if status.retryAfterMs:
+                text += ", in %d ms" % status.retryAfterMs
+        super().__init__(text)
         self.code = code
+        self.address = address
         self.message = status.message or ""
         self.retryable = status.retryable
         self.retry_after_ms = status.retryAfterMs
@@ -159,10 +187,10 @@ ERRORS = {code: _error_class(code) for code in Status if code > Status.PENDING}
 globals().update({error.__name__: error for error in ERRORS.values()})
 
 
-def check_status(status: Any) -> None:
-    """Raises the error of a status, unless it is a success."""
+def check_status(status: Any, address: Optional[str] = None) -> None:
+    """Raises the error of a status, which the node at `address` gave, unless it is a success."""
     if status.code not in (Status.OK, Status.PENDING):
-        raise ERRORS.get(status.code, SynclogError)(status)
+        raise ERRORS.get(status.code, SynclogError)(status, address)
 
 
 # --- values and columns ---------------------------------------------------------------------------
@@ -329,11 +357,23 @@ def split_address(address: str) -> Tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+# Refusals of a read that another node may serve.
+_OF_THE_NODE = frozenset((Status.UNKNOWN_GROUP, Status.UNKNOWN_LOG, Status.OVERLOADED, Status.READ_ONLY, Status.NO_SPACE,
+                          Status.TIMEOUT, Status.NOT_READY, Status.CORRUPT, Status.INTERNAL, Status.CLOCK_WRONG,
+                          Status.FORGOTTEN))
+
+# What is said when the connection breaks under a call that changes something.
+_UNKNOWN_OUTCOME = dict({method: "whether it was done is not known: look before it is tried again"
+                         for method in ("forget", "addMember", "removeMember", "deleteGroup")},
+                        write="whether the write was taken is not known: send it again with the same key")
+
+
 class Client:
     """A connection to one node, or to the first that answers of a list of nodes.
 
-    With a list, a read that finds its node gone, not ready or without the group is asked again of the next one. A write
-    never is: its caller gets Unreachable and decides. Nor is what changes a node.
+    With a list, a read is asked again of the next one when its node is gone, or refuses what another one may serve: it is
+    not ready, overloaded, behind the token, without the group, and the like. A write never is: its caller gets the error
+    and decides. Nor is what changes a node.
 
     group: the one that all requests are for. None: writes and reads go to the group that the rule of the nodes'
     configuration gives the device; what is asked about the node is asked about group 0.
@@ -378,7 +418,7 @@ class Client:
             try:
                 handle = socket.create_connection(split_address(self.address), self.timeout)
             except OSError as error:
-                trouble.append("%s: %s" % (self.address, error))
+                trouble.append("%s: can't connect: %s" % (self.address, error.strerror or error))
                 self.addresses.append(self.addresses.pop(0))
                 continue
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -390,7 +430,7 @@ class Client:
             self._client = TClientService.Client(protocol)
             self._admin = TAdminService.Client(protocol)
             return
-        raise Unreachable("; ".join(trouble))
+        raise Unreachable("; ".join(trouble) + "; is synclogd running there, with this as its [client] listen?")
 
     def close(self) -> None:
         if self._transport is not None:
@@ -421,32 +461,46 @@ class Client:
             return getattr(getattr(self, service), method)(*arguments)
         except TApplicationException as error:
             self.close()
-            raise Refused("%s: %s: %s" % (self.address, method, error.message)) from error
+            raise Refused("%s: %s: the node does not take the request: %s; is it of an older version?" % (
+                self.address, method, error.message or "no reason given")) from error
         except (OSError, TTransportException) as error:
             self.close()
-            raise Unreachable("%s: %s: %s" % (self.address, method,
-                                              getattr(error, "inner", None) or error)) from error
+            raise Unreachable("%s: %s: %s; %s" % (self.address, method, self._trouble(error),
+                                                  _UNKNOWN_OUTCOME.get(method, "try again, or another node"))) from error
         except TException as error:
             self.close()
-            raise Refused("%s: %s: %s" % (self.address, method, error)) from error
+            raise Refused("%s: %s: the answer can't be read: %s; is this the port of [client] listen?" % (
+                self.address, method, error)) from error
         except BaseException:
             # Half of a request waits to be sent, or a reply to be read: the next request would go out behind the
             # one, or take the other for its own.
             self.close()
             raise
 
+    def _trouble(self, error: Any) -> str:
+        """How a connection ended, in words."""
+        cause = getattr(error, "inner", None) or error
+        if isinstance(cause, socket.timeout) or getattr(cause, "type", None) == TTransportException.TIMED_OUT:
+            return "no answer within the timeout of %g s" % self.timeout
+        if getattr(cause, "type", None) == TTransportException.END_OF_FILE:
+            return "the node closed the connection"
+        return str(getattr(cause, "strerror", None) or cause)
+
     def _read(self, service: str, method: str, *arguments: Any) -> Any:
         for _ in self.addresses[1:]:
             try:
                 return self._checked(self._call_once(service, method, *arguments))
-            except (Unreachable, ERRORS[Status.NOT_READY], ERRORS[Status.UNKNOWN_GROUP]):
-                self.close()
-                self.addresses.append(self.addresses.pop(0))
+            except Unreachable:
+                pass
+            except SynclogError as error:
+                if error.code not in _OF_THE_NODE:
+                    raise
+            self.close()
+            self.addresses.append(self.addresses.pop(0))
         return self._checked(self._call_once(service, method, *arguments))
 
-    @staticmethod
-    def _checked(reply: Any) -> Any:
-        check_status(reply.status)
+    def _checked(self, reply: Any) -> Any:
+        check_status(reply.status, self.address)
         return reply
 
     def _tokens(self, tokens: Optional[Sequence[Token]]) -> Any:
@@ -599,7 +653,7 @@ class Client:
         reply = self._call_once("_client", "tail", TTailReq(self._named, TLogId(origin, incarnation), index, limit,
                                                             wait_ms))
         try:
-            check_status(reply.status)
+            self._checked(reply)
         except SynclogError as error:
             error.first_available = reply.firstAvailable
             raise

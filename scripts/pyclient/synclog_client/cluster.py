@@ -13,11 +13,11 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 class Cluster(Client):
     """A Client of several nodes that also sends writes again.
 
-    Reads go on to the next node when one does not answer. Writes too, and when a node can't take them for now: the
+    Reads go on to the next node when one does not answer, or refuses what another may serve. Writes too, and when a node can't take them for now: the
     same node is tried once more first, since it may have taken the write before the connection broke and then
     knows its key; then the others, with growing pauses, until `patience` seconds have passed. When no node can take it, as long
-    is waited as the one that wants it soonest says. A node that is no member of the group (UNKNOWN_GROUP) is left for the next
-    one at once, by reads and writes; it is an error when none of the list is one.
+    is waited as the one that wants it soonest says. A node that is no member of the group (UNKNOWN_GROUP), or of the cluster any
+    more (FORGOTTEN), is left for the next one at once, by reads and writes; it is an error when none of the list is one.
 
     It always has a Session: what was written through it is seen by its reads, whichever node they ask.
     """
@@ -40,7 +40,7 @@ class Cluster(Client):
         pause, again_here = FIRST_PAUSE_S, True
         asked = 0  # nodes, since all had been
         hints: List[float] = []  # of those that gave one: who can't be reached says nothing
-        strangers: Set[str] = set()  # nodes that do not have the group
+        strangers: Set[str] = set()  # nodes that do not have the group, or were removed
         while True:
             try:
                 return super().write(write, ack, timeout_ms, key)
@@ -50,7 +50,7 @@ class Cluster(Client):
                 if again_here:
                     again_here = False
                     continue
-            except ERRORS[Status.UNKNOWN_GROUP]:
+            except (ERRORS[Status.UNKNOWN_GROUP], ERRORS[Status.FORGOTTEN]):
                 strangers.add(self.address)
                 if strangers.issuperset(self.addresses) or time.monotonic() >= deadline:
                     raise
