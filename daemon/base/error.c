@@ -2,13 +2,37 @@
 
 #include <errno.h>
 
-/* G_DEFINE_QUARK would let two threads write its static value at once. */
-GQuark synclog_error_quark(void)
+/* What an error carries besides its message. */
+typedef struct SynclogErrorPrivate {
+  gboolean answered;
+} SynclogErrorPrivate;
+
+static void synclog_error_private_init(SynclogErrorPrivate *private)
 {
-  static gsize quark = 0;
-  if (g_once_init_enter(&quark))
-    g_once_init_leave(&quark, g_quark_from_static_string("synclog-error-quark"));
-  return (GQuark)quark;
+  private->answered = FALSE;
+}
+
+static void synclog_error_private_copy(const SynclogErrorPrivate *from, SynclogErrorPrivate *to)
+{
+  *to = *from;
+}
+
+static void synclog_error_private_clear(SynclogErrorPrivate *private)
+{
+  (void)private;
+}
+
+G_DEFINE_EXTENDED_ERROR(SynclogError, synclog_error)
+
+void synclog_error_set_answered(GError *error)
+{
+  synclog_error_get_private(error)->answered = TRUE;
+}
+
+gboolean synclog_error_is_answer(const GError *error)
+{
+  return error != NULL && error->domain == SYNCLOG_ERROR &&
+         synclog_error_get_private(error)->answered;
 }
 
 const char *synclog_status_text(int code)

@@ -58,6 +58,11 @@ gboolean synclog_status_retryable(int code);
  * which says nothing against the disk and may have an end. */
 gboolean synclog_error_is_lack(const GError *error);
 
+/* Whether the error is what a node answered, and not that it could not be asked: a client says both
+ * by the same codes. The first is for clients, of an error of this domain. */
+void synclog_error_set_answered(GError *error);
+gboolean synclog_error_is_answer(const GError *error);
+
 /* How long to wait before a retry, as a hint; 0: none. */
 gint32 synclog_status_retry_after_ms(int code);
 

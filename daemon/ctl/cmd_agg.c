@@ -1,5 +1,6 @@
 #include "ctl/ctl.h"
 #include "ctl/pages.h"
+#include "ctl/tries.h"
 
 typedef struct Options {
   char *start, *end, *window, *time_format;
@@ -61,8 +62,11 @@ static gboolean print(Ctl *ctl, AggregateQuery *query, const GArray *tokens, Tim
   g_autoptr(Grid) grid = ctl_grid(ctl);
   add_columns(grid);
   for (gboolean more = TRUE; more;) {
-    g_autoptr(Aggregate) aggregate =
-        rpc_client_aggregate(ctl->client, ctl->routed, query, tokens, error);
+    g_autoptr(Aggregate) aggregate = NULL;
+    g_auto(Tries) tries = {.kind = TRIES_READ};
+    do
+      aggregate = rpc_client_aggregate(ctl->client, ctl->routed, query, tokens, error);
+    while (aggregate == NULL && tries_next(&tries, ctl, error));
     if (aggregate == NULL)
       return FALSE;
     print_windows(ctl, grid, aggregate, style, query->window == 0);

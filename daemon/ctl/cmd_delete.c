@@ -48,12 +48,7 @@ static gboolean send(Ctl *ctl, const Deletion *deletion, AckLevel ack, GError **
   g_autoptr(WriteBuilder) builder = write_builder_new();
   write_builder_delete(builder, deletion->device, deletion->measurements, deletion->start_time,
                        deletion->end_time);
-  SynclogStatus status;
-  Token token;
-  if (!rpc_client_write(ctl->client, ctl->routed, builder, ack, (gint)ctl->timeout_ms, &status,
-                        &token, error))
-    return FALSE;
-  return ctl_print_written(ctl, status, &token);
+  return ctl_write(ctl, builder, NULL, ack, error);
 }
 
 static gboolean run(Ctl *ctl, int argc, char **argv, GError **error)

@@ -19,8 +19,8 @@ static gboolean print_pages(Ctl *ctl, const char *prefix, Grid *grid, GError **e
   g_autofree char *after = NULL;
   do {
     g_autofree char *next = NULL, *left_out = NULL;
-    g_autoptr(GPtrArray) devices = rpc_client_series_partial(
-        ctl->client, ctl->routed, prefix, after, DEVICES_PER_PAGE, &next, &left_out, error);
+    g_autoptr(GPtrArray) devices =
+        ctl_series_page(ctl, prefix, after, DEVICES_PER_PAGE, &next, &left_out, error);
     if (devices == NULL)
       return FALSE;
     if (left_out != NULL && !told)

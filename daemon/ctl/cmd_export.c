@@ -254,12 +254,11 @@ static gboolean write_file(Export *export, Device *device, GError **error)
 
 static gboolean find_prefix(Export *export, GError **error)
 {
-  Ctl *ctl = export->ctl;
   g_autofree char *after = NULL;
   do {
     g_autofree char *next = NULL, *left_out = NULL;
-    g_autoptr(GPtrArray) page = rpc_client_series_partial(
-        ctl->client, ctl->routed, export->prefix, after, DEVICES_PER_PAGE, &next, &left_out, error);
+    g_autoptr(GPtrArray) page = ctl_series_page(export->ctl, export->prefix, after,
+                                                DEVICES_PER_PAGE, &next, &left_out, error);
     if (page == NULL)
       return FALSE;
     if (left_out != NULL && export->left_out == NULL)

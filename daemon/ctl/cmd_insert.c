@@ -31,6 +31,11 @@ static gboolean parse_point(const char *argument, const Device *device, Point *o
   g_autofree char *head = g_strndup(argument, (gsize)(equals - argument));
   const char *text = equals + 1;
   gsize size = strlen(text);
+  if (size == 0)
+    return ctl_usage(error,
+                     "\"%s\" has no value; an empty text is two double quotes, which the shell is "
+                     "to leave: '%s\"\"'",
+                     argument, argument);
   int type;
   g_autofree char *name = measurement_split(head, &type);
   if (type == 0)
@@ -70,13 +75,7 @@ static gboolean send(Ctl *ctl, const char *device, gint64 time, const GArray *po
   }
   g_autoptr(WriteBuilder) builder = write_builder_new();
   write_builder_row(builder, device, time, names, values, points->len);
-  write_builder_key(builder, options->key);
-  SynclogStatus status;
-  Token token;
-  if (!rpc_client_write(ctl->client, ctl->routed, builder, options->ack, (gint)ctl->timeout_ms,
-                        &status, &token, error))
-    return FALSE;
-  return ctl_print_written(ctl, status, &token);
+  return ctl_write(ctl, builder, options->key, options->ack, error);
 }
 
 static gboolean insert(Ctl *ctl, int argc, char **argv, const Insert *options, GError **error)
@@ -136,7 +135,8 @@ const CtlCommand ctl_insert = {
         "the "
         "value: true and\nfalse are BOOLEAN, integers INT64, other numbers DOUBLE, everything else "
         "TEXT, "
-        "also what stands in\ndouble quotes ('name=\"12\"'). Negative times go behind \"--\".\n\n"
+        "also what stands in\ndouble quotes ('name=\"12\"', and 'name=\"\"' for an empty text). "
+        "Negative times go behind \"--\".\n\n"
         "It prints the write's token; a read that is given it by --token waits until its node has "
         "the "
         "write.",

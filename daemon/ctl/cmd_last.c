@@ -18,7 +18,7 @@ static gboolean print(Ctl *ctl, char **devices, int count, TimeStyle style, cons
 {
   g_autoptr(GPtrArray) answers = g_ptr_array_new_with_free_func((GDestroyNotify)g_ptr_array_unref);
   for (int i = 0; i < count; i++) {
-    GPtrArray *values = rpc_client_last(ctl->client, ctl->routed, devices[i], NULL, tokens, error);
+    GPtrArray *values = ctl_last_values(ctl, devices[i], NULL, tokens, error);
     if (values == NULL)
       return fail_prefix(error, "%s: ", devices[i]);
     g_ptr_array_add(answers, values);

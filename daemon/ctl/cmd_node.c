@@ -1,5 +1,5 @@
 #include "base/limits.h"
-#include "ctl/ctl.h"
+#include "ctl/tries.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -86,7 +86,11 @@ static void print_members(Grid *grid, const NodeStatus *status)
 
 static gboolean list(Ctl *ctl, GError **error)
 {
-  g_autoptr(NodeStatus) status = rpc_client_status(ctl->client, ctl->group, error);
+  g_autoptr(NodeStatus) status = NULL;
+  g_auto(Tries) tries = {.kind = TRIES_READ};
+  do
+    status = rpc_client_status(ctl->client, ctl->group, error);
+  while (status == NULL && tries_next(&tries, ctl, error));
   if (status == NULL)
     return FALSE;
   g_autoptr(Grid) grid = ctl_grid(ctl);
@@ -173,6 +177,30 @@ static void print_outcome(const Ctl *ctl, guint32 node, const char *state, const
 /* --- changes ------------------------------------------------------------------------------------
  */
 
+/* Any active member can be told; one that is not says so, and has changed nothing. */
+static gboolean change(Ctl *ctl, guint32 node,
+                       gboolean (*tell)(RpcClient *client, guint32 group, guint32 node,
+                                        GError **error),
+                       GError **error)
+{
+  g_auto(Tries) tries = {.kind = TRIES_WRITE};
+  gboolean done = FALSE;
+  do
+    done = tell(ctl->client, ctl->group, node, error);
+  while (!done && tries_next(&tries, ctl, error));
+  return done;
+}
+
+static gboolean add_member(Ctl *ctl, guint32 node, const char *address, GError **error)
+{
+  g_auto(Tries) tries = {.kind = TRIES_WRITE};
+  gboolean done = FALSE;
+  do
+    done = rpc_client_add_member(ctl->client, ctl->group, node, address, error);
+  while (!done && tries_next(&tries, ctl, error));
+  return done;
+}
+
 /* The newcomer did not become a member: all is to be as it was before. */
 static gboolean put_back(Ctl *ctl, guint32 node, GError **error)
 {
@@ -199,7 +227,7 @@ static gboolean add(Ctl *ctl, guint32 node, const char *address, const Options *
                     GError **error)
 {
   gboolean again = options->wait && is_joining_already(ctl, node, address);
-  if (!again && !rpc_client_add_member(ctl->client, ctl->group, node, address, error))
+  if (!again && !add_member(ctl, node, address, error))
     return FALSE;
   if (!options->wait) {
     print_outcome(ctl, node, "joining", "joins the cluster; node list tells how far it is");
@@ -220,7 +248,7 @@ static gboolean remove_member(Ctl *ctl, guint32 node, const Options *options, GE
   if (!options->yes)
     return ctl_usage(error, "node %u can't be let back in under this id; say --yes to remove it",
                      node);
-  if (!rpc_client_remove_member(ctl->client, ctl->group, node, error))
+  if (!change(ctl, node, rpc_client_remove_member, error))
     return FALSE;
   if (!options->wait) {
     print_outcome(ctl, node, "removing", "is being removed; node list tells how far it is");
@@ -240,7 +268,7 @@ static gboolean forget(Ctl *ctl, guint32 node, const Options *options, GError **
     return ctl_usage(
         error, "node %u will never be let back into the cluster; say --yes to declare it lost",
         node);
-  if (!rpc_client_forget(ctl->client, ctl->group, node, error))
+  if (!change(ctl, node, rpc_client_forget, error))
     return FALSE;
   print_outcome(ctl, node, "lost", "is declared lost for good");
   return TRUE;

@@ -1,6 +1,6 @@
 #include "base/limits.h"
-#include "ctl/ctl.h"
 #include "ctl/digest_diff.h"
+#include "ctl/tries.h"
 
 #include <string.h>
 
@@ -104,7 +104,7 @@ static gboolean repair_and_tell(Repair *repair, const char *device, gint64 time,
   grid_text(repair->grid, local != NULL ? local->message : NULL);
   repair->mended += done && !result.was_equal;
   repair->failed += !done;
-  if (!ctl_is_unreachable(local))
+  if (!ctl_is_unreachable(local) && !g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NOT_READY))
     return TRUE;
   g_propagate_error(error, g_steal_pointer(&local));
   return FALSE;
@@ -157,7 +157,7 @@ static RpcClient *find_source(const Ctl *ctl, guint32 node, GError **error)
     NodeInfo info = {0};
     g_autoptr(GError) local = NULL;
     if (!rpc_client_info(client, &info, &local)) {
-      if (i == 0 || !ctl_is_unreachable(local)) {
+      if (i == 0 || !tries_may_go_on(TRIES_READ, local)) {
         g_propagate_error(error, g_steal_pointer(&local));
         return NULL;
       }

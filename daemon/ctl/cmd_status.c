@@ -62,6 +62,14 @@ static Progress *farthest(const GArray *views)
   return all;
 }
 
+/* The state of a node that told no status. */
+static const char *state_of_silent(const GError *error)
+{
+  if (ctl_is_unreachable(error))
+    return "unreachable";
+  return g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY) ? "not ready" : "refused";
+}
+
 static void print_nodes(Grid *grid, const GArray *views)
 {
   grid_column(grid, "SERVER", "server", FALSE);
@@ -85,7 +93,7 @@ static void print_nodes(Grid *grid, const GArray *views)
     grid_text(grid, view->server);
     if (status == NULL) {
       grid_missing(grid);
-      grid_text(grid, ctl_is_unreachable(view->error) ? "unreachable" : "refused");
+      grid_text(grid, state_of_silent(view->error));
       for (guint k = 0; k < 10; k++)
         grid_missing(grid);
       grid_text(grid, view->error->message);
@@ -395,7 +403,7 @@ static gboolean check_answers(const GArray *views, GError **error)
     if (view->error == NULL)
       continue;
     g_propagate_error(error, g_error_copy(view->error));
-    return FALSE;
+    return synclog_error_is_answer(view->error) ? fail_prefix(error, "%s: ", view->server) : FALSE;
   }
   return TRUE;
 }

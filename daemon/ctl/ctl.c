@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/times.h"
+#include "ctl/tries.h"
 #include "ctl/values.h"
 
 #include <errno.h>
@@ -34,8 +35,8 @@ GOptionGroup *ctl_global_options(Ctl *ctl)
 {
   const GOptionEntry entries[] = {
       {"server", 's', 0, G_OPTION_ARG_STRING, &ctl->given.server,
-       "The node; of several, separated by commas, the first that answers (" DEFAULT_SERVER
-       ", or $SYNCLOG_SERVER)",
+       "The node; of several, separated by commas, the first that answers and can serve "
+       "(" DEFAULT_SERVER ", or $SYNCLOG_SERVER)",
        "HOST:PORT"},
       {"servers", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &ctl->given.server, NULL, NULL},
       {"group", 'g', 0, G_OPTION_ARG_INT, &ctl->given.group,
@@ -89,18 +90,24 @@ gboolean ctl_options(Ctl *ctl, const GOptionEntry *entries, int min_args, int ma
 
 static gboolean split_servers(Ctl *ctl, GError **error)
 {
-  const char *text = ctl->given.server;
-  if (text == NULL)
+  const char *text = ctl->given.server, *from = "--server";
+  if (text == NULL) {
     text = g_getenv("SYNCLOG_SERVER");
+    from = "$SYNCLOG_SERVER";
+  }
   if (text == NULL || *text == '\0')
     text = DEFAULT_SERVER;
   g_strfreev(ctl->servers);
   ctl->servers = g_strsplit(text, ",", -1);
   if (g_strv_length(ctl->servers) > LIMIT_MEMBERS)
-    return ctl_usage(error, "--server: more than %d servers", LIMIT_MEMBERS);
-  for (guint i = 0; ctl->servers[i] != NULL; i++)
-    if (*g_strstrip(ctl->servers[i]) == '\0')
-      return ctl_usage(error, "--server: \"%s\" holds an empty address", text);
+    return ctl_usage(error, "%s: more than %d servers", from, LIMIT_MEMBERS);
+  for (guint i = 0; ctl->servers[i] != NULL; i++) {
+    const char *server = g_strstrip(ctl->servers[i]);
+    if (*server == '\0')
+      return ctl_usage(error, "%s: \"%s\" holds an empty address", from, text);
+    if (!rpc_client_is_address(server))
+      return ctl_usage(error, "%s: \"%s\" is no address; expected HOST:PORT", from, server);
+  }
   return TRUE;
 }
 
@@ -124,12 +131,13 @@ gboolean ctl_apply_options(Ctl *ctl, GError **error)
 
 gboolean ctl_is_unreachable(const GError *error)
 {
-  return g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY) ||
+  /* A node that is up and not ready says so. */
+  return (g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY) &&
+          !synclog_error_is_answer(error)) ||
          g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_TIMEOUT);
 }
 
-/* Connects to server number `ctl->server`. */
-static gboolean connect_one(Ctl *ctl, GError **error)
+gboolean ctl_connect_here(Ctl *ctl, GError **error)
 {
   disconnect(ctl);
   ctl->client = rpc_client_new(ctl->servers[ctl->server], ctl->timeout_ms);
@@ -152,9 +160,9 @@ static gboolean connect_any(Ctl *ctl, GError **error)
   g_autoptr(GError) first = NULL;
   for (guint i = 0; i < count; i++) {
     g_autoptr(GError) local = NULL;
-    if (connect_one(ctl, &local))
+    if (ctl_connect_here(ctl, &local))
       return TRUE;
-    if (!ctl_is_unreachable(local)) {
+    if (!tries_may_go_on(TRIES_READ, local)) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
     }
@@ -275,12 +283,34 @@ gboolean ctl_ack(const char *text, AckLevel *out_ack, GError **error)
   return ctl_usage(error, "--ack: \"%s\" is none of local, majority, all", text);
 }
 
+GPtrArray *ctl_series_page(Ctl *ctl, const char *prefix, const char *after, guint limit,
+                           char **out_next, char **out_left_out, GError **error)
+{
+  g_auto(Tries) tries = {.kind = TRIES_READ};
+  GPtrArray *devices = NULL;
+  do
+    devices = rpc_client_series_partial(ctl->client, ctl->routed, prefix, after, limit, out_next,
+                                        out_left_out, error);
+  while (devices == NULL && tries_next(&tries, ctl, error));
+  return devices;
+}
+
+GPtrArray *ctl_last_values(Ctl *ctl, const char *device, const char *const *measurements,
+                           const GArray *tokens, GError **error)
+{
+  g_auto(Tries) tries = {.kind = TRIES_READ};
+  GPtrArray *values = NULL;
+  do
+    values = rpc_client_last(ctl->client, ctl->routed, device, measurements, tokens, error);
+  while (values == NULL && tries_next(&tries, ctl, error));
+  return values;
+}
+
 Device *ctl_device(Ctl *ctl, const char *name, GError **error)
 {
   /* Of all names that begin with this one, it is the first. */
   g_autofree char *next = NULL, *left_out = NULL;
-  g_autoptr(GPtrArray) devices =
-      rpc_client_series_partial(ctl->client, ctl->routed, name, NULL, 1, &next, &left_out, error);
+  g_autoptr(GPtrArray) devices = ctl_series_page(ctl, name, NULL, 1, &next, &left_out, error);
   if (devices == NULL)
     return NULL;
   if (devices->len > 0 && strcmp(((Device *)devices->pdata[0])->name, name) == 0)
@@ -288,8 +318,7 @@ Device *ctl_device(Ctl *ctl, const char *name, GError **error)
   /* The list is of the groups that are on the node. Whether the device's is one of them is said by
    * a read of the device. */
   if (ctl->routed == GROUP_BY_RULE) {
-    g_autoptr(GPtrArray) values =
-        rpc_client_last(ctl->client, ctl->routed, name, NULL, NULL, error);
+    g_autoptr(GPtrArray) values = ctl_last_values(ctl, name, NULL, NULL, error);
   }
   return NULL;
 }
@@ -336,7 +365,8 @@ void ctl_grid_time(const Ctl *ctl, Grid *grid, gint64 time, TimeStyle style)
     grid_int(grid, time);
 }
 
-gboolean ctl_print_written(const Ctl *ctl, SynclogStatus status, const Token *token)
+/* TRUE. */
+static gboolean print_written(const Ctl *ctl, SynclogStatus status, const Token *token)
 {
   char text[TOKEN_TEXT_SIZE];
   token_format(token, text);
@@ -354,6 +384,21 @@ gboolean ctl_print_written(const Ctl *ctl, SynclogStatus status, const Token *to
   grid_text(grid, synclog_status_name((int)status));
   grid_text(grid, text);
   return TRUE;
+}
+
+gboolean ctl_write(Ctl *ctl, WriteBuilder *builder, const char *key, AckLevel ack, GError **error)
+{
+  g_autofree char *made = key == NULL && ctl->servers[1] != NULL ? g_uuid_string_random() : NULL;
+  write_builder_key(builder, key != NULL ? key : made);
+  g_auto(Tries) tries = {.kind = key != NULL || made != NULL ? TRIES_KEYED_WRITE : TRIES_WRITE};
+  SynclogStatus status;
+  Token token;
+  gboolean done;
+  do
+    done = rpc_client_write(ctl->client, ctl->routed, builder, ack, (gint)ctl->timeout_ms, &status,
+                            &token, error);
+  while (!done && tries_next(&tries, ctl, error));
+  return done && print_written(ctl, status, &token);
 }
 
 gboolean ctl_fail_file(const char *path, GError **error)

@@ -66,7 +66,8 @@ gboolean ctl_options(Ctl *ctl, const GOptionEntry *entries, int min_args, int ma
 /* Fills in what the global options say. Part of ctl_options. */
 gboolean ctl_apply_options(Ctl *ctl, GError **error);
 
-/* Connects to the first server that answers, in the order given, and asks it what it is. */
+/* Connects to the first server that answers, in the order given, and asks it what it is. What is
+ * asked then is carried on to the next ones by tries.h. */
 gboolean ctl_connect(Ctl *ctl, GError **error);
 
 /* For what is of one group: FALSE with an error of wrong use when the server has further groups and
@@ -76,7 +77,10 @@ gboolean ctl_one_group(const Ctl *ctl, GError **error);
 /* The same from the next server of the list on, back to the first behind the last. */
 gboolean ctl_connect_next(Ctl *ctl, GError **error);
 
-/* Whether another server, or the same a little later, may do better. */
+/* The same of server number `ctl->server` alone. */
+gboolean ctl_connect_here(Ctl *ctl, GError **error);
+
+/* Whether no server was reached, or none answered in time. */
 gboolean ctl_is_unreachable(const GError *error);
 
 /* Sets an error of wrong use; returns FALSE. */
@@ -102,6 +106,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Device, device_free)
  * Transfer full. */
 Device *ctl_device(Ctl *ctl, const char *name, GError **error);
 
+/* A page of devices, as rpc_client_series_partial(), of the first server that tells it. */
+GPtrArray *ctl_series_page(Ctl *ctl, const char *prefix, const char *after, guint limit,
+                           char **out_next, char **out_left_out, GError **error);
+
+/* The newest values of a device, of the first server that tells them: LastValue, transfer full. */
+GPtrArray *ctl_last_values(Ctl *ctl, const char *device, const char *const *measurements,
+                           const GArray *tokens, GError **error);
+
 /* The type that new values of the measurement must have; 0 when it is free. `device` may be NULL.
  */
 int ctl_measurement_type(const Device *device, const char *measurement);
@@ -114,9 +126,12 @@ typedef enum { TIMES_AUTO, TIMES_ISO, TIMES_EPOCH } TimeStyle;
 gboolean ctl_time_style(const char *text, TimeStyle *out_style, GError **error);
 void ctl_grid_time(const Ctl *ctl, Grid *grid, gint64 time, TimeStyle style);
 
-/* Prints the outcome of a write: its token, and a word on stderr when it is still spreading. TRUE.
+/*
+ * Sends a write, `key` being the one that it was given or NULL, and prints the outcome: its token,
+ * and a word on stderr when it is still spreading. Of several servers the first that takes it gets
+ * it; it then has a key in any case, so that one which took it and could not say so is known again.
  */
-gboolean ctl_print_written(const Ctl *ctl, SynclogStatus status, const Token *token);
+gboolean ctl_write(Ctl *ctl, WriteBuilder *builder, const char *key, AckLevel ack, GError **error);
 
 /* A file of the user could not be used, for the reason in errno. Not NO_SPACE, which is a node's.
  */

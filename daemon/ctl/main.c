@@ -42,6 +42,9 @@ static const char *hint_for(const GError *error)
 {
   if (error->domain != SYNCLOG_ERROR)
     return NULL;
+  if (g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_NOT_READY) && synclog_error_is_answer(error))
+    return "the node is up, but can't serve this now: try again a little later, or name further "
+           "nodes by --server A,B,C; \"synclogctl status\" shows what it waits for";
   switch (error->code) {
   case SYNCLOG_NOT_READY:
     return "is synclogd running there? choose the node by --server HOST:PORT or $SYNCLOG_SERVER";

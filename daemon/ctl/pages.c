@@ -1,5 +1,6 @@
 #include "ctl/pages.h"
 
+#include "ctl/tries.h"
 #include "ctl/values.h"
 
 #include <string.h>
@@ -63,8 +64,8 @@ static gboolean wait_for_tokens(Ctl *ctl, const PageQuery *query, GError **error
 {
   if (query->tokens == NULL)
     return TRUE;
-  g_autoptr(GPtrArray) values = rpc_client_last(ctl->client, ctl->routed, query->device,
-                                                query->measurements, query->tokens, error);
+  g_autoptr(GPtrArray) values =
+      ctl_last_values(ctl, query->device, query->measurements, query->tokens, error);
   return values != NULL;
 }
 
@@ -149,8 +150,12 @@ static gboolean read_page(Pages *pages, GError **error)
       .descending = pages->query->descending,
       .page = pages->table != NULL ? pages->table->next_page : NULL,
   };
-  Table *table =
-      rpc_client_query(pages->ctl->client, pages->ctl->routed, &query, pages->query->tokens, error);
+  Ctl *ctl = pages->ctl;
+  g_auto(Tries) tries = {.kind = TRIES_READ};
+  Table *table = NULL;
+  do
+    table = rpc_client_query(ctl->client, ctl->routed, &query, pages->query->tokens, error);
+  while (table == NULL && tries_next(&tries, ctl, error));
   if (table == NULL)
     return FALSE;
   g_clear_pointer(&pages->table, table_free);

@@ -114,6 +114,12 @@ static gboolean split_address(const char *address, char **out_host, char **out_p
   return TRUE;
 }
 
+gboolean rpc_client_is_address(const char *address)
+{
+  g_autofree char *host = NULL, *port = NULL;
+  return split_address(address, &host, &port);
+}
+
 /* Tries one address of the host. 0, or an errno. */
 static int connect_one(RpcClient *client, const struct addrinfo *info, gint64 deadline_us)
 {

@@ -13,6 +13,9 @@
 
 typedef struct RpcClient RpcClient;
 
+/* Whether it is "host:port" or "[v6]:port". */
+gboolean rpc_client_is_address(const char *address);
+
 /* "host:port". Connects at the first call. */
 RpcClient *rpc_client_new(const char *address, gint64 timeout_ms);
 void rpc_client_free(RpcClient *client);

@@ -49,7 +49,10 @@ gboolean convert_check_status(const SlTStatus *status, GError **error)
     return FALSE;
   if (code == SYNCLOG_OK)
     return TRUE;
-  return fail(error, code, "%s", message != NULL ? message : synclog_status_text(code));
+  fail(error, code, "%s", message != NULL ? message : synclog_status_text(code));
+  if (error != NULL)
+    synclog_error_set_answered(*error);
+  return FALSE;
 }
 
 static void log_id_to_thrift(LogId id, SlTLogId *out)

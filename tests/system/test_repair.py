@@ -149,7 +149,7 @@ def what_can_not_be_mended(case):
     place = ["--device", "d2", "--time", "0", "--yes"]
     ctl("repair", "--from", "9", *place, code=FAILED)
     cluster[2].stop()
-    ctl("repair", "--from", "2", *place, code=UNREACHABLE)
+    ctl("repair", "--from", "2", *place, code=FAILED)
     expect_equal(cluster[1].status().bucketsMended, 0, "buckets mended")
     cluster[2].start()
     case.eventually("it is back", lambda: cluster[2].status().horizon, timeout=40)

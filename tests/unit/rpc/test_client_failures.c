@@ -36,6 +36,10 @@ static void check_failure(Step step, SynclogStatus code, const char *text, gbool
   ck_assert(!call_info(client, &error));
   ck_assert_msg(g_error_matches(error, SYNCLOG_ERROR, code), "%d: %s", error->code, error->message);
   ck_assert_msg(strstr(error->message, text) != NULL, "%s", error->message);
+  /* Of these only a status is the node's word; a copy says so as well. */
+  g_autoptr(GError) copy = g_error_copy(error);
+  ck_assert_int_eq(synclog_error_is_answer(error), code == SYNCLOG_OVERLOADED);
+  ck_assert_int_eq(synclog_error_is_answer(copy), code == SYNCLOG_OVERLOADED);
   g_clear_error(&error);
   ck_assert_msg(call_info(client, &error), "%s", error != NULL ? error->message : "");
   rpc_client_free(client);
