@@ -242,6 +242,7 @@ static void make_durable(Replica *replica)
 
 void replica_stop(Replica *replica)
 {
+  g_atomic_int_set(&replica->ending, TRUE);
   replica_seed_stop(replica);
   stop_threads(replica);
   replica_lock(replica);
@@ -249,6 +250,11 @@ void replica_stop(Replica *replica)
   group_stop(replica->group);
   replica_unlock(replica);
   replica_free_links(replica);
+}
+
+gboolean replica_is_ending(gpointer replica)
+{
+  return g_atomic_int_get(&((Replica *)replica)->ending);
 }
 
 void replica_job_begin(Replica *replica)
@@ -284,6 +290,27 @@ void replica_work(Replica *replica, void (*func)(gpointer data), gpointer data)
   *work = (Work){replica, func, data};
   replica_job_begin(replica);
   rpc_loops_work(replica->loops, run_work, work);
+}
+
+static gpointer run_apart(gpointer data)
+{
+  Work *work = data;
+  log_set_group(work->replica->options.group.group);
+  run_work(work);
+  return NULL;
+}
+
+void replica_work_apart(Replica *replica, const char *name, void (*func)(gpointer data),
+                        gpointer data)
+{
+  Work *work = g_new(Work, 1);
+  *work = (Work){replica, func, data};
+  replica_job_begin(replica);
+  GThread *thread = g_thread_try_new(name, run_apart, work, NULL);
+  if (thread != NULL)
+    g_thread_unref(thread);
+  else
+    rpc_loops_work(replica->loops, run_work, work);
 }
 
 void replica_hold(Replica *replica)

@@ -19,6 +19,11 @@ enum {
   MAX_MEMTABLES = 8,
 };
 
+static gboolean may_go_on(gpointer replica)
+{
+  return !replica_is_ending(replica);
+}
+
 StoreOptions replica_store_options(Replica *replica, char **out_directory)
 {
   *out_directory = g_build_filename(replica->options.directory, "store", NULL);
@@ -30,7 +35,9 @@ StoreOptions replica_store_options(Replica *replica, char **out_directory)
                         .journal_size = replica->options.conflict_journal_size,
                         .reblock_blocks =
                             replica->options.compact_after_ms > 0 ? REBLOCK_BLOCKS : 0,
-                        .reblock_delay_ms = (guint64)replica->options.compact_after_ms};
+                        .reblock_delay_ms = (guint64)replica->options.compact_after_ms,
+                        .digest_step = may_go_on,
+                        .digest_ctx = replica};
 }
 
 gboolean replica_has_room(Replica *replica, guint64 bytes, GError **error)

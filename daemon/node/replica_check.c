@@ -43,7 +43,6 @@ static void check_job(gpointer data)
     g_info("comparing data: %s", error->message);
   }
   g_atomic_int_set(&replica->checking, FALSE);
-  replica_job_end(replica);
 }
 
 /*
@@ -92,7 +91,6 @@ guint64 replica_check(Replica *replica, guint64 horizon, guint64 comparable, gbo
   g_atomic_int_set(&replica->checking, TRUE);
   CheckJob *job = g_new(CheckJob, 1);
   *job = (CheckJob){replica, cut, clock_mono_us(replica->clock)};
-  replica_job_begin(replica);
-  rpc_loops_work(replica->loops, check_job, job);
+  replica_work_apart(replica, "check", check_job, job);
   return cut;
 }

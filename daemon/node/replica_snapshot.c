@@ -1,6 +1,7 @@
 /*
  * Snapshots of this node for others: a checkpoint of the store, made by the apply thread, described
- * by a worker, and given away in fragments. While one is in use the logs behind it are kept.
+ * by a thread of its own, and given away in fragments. While one is in use the logs behind it are
+ * kept.
  */
 #include "base/failpoint.h"
 #include "base/snapshot_copy.h"
@@ -128,7 +129,7 @@ static gboolean is_shipped(const char *name)
          !g_str_has_prefix(name, "LOG");
 }
 
-static gboolean list_files(const char *directory, GArray *files, GError **error)
+static gboolean list_files(Replica *replica, const char *directory, GArray *files, GError **error)
 {
   g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
   if (dir == NULL)
@@ -139,6 +140,8 @@ static gboolean list_files(const char *directory, GArray *files, GError **error)
     g_autofree char *path = g_build_filename(directory, name, NULL);
     if (!is_shipped(name))
       continue;
+    if (replica_is_ending(replica))
+      return fail(error, SYNCLOG_NOT_READY, GROUP_STOPPED_TEXT);
     if (g_strlcpy(file.name, name, sizeof file.name) >= sizeof file.name)
       return fail(error, SYNCLOG_INTERNAL, "%s: the name is too long", path);
     if (!snapshot_measure(path, &file, error))
@@ -169,7 +172,8 @@ static gboolean describe(Replica *replica, Made *made, GError **error)
     SnapshotLog log = {one->log, one->applied, one->hlc};
     g_array_append_val(snapshot->logs, log);
   }
-  return list_files(made->directory, snapshot->files, error) && snapshot_check(snapshot, error);
+  return list_files(replica, made->directory, snapshot->files, error) &&
+         snapshot_check(snapshot, error);
 }
 
 typedef struct MakeJob {
@@ -185,7 +189,6 @@ static void describe_job(gpointer data)
   describe(job->replica, job->made, &error);
   end_making(job->replica, job->made, error);
   made_unref(job->made);
-  replica_job_end(job->replica);
 }
 
 /* Nothing behind the copy is deleted from now on. Until now nothing of it was: the store did not
@@ -237,8 +240,7 @@ void replica_make_checkpoint(Replica *replica)
   }
   MakeJob *job = g_new(MakeJob, 1);
   *job = (MakeJob){replica, made};
-  replica_job_begin(replica);
-  rpc_loops_work(replica->loops, describe_job, job);
+  replica_work_apart(replica, "describe", describe_job, job);
 }
 
 void replica_drop_checkpoints(Replica *replica)

@@ -3,6 +3,8 @@
 #include "store/decoded.h"
 #include "store/rocks_buckets.h"
 
+#include "base/failpoint.h"
+
 #include <string.h>
 
 /* One state that all parts are read from. */
@@ -97,6 +99,7 @@ static gboolean add_bucket(Source *source, guint32 device, gint64 partition, Sta
 
 static gboolean may_go_on(const StoreOptions *options, GError **error)
 {
+  FAILPOINT("digest_bucket");
   return options->digest_step == NULL || options->digest_step(options->digest_ctx) ||
          fail(error, SYNCLOG_NOT_READY, "the digest was ended");
 }

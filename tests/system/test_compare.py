@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 import threading
+import time
 
 from case import expect, expect_equal, test
 from load import start_writers, stop_writers
@@ -120,3 +122,42 @@ def nodes_compare_by_themselves(case):
         one.peer_status(2).dataDiffers and two.peer_status(1).dataDiffers), timeout=40)
     expect("holds other data" in one.log_text(), "no alarm line")
     Ctl(case, one, two)("status", "--check", code=FAILED)
+
+
+def slow_digests(case, config):
+    """Nodes with one worker each, for which a digest takes twenty seconds."""
+    cluster = case.cluster(2, start=False, config=dict(QUICK, **{"threads.workers": "1"}, **config))
+    for node in cluster:
+        node.arm("digest_bucket=delay:200+")
+    cluster.start()
+    with cluster[1].client() as client:
+        for device in range(100):
+            client.insert("d%d" % device, 1, {"v": device})
+    return cluster
+
+
+def answers_and_stops(case, node):
+    """While a digest is under way a read does not wait for it, nor does the node's end."""
+    case.eventually("a digest is taken", lambda: "failpoint digest_bucket" in node.log_text())
+    begin = time.monotonic()
+    with node.client() as client:
+        for device in range(3):
+            expect_equal(client.last("d%d" % device)["v"].value, device, "the last value")
+    took = time.monotonic() - begin
+    expect(took < 3, "three reads took %.1f s", took)
+    node.stop(timeout=8)
+
+
+@test(timeout=60, failpoints=True)
+def a_comparison_keeps_nobody_waiting(case):
+    answers_and_stops(case, slow_digests(case, {"store.check_interval": "1s"})[1])
+
+
+@test(timeout=60, failpoints=True)
+def a_backup_keeps_nobody_waiting(case):
+    node = slow_digests(case, {"store.check_interval": "0"})[1]
+    backup = subprocess.Popen([case.program("synclogctl"), "-s", node.address, "backup", "create",
+                               os.path.join(case.dir, "backup")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    case.at_end(backup.wait)
+    answers_and_stops(case, node)
+    backup.wait()
