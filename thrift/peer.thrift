@@ -131,6 +131,10 @@ struct TBucketReply {
 }
 
 service TPeerService {
+  /**
+   * Who is about to add a node asks it in the node's own name (nodeId = targetNodeId): DUPLICATE_NODE says that it is that
+   * node, of this cluster; nothing else comes of it.
+   */
   THandshakeReply handshake(1: THandshakeReq req)
   TSyncLogReply syncLog(1: TSyncLogReq req)
   THeartbeatReply heartbeat(1: THeartbeatReq req)

@@ -345,7 +345,9 @@ const CtlCommand ctl_node = {
     .details =
         "add lets a new node in, whose daemon has [cluster] join = yes and listens for replication "
         "at HOST:PORT. It\nfetches the logs, is compared with a member, and takes writes once it "
-        "is active.\n"
+        "is active. A name without an\naddress, or another node that answers there, is refused; "
+        "one "
+        "that does not answer is waited for.\n"
         "remove is for a node that is there: it takes no more writes, and goes when the others "
         "have what it holds.\n"
         "forget is for a node that will not come back. From then on nothing waits for it: "

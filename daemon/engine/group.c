@@ -490,6 +490,9 @@ void group_on_handshake(Group *group, const Handshake *handshake, HandshakeReply
                                 .max_frame_size = group->options.max_frame_size};
   out_reply->status = judge(group, handshake, &out_reply->message);
   if (out_reply->status != SYNCLOG_OK) {
+    /* Who is about to add this node asks in its own name. */
+    if (handshake->node_id == group->self && handshake->target_node_id == group->self)
+      return;
     /* Any stranger can cause these: one a second is enough. */
     if (now_us < group->refusal_noted_us + G_USEC_PER_SEC)
       return;

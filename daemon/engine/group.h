@@ -203,6 +203,10 @@ void group_on_members_kept(Group *group, gboolean ok);
  */
 gboolean group_add_member(Group *group, guint32 node, const char *address, GError **error);
 
+/* Whether it would do so, by what is known here. */
+gboolean group_may_add_member(const Group *group, guint32 node, const char *address,
+                              GError **error);
+
 /*
  * An operator's word: a member is to leave. It takes no more writes as soon as it knows, and is
  * removed once the others have what it holds. One that was only joining is removed at once.

@@ -212,9 +212,9 @@ static gboolean may_coordinate(const Group *group, GError **error)
               member_state_name(group->self_state));
 }
 
-gboolean group_add_member(Group *group, guint32 node, const char *address, GError **error)
+gboolean group_may_add_member(const Group *group, guint32 node, const char *address, GError **error)
 {
-  Membership *membership = group->options.membership;
+  const Membership *membership = group->options.membership;
   if (!may_coordinate(group, error))
     return FALSE;
   MemberState state = membership_state(membership, node);
@@ -236,7 +236,14 @@ gboolean group_add_member(Group *group, guint32 node, const char *address, GErro
   if (present >= LIMIT_MEMBERS || membership->members->len >= LIMIT_KNOWN_MEMBERS)
     return fail(error, SYNCLOG_INVALID, "there are %u members, %u with those that were removed",
                 present, membership->members->len);
-  membership_raise(membership, node, MEMBER_JOINING, address);
+  return TRUE;
+}
+
+gboolean group_add_member(Group *group, guint32 node, const char *address, GError **error)
+{
+  if (!group_may_add_member(group, node, address, error))
+    return FALSE;
+  membership_raise(group->options.membership, node, MEMBER_JOINING, address);
   apply(group);
   return TRUE;
 }

@@ -2,6 +2,9 @@
 #include "base/failpoint.h"
 #include "base/limits.h"
 #include "node/replica_private.h"
+#include "rpc/client.h"
+
+enum { NEWCOMER_MS = 2000 /* to answer who it is, when it is there */ };
 
 static const char *configured_address(const Replica *replica, guint32 node)
 {
@@ -114,9 +117,57 @@ gboolean replica_forget(Replica *replica, guint32 node, GError **error)
   return finish_change(replica, done, error);
 }
 
+/*
+ * An id is used up by adding it, so what can be seen to be wrong is refused before: a name that has
+ * no address, and somebody else who answers there. Who does not answer may still be started.
+ */
+static gboolean check_newcomer(const Replica *replica, guint32 node, const char *address,
+                               GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  if (!rpc_client_resolves(address, &local))
+    return fail(error, SYNCLOG_INVALID, "node %u was not added: %s", node, local->message);
+  g_autoptr(Progress) progress = progress_new();
+  Handshake question = {.protocol_version = PROTOCOL_VERSION,
+                        .cluster_id = replica->identity->cluster_id,
+                        .node_id = node, /* so it is never taken for a peer's */
+                        .target_node_id = node,
+                        .incarnation = 1,
+                        .time_precision = replica->identity->time_precision,
+                        .max_pending_batch = 1,
+                        .group = replica->options.group.group,
+                        .progress = progress};
+  g_autoptr(RpcClient) client = rpc_client_new(address, NEWCOMER_MS);
+  HandshakeReply reply = {0};
+  if (!rpc_client_handshake(client, &question, &reply, &local))
+    return g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_NOT_READY) ||
+           g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_TIMEOUT) ||
+           fail(error, SYNCLOG_INVALID,
+                "node %u was not added: %s; is this where it listens for replication?", node,
+                local->message);
+  gboolean wrong = reply.status == SYNCLOG_WRONG_CLUSTER || reply.status == SYNCLOG_WRONG_VERSION ||
+                   reply.status == SYNCLOG_WRONG_PRECISION || reply.status == SYNCLOG_NOT_MEMBER;
+  if (wrong)
+    fail(error, SYNCLOG_INVALID, "node %u was not added: who answers at %s says: %s: %s", node,
+         address, synclog_status_text((int)reply.status),
+         reply.message != NULL ? reply.message : "no reason given");
+  handshake_reply_clear(&reply);
+  return !wrong;
+}
+
+static gboolean may_add(Replica *replica, guint32 node, const char *address, GError **error)
+{
+  replica_lock(replica);
+  gboolean may = group_may_add_member(replica->group, node, address, error);
+  replica_unlock(replica);
+  return may;
+}
+
 gboolean replica_add_member(Replica *replica, guint32 node, const char *address, GError **error)
 {
   FAILPOINT("member_add_begin");
+  if (!may_add(replica, node, address, error) || !check_newcomer(replica, node, address, error))
+    return FALSE;
   replica_lock(replica);
   gboolean done = group_add_member(replica->group, node, address, error);
   return finish_change(replica, done, error);

@@ -144,16 +144,36 @@ static int connect_one(RpcClient *client, const struct addrinfo *info, gint64 de
   return number;
 }
 
-static gboolean connect_any(RpcClient *client, gint64 deadline_us, GError **error)
+/* NULL with an error, else for freeaddrinfo. */
+static struct addrinfo *look_up(const char *address, GError **error)
 {
   g_autofree char *host = NULL, *port = NULL;
-  if (!split_address(client->address, &host, &port))
-    return fail(error, SYNCLOG_INVALID, "\"%s\" is no address; expected HOST:PORT",
-                client->address);
+  if (!split_address(address, &host, &port)) {
+    fail(error, SYNCLOG_INVALID, "\"%s\" is no address; expected HOST:PORT", address);
+    return NULL;
+  }
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *infos = NULL;
   int result = getaddrinfo(host, port, &hints, &infos);
-  if (result != 0)
-    return fail(error, SYNCLOG_NOT_READY, "%s: %s", client->address, gai_strerror(result));
+  if (result == 0)
+    return infos;
+  fail(error, SYNCLOG_NOT_READY, "%s: %s", address, gai_strerror(result));
+  return NULL;
+}
+
+gboolean rpc_client_resolves(const char *address, GError **error)
+{
+  struct addrinfo *infos = look_up(address, error);
+  if (infos == NULL)
+    return FALSE;
+  freeaddrinfo(infos);
+  return TRUE;
+}
+
+static gboolean connect_any(RpcClient *client, gint64 deadline_us, GError **error)
+{
+  struct addrinfo *infos = look_up(client->address, error);
+  if (infos == NULL)
+    return FALSE;
   guint left = 0;
   for (const struct addrinfo *info = infos; info != NULL; info = info->ai_next)
     left++;

@@ -16,6 +16,9 @@ typedef struct RpcClient RpcClient;
 /* Whether it is "host:port" or "[v6]:port". */
 gboolean rpc_client_is_address(const char *address);
 
+/* Whether its host has an address now. It may take as long as the resolver does. */
+gboolean rpc_client_resolves(const char *address, GError **error);
+
 /* "host:port". Connects at the first call. */
 RpcClient *rpc_client_new(const char *address, gint64 timeout_ms);
 void rpc_client_free(RpcClient *client);
@@ -90,6 +93,9 @@ gboolean rpc_client_repair(RpcClient *client, guint32 group, const RepairQuery *
 /* Asks a node's peer service (its replication address) for one page of a bucket. */
 BucketPage *rpc_client_bucket(RpcClient *client, const BucketAsker *asker, const BucketQuery *query,
                               GError **error);
+/* Says who it is to a node's peer service. TRUE also when the node refuses: out_reply tells. */
+gboolean rpc_client_handshake(RpcClient *client, const Handshake *handshake,
+                              HandshakeReply *out_reply, GError **error);
 /* --- snapshots; these may also be asked of the port for peers -----------------------------------
  */
 

@@ -1,7 +1,17 @@
-/* The client's side of snapshots; also spoken to the peers' port. */
+/* The client's side of what is spoken to the peers' port: snapshots, and a handshake. */
 #include "rpc/client_private.h"
 #include "rpc/convert.h"
 #include "rpc/convert_snapshot.h"
+
+gboolean rpc_client_handshake(RpcClient *client, const Handshake *handshake,
+                              HandshakeReply *out_reply, GError **error)
+{
+  g_autoptr(GObject) req = g_object_new(SL_TYPE_T_HANDSHAKE_REQ, NULL);
+  g_autoptr(GObject) reply = g_object_new(SL_TYPE_T_HANDSHAKE_REPLY, NULL);
+  convert_handshake_to_thrift(handshake, SL_T_HANDSHAKE_REQ(req));
+  return client_call(client, "handshake", req, reply, error) &&
+         convert_handshake_reply_from_thrift(SL_T_HANDSHAKE_REPLY(reply), out_reply, error);
+}
 
 Snapshot *rpc_client_snapshot(RpcClient *client, const SnapshotRequest *request, GError **error)
 {

@@ -7,7 +7,7 @@ import time
 from case import expect, expect_equal, expect_error, test
 from load import check_everywhere, join_writers, start_writers, stop_writers
 from synclog.types.ttypes import TMemberState
-from synclog_client import NotReady, Status, SynclogError
+from synclog_client import Invalid, NotReady, Status, SynclogError
 
 QUICK = {"replication.request_timeout": "1s", "replication.heartbeat_interval": "100ms",
          "replication.basic_retry_wait": "50ms", "replication.max_retry_wait": "500ms"}
@@ -152,13 +152,13 @@ def the_tool_adds_and_puts_back(case):
 
     stranger = newcomer(case, cluster, 5, config={"cluster.id": "another"}).start()
     error = node_command("add", "5", stranger.peer_address, "--wait", code=1).stderr
-    expect("other cluster" in error and "taken out again" in error, error)
-    error = node_command("add", "5", stranger.peer_address, code=1).stderr
-    expect("never used again" in error, error)
+    expect("was not added" in error and "other cluster" in error, error)
     stranger.stop()
-    gone = newcomer(case, cluster, 6)
-    error = node_command("add", "6", gone.peer_address, "--give-up", "2s", code=1).stderr
+    gone = newcomer(case, cluster, 5)
+    error = node_command("add", "5", gone.peer_address, "--give-up", "2s", code=1).stderr
     expect("taken out again" in error, error)
+    error = node_command("add", "5", gone.peer_address, code=1).stderr
+    expect("never used again" in error, error)
     with cluster[2].client() as client:
         status = client.insert("after", 1, {"v": 1}, ack="all", timeout_ms=10000)
         expect(not status.pending, "ack = all waits for a node that was not let in")
@@ -175,6 +175,27 @@ def the_tool_adds_and_puts_back(case):
     expect("[peer.9] is not used" in cluster[2].log_text(), cluster[2].log_text())
     cluster.nodes.remove(node)
     check_everywhere(cluster, ledger)
+
+
+@test(timeout=90)
+def an_address_that_is_wrong_uses_up_no_id(case):
+    """What can be seen to be wrong is refused before the record is written; the same id is then added at its right address."""
+    cluster = case.cluster(2, config=QUICK)
+    node, other = newcomer(case, cluster, 3).start(), newcomer(case, cluster, 4).start()
+    precise = newcomer(case, cluster, 5, config={"cluster.time_precision": "us"}).start()
+    with cluster[1].client() as client:
+        for address, why in (("nowhere.invalid:7671", "nowhere.invalid:7671"),
+                             (other.peer_address, "this is node 4, not node 3"),
+                             (cluster[1].peer_address, "this is node 1, not node 3"),
+                             (precise.peer_address, "other time precision"),
+                             (node.address, "is this where it listens for replication?")):
+            error = expect_error(Invalid, address, client.add_member, 3, address)
+            expect("node 3 was not added" in error.message and why in error.message, "%s", error)
+            expect_equal(client.status().members, None, "members")
+        for each in node, other:
+            expect("is this node's own" not in each.log_text(), "it complains of the question: %s", each.log_text())
+    precise.stop()
+    add(case, cluster, node)
 
 
 @test(timeout=180, plain=True)

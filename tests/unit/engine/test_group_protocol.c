@@ -61,6 +61,11 @@ START_TEST(handshake_is_judged)
   h.node_id = 1;
   ck_assert_int_eq(say(cluster, &h, "node id 1"), SYNCLOG_DUPLICATE_NODE);
   h = good_handshake(progress);
+  h.node_id = h.target_node_id = 1; /* a question, see peer.thrift */
+  ck_assert_int_eq(say(cluster, &h, "node id 1"), SYNCLOG_DUPLICATE_NODE);
+  h.node_id = h.target_node_id = 4;
+  ck_assert_int_eq(say(cluster, &h, "this is node 1, not node 4"), SYNCLOG_NOT_MEMBER);
+  h = good_handshake(progress);
   h.node_id = 7;
   ck_assert_int_eq(say(cluster, &h, "node 7"), SYNCLOG_NOT_MEMBER);
   h = good_handshake(progress);
