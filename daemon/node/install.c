@@ -116,7 +116,7 @@ gboolean install_run(const char *group_directory, const StoreOptions *options, L
   g_autoptr(Snapshot) snapshot = install_pending(group_directory, &ready);
   g_autofree char *copy = install_copy_path(group_directory);
   if (snapshot == NULL)
-    return install_discard(group_directory, error);
+    return store_take_back(options->directory, error) && install_discard(group_directory, error);
   if (!ready)
     return TRUE;
   if (!check_origin(snapshot, identity, error))

@@ -8,7 +8,8 @@
  *   store.old/   the store before, until it is removed
  *
  * What is ready is installed when the group is opened, before anything uses the store. A crash at
- * any point leaves the old store or the new one, and the next start goes on.
+ * any point leaves the old store or the new one, and the next start goes on. Should the manifest
+ * have gone bad just then, the old store counts.
  */
 #pragma once
 

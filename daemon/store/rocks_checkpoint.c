@@ -83,6 +83,13 @@ static gboolean move(const char *from, const char *to, const char *parent, GErro
   return sync_directory(parent, error);
 }
 
+gboolean store_take_back(const char *directory, GError **error)
+{
+  g_autofree char *old = g_strconcat(directory, OLD_SUFFIX, NULL);
+  g_autofree char *parent = g_path_get_dirname(directory);
+  return exists(directory) || !exists(old) || move(old, directory, parent, error);
+}
+
 gboolean store_install(const char *copy, const char *directory, GError **error)
 {
   g_autofree char *old = g_strconcat(directory, OLD_SUFFIX, NULL);

@@ -366,6 +366,8 @@ gboolean store_check_format(guint64 format, GError **error);
  * succeeded.
  */
 gboolean store_install(const char *copy, const char *directory, GError **error);
+/* Where a crash left neither there, and the copy can't be had any more: takes the old one back. */
+gboolean store_take_back(const char *directory, GError **error);
 
 /* Removes a store or a copy of one, if there is one. */
 gboolean store_remove(const char *directory, GError **error);

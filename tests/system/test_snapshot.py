@@ -6,7 +6,7 @@ import shutil
 import time
 
 from case import expect, expect_equal, expect_error, test
-from load import Ledger, check_everywhere, join_writers, start_writers
+from load import Ledger, check_everywhere, check_ledger, join_writers, start_writers
 from synclog_client import NotReady
 from test_ctl import FAILED, USAGE, Ctl
 
@@ -286,3 +286,25 @@ def s34_the_target_is_killed_at_each_step(case):
 @test(timeout=200, failpoints=True)
 def the_source_is_killed_at_each_step(case):
     wiped_with(case, SOURCE_POINTS, on_source=True)
+
+
+@test(timeout=60)
+def between_two_stores_without_a_manifest(case):
+    """The process ended when the old store was out of the way and the new one not in its place yet, and what tells of
+    that has gone bad: the old one is taken back, not an empty one begun."""
+    cluster = case.cluster(1)
+    node = cluster[1]
+    ledger = join_writers(start_writers(cluster, "before", count=20))
+    node.stop()
+    group = os.path.join(node.data_dir, "group-0")
+    os.rename(os.path.join(group, "store"), os.path.join(group, "store.old"))
+    os.mkdir(os.path.join(group, "store.new"))
+    with open(os.path.join(group, "seed.ini"), "w", encoding="ascii") as file:
+        file.write("[snapshot]\nstate=rea")
+    # What the store had is deleted from the logs.
+    for segment in node.segments(1):
+        os.unlink(segment)
+    node.start()
+    check_ledger(node, ledger)
+    expect_equal([name for name in ("store.old", "store.new", "seed.ini") if os.path.exists(os.path.join(group, name))],
+                 [], "left beside the store")
