@@ -271,7 +271,8 @@ typedef enum {
 
 static gboolean writes(const Log *log)
 {
-  return !log->own && log->state != LOG_READ_ONLY && (log->to_write->len > 0 || log->reset_wanted);
+  return !log->own && log->state != LOG_READ_ONLY &&
+         (log->to_write->len > 0 || (log->reset_wanted && !log->reset_waits));
 }
 
 /*
@@ -333,7 +334,7 @@ void follower_take(Group *group, gint64 now_us, GArray *mirrors)
                        .reset = log->reset_wanted,
                        .sync = sync != NO_SYNC};
     log->to_write = g_ptr_array_new_with_free_func(forget_run);
-    log->reset_wanted = FALSE;
+    log->reset_wanted = log->reset_waits = FALSE;
     g_array_append_val(mirrors, work);
   }
 }
@@ -382,6 +383,8 @@ void group_on_mirror_done(Group *group, const MirrorWork *work, guint written_ru
   if (lost && work->runs->len > 0) /* it may be on the disk all the same */
     log->tried = entry_run_last_index(work->runs->pdata[work->runs->len - 1]);
   if (error != NULL) {
+    if (work->reset && written_runs == 0)
+      log->reset_wanted = log->reset_waits = TRUE;
     mirror_failed(group, log, error);
     return;
   }
@@ -476,6 +479,7 @@ void follower_meet_hole(Group *group, Log *log, guint64 first)
   g_ptr_array_set_size(log->to_write, 0);
   log->seed_from = 0;
   log->reset_wanted = TRUE;
+  log->reset_waits = FALSE;
   log->written = log->durable = log->applied;
   log->first_available = log->applied + 1;
   unreadable_trimmed(log, log->first_available);

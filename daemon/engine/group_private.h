@@ -64,7 +64,8 @@ typedef struct Log {
   /* Follower side; unused in the own log. */
   Reorder *reorder;      /* of EntryRun */
   GPtrArray *to_write;   /* EntryRun, in order */
-  gboolean reset_wanted; /* drop the WAL of this log before writing on */
+  gboolean reset_wanted; /* drop the WAL of this log before writing on … */
+  gboolean reset_waits;  /* … with the next entries: something was short when it was tried */
   guint64 sync_index;    /* to be synced up to here without waiting for sync_due_us */
   gint64 sync_due_us;    /* G_MAXINT64: nothing unsynced */
   gint64 hole_since_us;  /* batches wait in the reorder queue since then; 0: none does */

@@ -329,9 +329,7 @@ gboolean wal_break(Wal *wal, GError **error)
   return FALSE;
 }
 
-/* A failure before anything has changed on the disk: for want of room, memory or descriptors the
- * same call may succeed later; otherwise the log breaks. Gives the failure on. */
-static gboolean fail_clean(Wal *wal, GError *failure, GError **error)
+gboolean wal_fail_clean(Wal *wal, GError *failure, GError **error)
 {
   gboolean again = synclog_error_is_lack(failure);
   g_propagate_error(error, failure);
@@ -353,10 +351,10 @@ gboolean wal_discard_unused_segment(Wal *wal, GError **error)
   g_auto(WalFile) names = WAL_FILE_NONE;
   g_autoptr(GError) failure = NULL;
   if (!wal_directory_open(wal->io, wal->directory, &names, &failure))
-    return fail_clean(wal, g_steal_pointer(&failure), error);
+    return wal_fail_clean(wal, g_steal_pointer(&failure), error);
   if (wal->io->unlink(wal->io->ctx, wal->open->path) < 0 && errno != ENOENT) {
     fail_errno(&failure, wal_file_status(errno), errno, "unlink %s", wal->open->path);
-    return fail_clean(wal, g_steal_pointer(&failure), error);
+    return wal_fail_clean(wal, g_steal_pointer(&failure), error);
   }
   wal_close_segment(wal);
   return wal_directory_sync_open(&names, wal->directory, error) || wal_break(wal, error);
@@ -451,7 +449,7 @@ static gboolean open_for_writing(Wal *wal, GError **error)
   if (wal->open == NULL || wal->file.fd >= 0 ||
       wal_file_open(wal->io, wal->open->path, O_RDWR, &wal->file, &failure))
     return TRUE;
-  return fail_clean(wal, g_steal_pointer(&failure), error);
+  return wal_fail_clean(wal, g_steal_pointer(&failure), error);
 }
 
 /* Opens the segment that begins with record `first`. */
@@ -476,7 +474,7 @@ static gboolean begin_segment(Wal *wal, guint64 first, guint64 chain_before, GEr
   Segment *segment = segment_create(wal->io, wal->directory, &header, &file, &clean, &failure);
   if (segment == NULL) {
     if (clean)
-      return fail_clean(wal, g_steal_pointer(&failure), error);
+      return wal_fail_clean(wal, g_steal_pointer(&failure), error);
     g_propagate_error(error, g_steal_pointer(&failure));
     return wal_break(wal, error);
   }

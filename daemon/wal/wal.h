@@ -122,12 +122,12 @@ gboolean wal_trim(Wal *wal, guint64 index, GError **error);
  * durably. In a log where damage was met (a torn tail is none), what is dropped is kept beside the
  * log under names ending in ".bad", for a person to look at. Afterwards appending goes on at
  * `index`, and nothing tells any more that the log was damaged: whoever must remember that writes
- * it down before.
+ * it down before. OVERLOADED: nothing was done, and it can be tried again.
  */
 gboolean wal_cut(Wal *wal, guint64 index, GError **error);
 
 /* Drops everything: the next append may begin at any index. For a mirror that must skip ahead of
- * what every member already has. */
+ * what every member already has. OVERLOADED: nothing was done, and it can be tried again. */
 gboolean wal_reset(Wal *wal, GError **error);
 
 /* The last index of the oldest segments that together have `bytes` or more, but never of the last

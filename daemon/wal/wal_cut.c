@@ -14,12 +14,16 @@ typedef struct Cut {
   ReadMark mark;     /* its state at index - 1 */
   GPtrArray *behind; /* char*: paths of the segments behind it */
   gboolean keep_bad; /* keep what is taken away */
+  WalFile file;      /* of `segment` */
+  WalFile names;     /* the log's directory */
 } Cut;
 
 static void cut_clear(Cut *cut)
 {
   g_clear_pointer(&cut->segment, segment_unref);
   g_clear_pointer(&cut->behind, g_ptr_array_unref);
+  wal_file_close(&cut->file);
+  wal_file_close(&cut->names);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Cut, cut_clear)
@@ -28,7 +32,8 @@ static gboolean find_cut(Wal *wal, guint64 index, Cut *cut, GError **error);
 static void publish_cut(Wal *wal, const Cut *cut);
 static gboolean keep_copy(Wal *wal, const Cut *cut, GError **error);
 static gboolean remove_behind(Wal *wal, const Cut *cut, GError **error);
-static gboolean shorten(Wal *wal, const Cut *cut, GError **error);
+static gboolean shorten(Wal *wal, Cut *cut, GError **error);
+static gboolean prepare_cut(Wal *wal, Cut *cut, GError **error);
 
 static gboolean unlink_file(Wal *wal, const char *path, GError **error)
 {
@@ -40,10 +45,11 @@ static gboolean unlink_file(Wal *wal, const char *path, GError **error)
 }
 
 /* Each deletion is made durable before the next: after a power loss the files that are left must
- * not have a hole between them. */
-static gboolean remove_file(Wal *wal, const char *path, GError **error)
+ * not have a hole between them. names: the directory, opened before anything was changed, so that
+ * no descriptor is wanted in between. */
+static gboolean remove_file(Wal *wal, const WalFile *names, const char *path, GError **error)
 {
-  return unlink_file(wal, path, error) && wal_directory_sync(wal->io, wal->directory, error);
+  return unlink_file(wal, path, error) && wal_directory_sync_open(names, wal->directory, error);
 }
 
 /* Takes the first segment off the list, unless there are at most `keep` or it goes beyond `index`:
@@ -71,9 +77,12 @@ static void put_back_first(Wal *wal, Segment *segment)
 }
 
 /* That the last one is gone. */
-static gboolean sync_front(Wal *wal, GError **error)
+static gboolean sync_front(Wal *wal, const WalFile *names, GError **error)
 {
-  if (wal->front_unsynced && !wal_directory_sync(wal->io, wal->directory, error))
+  if (!wal->front_unsynced)
+    return TRUE;
+  if (names != NULL ? !wal_directory_sync_open(names, wal->directory, error)
+                    : !wal_directory_sync(wal->io, wal->directory, error))
     return FALSE;
   wal->front_unsynced = FALSE;
   return TRUE;
@@ -82,11 +91,12 @@ static gboolean sync_front(Wal *wal, GError **error)
 /*
  * Removes all that take_first() gives, each from the list first. None goes before it is sure that
  * the one before is gone, be that in an earlier call: with a hole between them the next opening
- * would take all behind it for damaged.
+ * would take all behind it for damaged. names: the directory if it is open, else NULL.
  */
-static gboolean remove_front(Wal *wal, guint keep, guint64 index, GError **error)
+static gboolean remove_front(Wal *wal, guint keep, guint64 index, const WalFile *names,
+                             GError **error)
 {
-  if (!sync_front(wal, error))
+  if (!sync_front(wal, names, error))
     return FALSE;
   for (;;) {
     g_autoptr(Segment) segment = take_first(wal, keep, index);
@@ -97,7 +107,7 @@ static gboolean remove_front(Wal *wal, guint keep, guint64 index, GError **error
       return FALSE;
     }
     wal->front_unsynced = TRUE;
-    if (!sync_front(wal, error))
+    if (!sync_front(wal, names, error))
       return FALSE;
   }
 }
@@ -105,7 +115,7 @@ static gboolean remove_front(Wal *wal, guint keep, guint64 index, GError **error
 gboolean wal_trim(Wal *wal, guint64 index, GError **error)
 {
   g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&wal->removing);
-  return remove_front(wal, 1, index, error);
+  return remove_front(wal, 1, index, NULL, error);
 }
 
 gboolean wal_reset(Wal *wal, GError **error)
@@ -114,15 +124,19 @@ gboolean wal_reset(Wal *wal, GError **error)
   if (wal->broken)
     return wal_check_writable(wal, error);
   FAILPOINT("wal_reset");
+  g_auto(WalFile) names = WAL_FILE_NONE;
+  g_autoptr(GError) failure = NULL;
+  if (!wal_directory_open(wal->io, wal->directory, &names, &failure))
+    return wal_fail_clean(wal, g_steal_pointer(&failure), error);
   if (!wal_discard_unused_segment(wal, error))
-    return wal_break(wal, error);
+    return FALSE;
   wal_close_segment(wal);
   /* From the front: whenever this stops, a log that was trimmed is left. */
-  if (!remove_front(wal, 0, G_MAXUINT64, error))
+  if (!remove_front(wal, 0, G_MAXUINT64, &names, error))
     return wal_break(wal, error);
   for (guint i = 0; i < wal->beyond->len; i++) {
     g_autofree char *path = g_build_filename(wal->directory, wal->beyond->pdata[i], NULL);
-    if (!remove_file(wal, path, error))
+    if (!remove_file(wal, &names, path, error))
       return wal_break(wal, error);
   }
   g_ptr_array_set_size(wal->beyond, 0);
@@ -147,19 +161,34 @@ gboolean wal_cut(Wal *wal, guint64 index, GError **error)
     return wal_check_writable(wal, error);
   if (!wal->damaged && index == wal->last_index + 1)
     return TRUE;
-  g_auto(Cut) cut = {.index = index};
+  g_auto(Cut) cut = {.index = index, .file = WAL_FILE_NONE, .names = WAL_FILE_NONE};
+  if (!find_cut(wal, index, &cut, error))
+    return FALSE;
+  g_autoptr(GError) failure = NULL;
+  if (!prepare_cut(wal, &cut, &failure))
+    return wal_fail_clean(wal, g_steal_pointer(&failure), error);
   /* In this order: without the open segment the next one would not know what is before it. */
-  if (!find_cut(wal, index, &cut, error) || !wal_discard_unused_segment(wal, error))
+  if (!wal_discard_unused_segment(wal, error))
     return FALSE;
   wal_close_segment(wal);
   /* First for the readers, then on disk: a reader whose file changes under it sees that the log did
    * and looks again. */
   publish_cut(wal, &cut);
   FAILPOINT("wal_cut");
-  if (!keep_copy(wal, &cut, error) || !remove_behind(wal, &cut, error) ||
-      !shorten(wal, &cut, error))
+  if (!remove_behind(wal, &cut, error) || !shorten(wal, &cut, error))
     return wal_break(wal, error);
   return TRUE;
+}
+
+/* Opens what the cut needs, and copies, before anything is changed: what is short now may not be
+ * later. */
+static gboolean prepare_cut(Wal *wal, Cut *cut, GError **error)
+{
+  if (cut->segment != NULL &&
+      !wal_file_open(wal->io, cut->segment->path, O_RDWR, &cut->file, error))
+    return FALSE;
+  return keep_copy(wal, cut, error) &&
+         wal_directory_open(wal->io, wal->directory, &cut->names, error);
 }
 
 /* Where the cut goes through, and what the log is in front of it. */
@@ -227,7 +256,7 @@ static char *bad_path(Wal *wal, const char *path, GError **error)
 {
   g_autoptr(GPtrArray) names = wal->io->list(wal->io->ctx, wal->directory);
   if (names == NULL) {
-    fail_errno(error, SYNCLOG_INTERNAL, errno, "list %s", wal->directory);
+    fail_errno(error, wal_file_status(errno), errno, "list %s", wal->directory);
     return NULL;
   }
   g_autofree char *base = g_path_get_basename(path);
@@ -241,7 +270,7 @@ static char *bad_path(Wal *wal, const char *path, GError **error)
 static gboolean take_away(Wal *wal, const Cut *cut, const char *path, GError **error)
 {
   if (!cut->keep_bad)
-    return remove_file(wal, path, error);
+    return remove_file(wal, &cut->names, path, error);
   g_autofree char *bad = bad_path(wal, path, error);
   if (bad == NULL)
     return FALSE;
@@ -285,7 +314,7 @@ static gboolean remove_behind(Wal *wal, const Cut *cut, GError **error)
 
 /* Makes the file end at the cut and opens it. Where nothing can be read, an empty segment begins
  * there, so that the log remembers its place. */
-static gboolean shorten(Wal *wal, const Cut *cut, GError **error)
+static gboolean shorten(Wal *wal, Cut *cut, GError **error)
 {
   const char *path = wal->open->path;
   if (cut->segment == NULL) {
@@ -294,8 +323,7 @@ static gboolean shorten(Wal *wal, const Cut *cut, GError **error)
         segment_create(wal->io, wal->directory, &wal->open->header, &wal->file, &clean, error);
     return made != NULL;
   }
-  if (!wal_file_open(wal->io, path, O_RDWR, &wal->file, error))
-    return FALSE;
+  wal->file = wal_file_steal(&cut->file);
   FAILPOINT("wal_cut_before_truncate");
   if (wal->io->ftruncate(wal->io->ctx, wal->file.fd, cut->mark.offset) < 0)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "truncate %s", path);

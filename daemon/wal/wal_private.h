@@ -47,6 +47,9 @@ gboolean wal_check_writable(Wal *wal, GError **error);
 /* Makes the log read-only for good; what is in *error becomes READ_ONLY, also if it was NO_SPACE or
  * OVERLOADED. Returns FALSE. */
 gboolean wal_break(Wal *wal, GError **error);
+/* A failure before anything has changed on the disk: for want of room, memory or descriptors the
+ * same call may succeed later; otherwise the log breaks. Gives the failure on. */
+gboolean wal_fail_clean(Wal *wal, GError *failure, GError **error);
 
 /* Deletes the open segment when it got no record yet; no-op otherwise. NO_SPACE and OVERLOADED:
  * nothing was done. */

@@ -191,7 +191,9 @@ static void do_mirror(FakeNode *node, const MirrorWork *work)
   FakeLog *log = put_log(node->logs, work->log);
   g_autoptr(GError) error = NULL;
   guint written = 0;
-  if (work->reset) {
+  if (work->reset && node->disk_full && node->busy)
+    fail(&error, refusal(node), "the disk says no");
+  if (work->reset && error == NULL) {
     g_ptr_array_set_size(log->records, 0);
     /* It goes on behind what the store has. */
     log->base = log->durable = put_applied(node->store, work->log)->applied;

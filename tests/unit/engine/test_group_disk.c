@@ -411,6 +411,34 @@ START_TEST(a_deletion_that_failed_is_tried_again)
 }
 END_TEST
 
+/* A mirror that goes on behind what the store has, while there is no descriptor for that. */
+START_TEST(p8_a_mirror_that_could_not_begin_anew_does_so_later)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(2, 34);
+  LogId log = fake_own_log(cluster, 1);
+  FakeNode *node = fake_node(cluster, 2);
+  node->deletes_fail = TRUE;
+  write_through(cluster, 1, 100);
+  persist_all(cluster);
+  fake_run_for(cluster, 25 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_find_log(cluster, 1, log)->base, 100);
+  fake_kill(cluster, 2);
+  cut_log(cluster, 2, log, 50);
+  const FakeLog *mirror = fake_find_log(cluster, 2, log);
+  node->disk_full = node->busy = TRUE;
+  fake_start(cluster, 2, FALSE);
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(mirror->records->len, 50);
+  write_many(cluster, 1, 10);
+  fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 100);
+  node->disk_full = node->busy = FALSE;
+  fake_run_until_equal(cluster, 10 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(mirror->base, 100);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 110);
+}
+END_TEST
+
 START_TEST(what_one_lacks_is_kept)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(3, 9);
@@ -791,6 +819,7 @@ int main(void)
                                 p3_what_could_not_be_synced_is_not_applied,
                                 what_all_have_is_deleted,
                                 a_deletion_that_failed_is_tried_again,
+                                p8_a_mirror_that_could_not_begin_anew_does_so_later,
                                 what_one_lacks_is_kept,
                                 nothing_is_deleted_for_a_member_never_seen,
                                 cursor_does_not_look_for_what_was_deleted,

@@ -423,6 +423,48 @@ START_TEST(test_read_fails)
 }
 END_TEST
 
+/* The log is as it was. */
+START_TEST(p8_a_cut_or_reset_without_descriptors_may_be_tried_again)
+{
+  static const int errnos[] = {EMFILE, ENFILE, ENOMEM};
+  for (gsize e = 0; e < G_N_ELEMENTS(errnos); e++)
+    for (guint after = 0; after < 4; after++)
+      for (guint reset = 0; reset < 2; reset++) {
+        g_autoptr(MemDisk) disk = mem_disk_new(1);
+        g_autoptr(Wal) wal = test_open_as(disk, 8192, WAL_CLEAN);
+        for (guint64 i = 1; i <= 40; i++)
+          test_append(wal, i, 1, max_size);
+        test_sync(wal);
+        gboolean done = FALSE;
+        for (guint try = 0; !done && try < 4; try++) {
+          mem_disk_fail(disk, MEM_OPEN, after, errnos[e], 0);
+          g_autoptr(GError) error = NULL;
+          done = reset ? wal_reset(wal, &error) : wal_cut(wal, 10, &error);
+          ck_assert(done == !mem_disk_failed(disk));
+          mem_disk_fail(disk, MEM_OPEN, G_MAXUINT, 0, 0);
+          if (done)
+            break;
+          ck_assert_error(error, SYNCLOG_OVERLOADED);
+          ck_assert(!wal_is_broken(wal));
+          test_check_log(wal, 1, 40, max_size);
+        }
+        ck_assert(done || after < 3);
+        if (!done && after % 2 == 0) /* what comes may be an append */
+          test_append(wal, 41, 3, max_size);
+        if (!done)
+          ck_assert(reset ? wal_reset(wal, NULL) : wal_cut(wal, 10, NULL));
+        guint64 first = reset ? 100 : 1, next = reset ? 100 : 10;
+        test_append(wal, next, 5, max_size);
+        test_sync(wal);
+        test_check_log(wal, first, next + 4, max_size);
+        mem_disk_crash(disk, MEM_LOSE_ALL);
+        wal_close(g_steal_pointer(&wal));
+        wal = test_open_as(disk, 8192, WAL_CLEAN);
+        test_check_log(wal, first, next + 4, max_size);
+      }
+}
+END_TEST
+
 /* Each call that opening makes, failing once: an error, no half-open log, and the next try is good.
  */
 START_TEST(test_open_fails)
@@ -467,7 +509,7 @@ START_TEST(test_cut_fails)
     for (guint after = 0; after < 20; after++) {
       g_autoptr(MemDisk) disk = mem_disk_new(3 + after);
       g_autoptr(Wal) wal = test_open_as(disk, 8192, WAL_CLEAN);
-      for (guint64 i = 1; i <= 40; i++)
+      for (guint64 i = 1; i <= 60; i++)
         test_append(wal, i, 1, max_size);
       test_sync(wal);
       mem_disk_fail(disk, call, after, EIO, 0);
@@ -616,6 +658,7 @@ int main(void)
       test_roll_fails,
       p8_a_first_append_without_a_descriptor_may_be_tried_again,
       p8_a_log_that_begins_elsewhere_needs_a_descriptor,
+      p8_a_cut_or_reset_without_descriptors_may_be_tried_again,
       test_died_before_directory_sync,
       test_short_calls,
       test_read_fails,
