@@ -12,7 +12,7 @@ enum {
 
 /* With a weaker wal_sync than group a crash may lose acknowledged writes: it must be known
  * afterwards. What the life before may have lost is dealt with by the start. */
-static gboolean mark_clean(Replica *replica, GError **error)
+gboolean replica_mark_clean(Replica *replica, GError **error)
 {
   return identity_set_clean(replica->identity, replica->options.wal_sync == WAL_SYNC_GROUP, error);
 }
@@ -54,7 +54,7 @@ static gboolean open_disk(Replica *replica, GArray **out_logs, LogId *out_own, G
                     error))
     return FALSE;
   replica->own_wal = log_set_find(replica->logs, *out_own);
-  return mark_clean(replica, error);
+  return replica_mark_clean(replica, error);
 }
 
 guint64 replica_new_incarnation(void)
@@ -218,11 +218,17 @@ static void stop_threads(Replica *replica)
   g_thread_join(replica->apply_thread);
 }
 
-/* All logs, then the store. */
+/* All logs, then the store. A log that is to be given up, which could not be done so far, is left
+ * unclean: the next start gives it up. */
 static void make_durable(Replica *replica)
 {
   g_autoptr(GError) error = NULL;
   FAILPOINT("stop_before_sync");
+  gboolean given_up = replica->incarnation_again_us != 0;
+  if (given_up && !identity_set_clean(replica->identity, FALSE, &error)) {
+    g_warning("stopping: %s", error->message);
+    return;
+  }
   g_autoptr(Progress) progress = replica_progress(replica);
   for (guint i = 0; i < progress->logs->len; i++) {
     Wal *wal = log_set_find(replica->logs, g_array_index(progress->logs, LogProgress, i).log);
@@ -236,7 +242,7 @@ static void make_durable(Replica *replica)
   if (replica->store == NULL ||
       !replica_has_room(replica, store_unpersisted(replica->store), &error) ||
       !store_persist(replica->store, TRUE, &error) ||
-      !identity_set_clean(replica->identity, TRUE, &error))
+      !identity_set_clean(replica->identity, !given_up, &error))
     g_warning("stopping: %s", error != NULL ? error->message : "the store is not open");
 }
 

@@ -22,6 +22,7 @@ enum {
   LONG_WAIT_US = 50 * 1000, /* who waited longer for the disk ends the turns … */
   TURN_PAUSE_WAITS = 16,    /* … for so many times that, so they wait for 1/16 of the time */
   TURN_PAUSE_US = 5 * G_USEC_PER_SEC, /* … at most */
+  INCARNATION_RETRY_US = G_USEC_PER_SEC,
 };
 
 /* The disk was waited for. Caller holds `mutex`. */
@@ -133,7 +134,11 @@ static void sync_own(Replica *replica)
   replica_unlock(replica);
 }
 
-/* The own log lost its end: from now on another one is written. Caller holds `mutex`. */
+/*
+ * The own log lost its end: from now on another one is written. What lacks descriptors, memory or
+ * room is tried again, with yet another incarnation, as this one may be written down already; no
+ * write is taken meanwhile. Caller holds `mutex`.
+ */
 static void begin_incarnation(Replica *replica)
 {
   g_autoptr(GError) error = NULL;
@@ -147,21 +152,37 @@ static void begin_incarnation(Replica *replica)
   replica_unlock(replica);
   Wal *wal = log_work_begin_incarnation(replica->identity, replica->logs, replica->own_wal, durable,
                                         unused.incarnation, &error);
+  if (wal != NULL && replica->incarnation_again_us != 0) /* a try before may have left it unclean */
+    replica_mark_clean(replica, NULL);
   replica_lock(replica);
+  if (wal == NULL && synclog_error_is_lack(error)) {
+    g_warning("a new incarnation can't begin now, which is tried again: %s", error->message);
+    replica->incarnation_again_us = clock_mono_us(replica->clock) + INCARNATION_RETRY_US;
+    return;
+  }
   if (wal == NULL) {
     replica_set_fatal(replica, error->message);
     return;
   }
+  replica->incarnation_again_us = 0;
   FAILPOINT("incarnation_begun");
   g_warning("a new incarnation begins: the own log lost its end");
   replica->own_wal = wal;
   group_begin_incarnation(replica->group, wal_log(wal));
 }
 
+/* Caller holds `mutex`. */
+static gboolean must_begin_incarnation(const Replica *replica)
+{
+  return replica->fatal == NULL && group_wants_incarnation(replica->group);
+}
+
 /* When the log thread must wake by itself. Caller holds `mutex`. */
 static gint64 deadline_us(Replica *replica)
 {
   gint64 deadline = group_deadline_us(replica->group);
+  if (must_begin_incarnation(replica))
+    deadline = MIN(deadline, replica->incarnation_again_us);
   if (replica->options.wal_sync == WAL_SYNC_INTERVAL &&
       wal_durable_index(replica->own_wal) < wal_last_index(replica->own_wal))
     deadline = MIN(deadline, replica->own_synced_us + replica->options.wal_sync_interval_ms * 1000);
@@ -266,7 +287,7 @@ static void do_turns(Replica *replica)
     gint64 deadline = deadline_us(replica);
     if (deadline <= now_us)
       group_tick(replica->group, now_us);
-    if (group_wants_incarnation(replica->group) && replica->fatal == NULL)
+    if (must_begin_incarnation(replica) && replica->incarnation_again_us <= now_us)
       begin_incarnation(replica);
     gboolean sync_wanted = replica->own_sync_wanted;
     replica->own_sync_wanted = FALSE;

@@ -127,6 +127,7 @@ struct Replica {
   gboolean turn_was_own;         /* the last turn of a network thread was a commit */
   gint64 sync_us;                /* how long syncs took lately; see replica_log.c */
   gint64 turns_from_us;          /* no turns of network threads before */
+  gint64 incarnation_again_us;   /* when a new one is tried again, that could not begin; 0: none */
   gboolean log_stop;
   GArray *trims;            /* TrimWork that waits for the thread in replica_trim.c … */
   gboolean trimming;        /* … which is there */
@@ -335,3 +336,5 @@ void replica_update_refusal(Replica *replica);
 
 /* Records a failure that ends the process. Caller holds `mutex`. */
 void replica_set_fatal(Replica *replica, const char *why);
+/* Writes down, while it runs, whether a crash may lose what was acknowledged. */
+gboolean replica_mark_clean(Replica *replica, GError **error);

@@ -135,6 +135,48 @@ START_TEST(p4_a_log_that_was_cut_is_given_up_whatever_fails)
 }
 END_TEST
 
+/* Wherever descriptors are short: it is tried again, and until it is done no start goes on with the
+ * log once that was cut. */
+START_TEST(p4_an_incarnation_without_descriptors_is_begun_later)
+{
+  guint lacks = 0;
+  for (guint crash = 0; crash < 2; crash++)
+    for (guint after = 0; after < 24; after++) {
+      Fixture f;
+      open_all(&f);
+      append(f.own, 1, 10, TRUE);
+      mem_disk_fail(f.disk, MEM_OPEN, after, EMFILE, 0);
+      g_autoptr(GError) error = NULL;
+      Wal *next = log_work_begin_incarnation(f.identity, f.logs, f.own, 5, 2000, &error);
+      ck_assert((next == NULL) == mem_disk_failed(f.disk));
+      mem_disk_fail(f.disk, MEM_OPEN, G_MAXUINT, 0, 0);
+      if (next == NULL) {
+        lacks++;
+        ck_assert(synclog_error_is_lack(error));
+        ck_assert(!wal_is_broken(f.own));
+      }
+      if (next == NULL && !crash) {
+        next = log_work_begin_incarnation(f.identity, f.logs, f.own, 5, 2001, NULL);
+        ck_assert_ptr_nonnull(next);
+        ck_assert_uint_ge(wal_log(next).incarnation, 2000);
+        ck_assert_uint_eq(wal_log(next).incarnation, f.identity->incarnation);
+        ck_assert_uint_eq(wal_last_index(f.own), 5);
+      }
+      g_clear_pointer(&f.logs, log_set_close);
+      g_clear_pointer(&f.identity, identity_free);
+      mem_disk_crash(f.disk, MEM_LOSE_ALL);
+      f.logs = open_logs(f.disk);
+      f.identity = open_identity(f.disk);
+      Wal *own = log_set_find(f.logs, own_log);
+      ck_assert_ptr_nonnull(own);
+      if (wal_last_index(own) < 10)
+        ck_assert(f.identity->incarnation > own_log.incarnation || !f.identity->clean);
+      close_all(&f);
+    }
+  ck_assert_uint_ge(lacks, 20);
+}
+END_TEST
+
 /* … and what could not be written down is tried again. */
 START_TEST(p4_unclean_is_told_only_once_it_is_durable)
 {
@@ -221,6 +263,7 @@ int main(void)
   const TTest *const tests[] = {p1_a_former_own_log_is_synced_before_another_begins,
                                 p8_no_incarnation_begins_behind_a_failed_sync,
                                 p4_a_log_that_was_cut_is_given_up_whatever_fails,
+                                p4_an_incarnation_without_descriptors_is_begun_later,
                                 p4_unclean_is_told_only_once_it_is_durable,
                                 p8_a_new_mirror_without_descriptors_is_made_later,
                                 p6_what_the_disk_does_not_give_is_told_as_damage};

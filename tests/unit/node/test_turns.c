@@ -135,15 +135,20 @@ static void rig_open(Rig *rig)
   g_assert_no_error(error);
 }
 
-static void rig_close(Rig *rig)
+static void rig_free(Rig *rig)
 {
-  replica_stop(rig->replica);
-  replica_close(rig->replica);
   rpc_loops_free(rig->loops);
   identity_free(rig->identity);
   g_byte_array_unref(rig->content);
   remove_tree(rig->directory);
   g_free(rig->directory);
+}
+
+static void rig_close(Rig *rig)
+{
+  replica_stop(rig->replica);
+  replica_close(rig->replica);
+  rig_free(rig);
 }
 
 static void on_written(gpointer data, SynclogStatus status, const char *message G_GNUC_UNUSED,
@@ -335,11 +340,89 @@ START_TEST(p9_a_snapshot_without_a_thread_is_fetched_later)
 }
 END_TEST
 
+static int open_without_descriptors(gpointer ctx G_GNUC_UNUSED, const char *path G_GNUC_UNUSED,
+                                    int flags G_GNUC_UNUSED, mode_t mode G_GNUC_UNUSED)
+{
+  errno = EMFILE;
+  return -1;
+}
+
+/* The own log is found to lack its end, and there is no descriptor to write another one down. */
+static void want_incarnation(Rig *rig, WalIo *io)
+{
+  Replica *replica = rig->replica;
+  *io = *wal_io_system();
+  io->open = open_without_descriptors;
+  wait_until_idle(rig);
+  replica_lock(replica);
+  rig->identity->io = io;
+  log_set_state(replica->group, replica->group->own, LOG_READ_ONLY, "its end was lost");
+  replica->group->incarnation_wanted = TRUE;
+  replica_give_work(replica);
+  gint64 again_us = 0;
+  while (again_us == 0) {
+    replica_unlock(replica);
+    g_thread_yield();
+    replica_lock(replica);
+    again_us = replica->incarnation_again_us;
+    ck_assert_ptr_null(replica->fatal);
+  }
+  replica_unlock(replica);
+}
+
+START_TEST(p8_an_incarnation_without_descriptors_begins_later)
+{
+  Rig rig;
+  WalIo io;
+  rig_open(&rig);
+  write_and_wait(&rig);
+  Replica *replica = rig.replica;
+  LogId before = wal_log(replica->own_wal);
+  want_incarnation(&rig, &io);
+  replica_lock(replica);
+  rig.identity->io = wal_io_system();
+  while (replica->incarnation_again_us != 0) {
+    replica_unlock(replica);
+    g_thread_yield();
+    replica_lock(replica);
+  }
+  ck_assert_ptr_null(replica->fatal);
+  ck_assert_uint_gt(wal_log(replica->own_wal).incarnation, before.incarnation);
+  ck_assert_uint_eq(wal_log(replica->own_wal).incarnation, rig.identity->incarnation);
+  ck_assert(rig.identity->clean);
+  replica_unlock(replica);
+  write_and_wait(&rig);
+  ck_assert_int_eq(rig.last, SYNCLOG_OK);
+  rig_close(&rig);
+}
+END_TEST
+
+START_TEST(p4_a_log_that_could_not_be_given_up_is_at_the_next_start)
+{
+  Rig rig;
+  WalIo io;
+  rig_open(&rig);
+  write_and_wait(&rig);
+  want_incarnation(&rig, &io);
+  replica_lock(rig.replica);
+  rig.replica->incarnation_again_us = G_MAXINT64;
+  rig.identity->io = wal_io_system();
+  replica_unlock(rig.replica);
+  replica_stop(rig.replica);
+  replica_close(rig.replica);
+  ck_assert(!rig.identity->clean);
+  rig_free(&rig);
+}
+END_TEST
+
 int main(void)
 {
-  const TTest *const tests[] = {
-      what_comes_during_a_turn_is_done_behind_it, a_deadline_that_a_turn_makes_is_kept,
-      a_long_wait_ends_the_turns_for_some_seconds, work_that_nobody_takes_is_not_alive,
-      p9_a_snapshot_without_a_thread_is_fetched_later};
+  const TTest *const tests[] = {what_comes_during_a_turn_is_done_behind_it,
+                                a_deadline_that_a_turn_makes_is_kept,
+                                a_long_wait_ends_the_turns_for_some_seconds,
+                                work_that_nobody_takes_is_not_alive,
+                                p9_a_snapshot_without_a_thread_is_fetched_later,
+                                p8_an_incarnation_without_descriptors_begins_later,
+                                p4_a_log_that_could_not_be_given_up_is_at_the_next_start};
   return RUN_SUITE("turns", tests);
 }
