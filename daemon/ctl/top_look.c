@@ -19,8 +19,9 @@ typedef struct Answer {
 typedef struct Watched {
   const char *server; /* borrowed */
   RpcClient *client;
-  Answer *now, *before; /* NULL: no answer */
+  Answer *now, *before; /* NULL: no answer, or none that tells a status */
   char *error;
+  gboolean refused; /* it is the server's word */
 } Watched;
 
 struct TopWatch {
@@ -87,6 +88,7 @@ static gboolean ask_groups(RpcClient *client, const NodeInfo *info, Answer *answ
     if (answer->groups == NULL)
       return FALSE;
   }
+  g_autoptr(GError) why = NULL; /* the last group tells nothing */
   for (guint i = 0; i < info->groups->len; i++) {
     g_autoptr(GError) local = NULL;
     guint32 group = g_array_index(info->groups, guint32, i);
@@ -97,9 +99,17 @@ static gboolean ask_groups(RpcClient *client, const NodeInfo *info, Answer *answ
     } else if (info->groups->len == 1 || g_error_matches(local, SYNCLOG_ERROR, SYNCLOG_TIMEOUT)) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
+    } else {
+      g_clear_error(&why);
+      why = g_steal_pointer(&local);
     }
   }
-  return answer->statuses->len > 0 || fail(error, SYNCLOG_NOT_READY, "none of its groups answers");
+  if (answer->statuses->len > 0)
+    return TRUE;
+  if (why == NULL)
+    return fail(error, SYNCLOG_NOT_READY, "none of its groups is open");
+  g_propagate_error(error, g_steal_pointer(&why));
+  return FALSE;
 }
 
 static Answer *ask_server(RpcClient *client, GError **error)
@@ -123,8 +133,10 @@ static gpointer ask(gpointer data)
   g_clear_pointer(&watched->error, g_free);
   watched->before = g_steal_pointer(&watched->now);
   watched->now = ask_server(watched->client, &error);
-  if (watched->now == NULL)
-    watched->error = g_strdup(error->message);
+  if (watched->now != NULL)
+    return NULL;
+  watched->error = g_strdup(error->message);
+  watched->refused = synclog_error_is_answer(error);
   return NULL;
 }
 
@@ -494,7 +506,8 @@ static void find_closed_groups(const TopLook *look, const Answer *answer)
 static void find_trouble(const TopLook *look, const Watched *watched)
 {
   if (watched->now == NULL) {
-    put_trouble(look->trouble, MOOD_BAD, "%s does not answer: %s", watched->server, watched->error);
+    put_trouble(look->trouble, MOOD_BAD, "%s %s: %s", watched->server,
+                watched->refused ? "answers, but is not ready" : "does not answer", watched->error);
     return;
   }
   for (guint i = 0; i < watched->now->statuses->len; i++) {

@@ -22,6 +22,7 @@ class Refuser:
         self.code = code
         self.message = message
         self.retry_after_ms = retry_after_ms
+        self.groups = [0]
         self.asked = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
@@ -50,7 +51,7 @@ class Refuser:
 
     def _answer(self, method, service):
         if method == "info":
-            return TInfoReply(TStatus(0, None, False), 99, self.cluster_id, "0", "ms", [0])
+            return TInfoReply(TStatus(0, None, False), 99, self.cluster_id, "0", "ms", self.groups)
         result = getattr(service, method + "_result")
         reply = result.thrift_spec[0][3][0]
         return reply(status=TStatus(int(self.code), self.message, True, self.retry_after_ms))

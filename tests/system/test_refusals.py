@@ -34,6 +34,11 @@ def a_node_that_is_not_ready_was_reached(case):
     shown = ctl_of(case, Refuser(case, Status.NOT_READY).address)("status", code=FAILED)
     expect("not ready" in shown.stdout and "as the test wants it" in shown.stdout + shown.stderr,
            "%s%s", shown.stdout, shown.stderr)
+    refuser = Refuser(case, Status.NOT_READY)
+    for groups in [0], [0, 1]:
+        refuser.groups = groups
+        shown = ctl_of(case, refuser.address)("top", "--batch", "-n", "1").stdout
+        expect("%s answers, but is not ready: as the test wants it" % refuser.address in shown, shown)
 
 
 @test(timeout=120)
