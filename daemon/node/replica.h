@@ -121,7 +121,7 @@ typedef void (*ReplicaRead)(gpointer data, Store *store, const GError *error);
 void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, ReplicaRead read,
                   gpointer data);
 
-/* The store for a moment, without waiting for anything; NULL with an error. On a worker. With a
+/* The store for a moment, without waiting for anything; NULL with an error. Any thread. With a
  * store replica_end_view must follow, on the same thread. */
 Store *replica_begin_view(Replica *replica, GError **error);
 void replica_end_view(Replica *replica);

@@ -133,9 +133,11 @@ static gboolean catch_up(Replica *replica, Store *store, const StoreProgress *wa
 /* Puts another one in the place of the store; whoever asks while it is NULL is told to wait. */
 static void exchange_store(Replica *replica, Store *store)
 {
+  g_atomic_int_set(&replica->store_leaves, TRUE);
   g_rw_lock_writer_lock(&replica->store_lock);
   Store *before = replica->store;
   replica->store = store;
+  g_atomic_int_set(&replica->store_leaves, FALSE);
   g_rw_lock_writer_unlock(&replica->store_lock);
   g_clear_pointer(&before, store_close);
 }

@@ -20,10 +20,11 @@ enum {
 static gboolean digest_at(Replica *replica, guint64 cut, StateDigest *digest, GError **error)
 {
   g_autoptr(GArray) progress = NULL;
-  g_rw_lock_reader_lock(&replica->store_lock);
-  gboolean done = replica->store != NULL &&
-                  store_digest(replica->store, &(DigestScope){cut}, digest, &progress, error);
-  g_rw_lock_reader_unlock(&replica->store_lock);
+  Store *store = replica_begin_view(replica, error);
+  if (store == NULL)
+    return FALSE;
+  gboolean done = store_digest(store, &(DigestScope){cut}, digest, &progress, error);
+  replica_end_view(replica);
   return done;
 }
 

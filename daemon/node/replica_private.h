@@ -175,6 +175,7 @@ struct Replica {
 
   GRWLock store_lock; /* writers replace the store after a full disk; readers use it */
   Store *store;       /* NULL while it is opened again */
+  gint store_leaves;  /* atomic: it is about to be taken away */
 
   guint64 checked_hlc;   /* of the last check that was begun; housekeeping only */
   gint64 check_ready_us; /* with `mutex`: before, no further one is begun for a node that joins */

@@ -80,14 +80,12 @@ static gboolean digest_here(const RepairJob *job, StateDigest *out_digest, GErro
 {
   Replica *replica = job->replica;
   const RepairQuery *query = job->query;
-  gboolean done = FALSE;
-  g_rw_lock_reader_lock(&replica->store_lock);
-  if (replica->store != NULL)
-    done = store_bucket_digest(replica->store, &(DigestScope){query->cut}, query->device,
-                               query->start_time, out_digest, error);
-  else
-    fail(error, SYNCLOG_NOT_READY, "the store waits for room on its disk");
-  g_rw_lock_reader_unlock(&replica->store_lock);
+  Store *store = replica_begin_view(replica, error);
+  if (store == NULL)
+    return FALSE;
+  gboolean done = store_bucket_digest(store, &(DigestScope){query->cut}, query->device,
+                                      query->start_time, out_digest, error);
+  replica_end_view(replica);
   return done;
 }
 

@@ -39,11 +39,11 @@ static Decoded *decode_and_reserve(Replica *replica, const guint8 *content, gsiz
       store_decode(content, size, replica->options.partition_interval, error);
   if (decoded == NULL)
     return NULL;
-  g_rw_lock_reader_lock(&replica->store_lock);
-  gboolean reserved = replica->store != NULL
-                          ? store_reserve(replica->store, decoded, error)
-                          : fail(error, SYNCLOG_NOT_READY, "the store waits for room on its disk");
-  g_rw_lock_reader_unlock(&replica->store_lock);
+  Store *store = replica_begin_view(replica, error);
+  if (store == NULL)
+    return NULL;
+  gboolean reserved = store_reserve(store, decoded, error);
+  replica_end_view(replica);
   return reserved ? g_steal_pointer(&decoded) : NULL;
 }
 
@@ -392,11 +392,11 @@ static void run_read(gpointer data)
 {
   PendingRead *pending = data;
   Replica *replica = pending->replica;
-  g_rw_lock_reader_lock(&replica->store_lock);
-  if (pending->error == NULL && replica->store == NULL)
-    fail(&pending->error, SYNCLOG_NOT_READY, "the store waits for room on its disk");
-  pending->read(pending->data, pending->error == NULL ? replica->store : NULL, pending->error);
-  g_rw_lock_reader_unlock(&replica->store_lock);
+  Store *store = pending->error == NULL ? replica_begin_view(replica, &pending->error) : NULL;
+  FAILPOINT("run_read");
+  pending->read(pending->data, store, pending->error);
+  if (store != NULL)
+    replica_end_view(replica);
   g_clear_error(&pending->error);
   g_free(pending);
   replica_job_end(replica);
@@ -431,10 +431,13 @@ void replica_read(Replica *replica, const GArray *tokens, gint64 timeout_ms, Rep
 
 Store *replica_begin_view(Replica *replica, GError **error)
 {
-  g_rw_lock_reader_lock(&replica->store_lock);
-  if (replica->store != NULL)
-    return replica->store;
-  g_rw_lock_reader_unlock(&replica->store_lock);
+  /* The lock lets readers in before whoever takes the store away, for as long as they overlap. */
+  if (!g_atomic_int_get(&replica->store_leaves)) {
+    g_rw_lock_reader_lock(&replica->store_lock);
+    if (replica->store != NULL)
+      return replica->store;
+    g_rw_lock_reader_unlock(&replica->store_lock);
+  }
   fail(error, SYNCLOG_NOT_READY, "the store waits for room on its disk");
   return NULL;
 }

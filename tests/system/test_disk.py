@@ -520,6 +520,31 @@ def a_store_that_is_opened_again_keeps_nobody_waiting(case):
     expect(took < 2000, "three answers took %d ms while the store was opened", took)
 
 
+@test(timeout=60, failpoints=True)
+def a_store_is_opened_again_however_much_is_read(case):
+    """Reads that overlap all the time do not keep it."""
+    node, _ = rows_of_store_that_failed(case, config={"threads.workers": "4"})
+    ended = threading.Event()
+
+    def read():
+        with node.client() as client:
+            while not ended.is_set():
+                try:
+                    client.last("d")
+                except SynclogError as error:
+                    expect(error.retryable, "a read: %s", error)
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(12)]
+    node.arm("run_read=delay:100+")
+    for reader in readers:
+        reader.start()
+    case.eventually("reads overlap", lambda: node.log_text().count("failpoint run_read") > 10)
+    fail_one_write(node, "run_read=delay:100+ store_write=ENOSPC")
+    case.eventually("it takes writes again", lambda: "has room again" in node.log_text(), timeout=15)
+    ended.set()
+    for reader in readers:
+        reader.join()
+
+
 @test(timeout=60)
 def full_logs_are_shortened_however_little_waits_in_memory(case):
     """The store is made durable when the logs are at their limit, though its memory has room: otherwise nothing could
