@@ -58,6 +58,7 @@ typedef struct Log {
    * reaches up to it. 0: none is needed. */
   guint64 seed_from;
   guint64 last_hlc;
+  gboolean complete; /* it is closed, and nobody has more than is applied here (horizon.c) */
 
   Tail *tail; /* own log only */
 

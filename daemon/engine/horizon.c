@@ -150,18 +150,25 @@ static gboolean knows_all_gone(const Group *group, const Peer *peer)
   return TRUE;
 }
 
-/* Who is joining, or no member yet, and was never heard has nothing. */
+/*
+ * Who is no member yet and was never heard has nothing. Who is joining may have got the end of a
+ * log that its origin lost, as the only one, also before this node was started. For a node that
+ * joins itself another one does not count: its horizon says only as of when data is compared.
+ */
 static gboolean holds_anything(const Group *group, const Peer *peer)
 {
   const Membership *membership = group->options.membership;
-  return (membership_has(membership, peer->id) &&
-          membership_state(membership, peer->id) != MEMBER_JOINING) ||
+  gboolean joins = membership_state(membership, peer->id) == MEMBER_JOINING;
+  return (membership_has(membership, peer->id) && (!joins || group->self_state >= MEMBER_ACTIVE)) ||
          peer->progress->logs->len > 0;
 }
 
-/* Whether no member can have more of a closed log than is applied here. */
-static gboolean is_complete(const Group *group, const Log *log)
+/* Whether no member can have more of a closed log than is applied here. Once that is so it stays
+ * so, whoever comes. */
+static gboolean is_complete(const Group *group, Log *log)
 {
+  if (log->complete)
+    return TRUE;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
     if (peer->forgotten || !holds_anything(group, peer))
@@ -172,10 +179,12 @@ static gboolean is_complete(const Group *group, const Log *log)
       return FALSE;
   }
   /* What came before it was known to be closed may be on its way to the disk here. */
-  return log->applied >= follower_taken(log);
+  gboolean complete = log->applied >= follower_taken(log);
+  log->complete = complete && group->self_state >= MEMBER_ACTIVE;
+  return complete;
 }
 
-static guint64 allowed_by(const Group *group, const Log *log)
+static guint64 allowed_by(const Group *group, Log *log)
 {
   if (log == group->own) {
     /* A node that is alone keeps no clock, and tells nobody. */

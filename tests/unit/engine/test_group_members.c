@@ -143,6 +143,8 @@ START_TEST(one_that_never_comes_stops_nothing_but_deletion)
 {
   g_autoptr(FakeCluster) cluster = grown_from(3, 4, 2);
   cluster->options.retention_interval_ms = 1000;
+  fake_kill(cluster, 3);
+  fake_start(cluster, 3, TRUE); /* there is a closed log, of which it can have nothing */
   settle(cluster);
   add(cluster, 1, 4);
   live(cluster, 2 * G_USEC_PER_SEC, 0);
@@ -601,6 +603,51 @@ START_TEST(p3_what_a_lost_node_handed_on_is_waited_for)
 }
 END_TEST
 
+/*
+ * P3: node 4, which joins, alone got the last entries of node 1, which is lost then. Nodes 2 and 3
+ * know that it joins and have not heard it since they were started.
+ */
+START_TEST(p3_what_only_a_newcomer_got_of_a_lost_node_is_waited_for)
+{
+  for (guint restart = 0; restart < 2; restart++) {
+    g_autoptr(FakeCluster) cluster = grown_from(3, 4, 23 + restart);
+    add(cluster, 1, 4);
+    live(cluster, 2 * G_USEC_PER_SEC, 3);
+    if (!restart)
+      fake_partition(cluster, 1U << 4, 1U << 2 | 1U << 3);
+    fake_start(cluster, 4, FALSE);
+    live(cluster, G_USEC_PER_SEC, 3);
+    fake_partition(cluster, 1U << 4 | 1U << 1, 1U << 2 | 1U << 3);
+    LogId log = fake_own_log(cluster, 1);
+    for (guint i = 0; i < 10; i++)
+      fake_write(cluster, 1, ACK_LOCAL, 0);
+    live(cluster, 5 * G_USEC_PER_SEC, 0);
+    guint64 last = fake_written(cluster, 1, log);
+    ck_assert_uint_eq(fake_applied(cluster, 4, log), last);
+    ck_assert_uint_lt(fake_written(cluster, 2, log), last);
+    ck_assert_int_eq(state_at(cluster, 2, 4), MEMBER_JOINING);
+    guint64 hlc = fake_find_applied(cluster, 4, log)->applied_hlc;
+    fake_kill(cluster, 1);
+    for (guint node = 2; restart && node <= 3; node++) {
+      fake_kill(cluster, node);
+      fake_start(cluster, node, FALSE);
+    }
+    live(cluster, 5 * G_USEC_PER_SEC, 0);
+    g_autoptr(GError) error = NULL;
+    ck_assert(group_forget(fake_node(cluster, 2)->group, 1, cluster->now_us, &error));
+    live(cluster, 25 * G_USEC_PER_SEC, 0);
+    for (guint node = 2; node <= 3; node++)
+      ck_assert_uint_lt(group_horizon(fake_node(cluster, node)->group), hlc);
+    fake_heal(cluster);
+    live(cluster, 20 * G_USEC_PER_SEC, 0); /* the fake looks at what is applied below a horizon */
+    for (guint node = 2; node <= 3; node++) {
+      ck_assert_uint_eq(fake_applied(cluster, node, log), last);
+      ck_assert_uint_gt(group_horizon(fake_node(cluster, node)->group), hlc);
+    }
+  }
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {a_newcomer_gets_everything_and_writes,
@@ -619,6 +666,7 @@ int main(void)
                                 p1_one_that_leaves_waits_though_the_origin_writes_on,
                                 one_leaves_while_the_others_write_without_a_pause,
                                 p3_what_a_lost_node_handed_on_is_waited_for,
+                                p3_what_only_a_newcomer_got_of_a_lost_node_is_waited_for,
                                 grows_and_shrinks_under_faults};
   return RUN_SUITE("group_members", tests);
 }
