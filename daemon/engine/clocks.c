@@ -17,14 +17,16 @@ static guint64 bounded_ms(guint64 wall_ms)
   return hlc_ms(hlc_from_ms(wall_ms));
 }
 
-static guint known_offsets(const Group *group, gint64 *offsets_ms)
+/* steady: a peer is as far ahead only as it was at two measurements, see clocks_measure. */
+static guint known_offsets(const Group *group, gboolean steady, gint64 *offsets_ms)
 {
   guint count = 0;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
     if (peer->has_clock_offset && membership_counts(group->options.membership, peer->id) &&
         count < LIMIT_MEMBERS - 1)
-      offsets_ms[count++] = peer->clock_offset_ms;
+      offsets_ms[count++] =
+          steady ? MIN(peer->clock_offset_ms, peer->clock_before_ms) : peer->clock_offset_ms;
   }
   return count;
 }
@@ -44,7 +46,7 @@ static guint64 own_wall_ms(const Group *group, gint64 now_us)
 guint64 clocks_limit_hlc(const Group *group)
 {
   gint64 offsets_ms[LIMIT_MEMBERS];
-  guint count = known_offsets(group, offsets_ms);
+  guint count = known_offsets(group, TRUE, offsets_ms);
   gint64 cluster_ms = (gint64)group->wall_ms + skew_cluster_offset_ms(offsets_ms, count);
   guint64 limit_ms = (guint64)MAX(cluster_ms, 0) + (guint64)group->options.max_clock_skew_ms;
   return hlc_from_ms(limit_ms + 1) - 1;
@@ -54,7 +56,7 @@ guint64 clocks_limit_hlc(const Group *group)
 static void judge(Group *group)
 {
   gint64 offsets_ms[LIMIT_MEMBERS];
-  guint count = known_offsets(group, offsets_ms);
+  guint count = known_offsets(group, FALSE, offsets_ms);
   gboolean wrong =
       skew_is_ahead(offsets_ms, count, other_members(group), group->options.max_clock_skew_ms);
   if (wrong == group->clock_wrong)
@@ -92,19 +94,33 @@ void clocks_tell(Group *group, gint64 now_us, guint64 wall_ms)
     return;
   }
   group_note(group, G_LOG_LEVEL_WARNING, "the clock was set by %+" G_GINT64_FORMAT " ms", step_ms);
-  for (guint i = 0; i < group->peers->len; i++)
-    ((Peer *)group->peers->pdata[i])->clock_offset_ms -= step_ms;
+  for (guint i = 0; i < group->peers->len; i++) {
+    Peer *peer = group->peers->pdata[i];
+    peer->clock_offset_ms -= step_ms;
+    peer->clock_before_ms -= step_ms;
+  }
   judge(group);
   look_ahead(group);
 }
 
+/*
+ * That a peer's clock is ahead is believed when it was measured twice, a heartbeat's interval
+ * apart: by then all others that are reached were measured, too. Else two peers would count as
+ * ahead of which one was set right since it was measured, and what the other one stamps would be
+ * taken for good.
+ */
 void clocks_measure(Group *group, Peer *peer, const Progress *news, gint64 sent_us, gint64 now_us)
 {
   if (sent_us <= 0 || news->wall_ms == 0 || now_us - sent_us > MAX_ROUND_TRIP_US)
     return;
   gint64 half_way_us = sent_us + (now_us - sent_us) / 2;
-  peer->clock_offset_ms =
-      (gint64)bounded_ms(news->wall_ms) - (gint64)own_wall_ms(group, half_way_us);
+  gint64 offset_ms = (gint64)bounded_ms(news->wall_ms) - (gint64)own_wall_ms(group, half_way_us);
+  if (!peer->has_clock_offset ||
+      now_us - peer->clock_before_us >= group->options.heartbeat_interval_ms * 1000) {
+    peer->clock_before_ms = peer->has_clock_offset ? peer->clock_offset_ms : offset_ms;
+    peer->clock_before_us = now_us;
+  }
+  peer->clock_offset_ms = offset_ms;
   peer->has_clock_offset = TRUE;
   judge(group);
   look_ahead(group);

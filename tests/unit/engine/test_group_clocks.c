@@ -348,6 +348,42 @@ START_TEST(a_node_far_behind_goes_on)
 }
 END_TEST
 
+/* Never two of three are ahead, but node 3 has yet to measure the one that was set right. */
+START_TEST(p3_a_clock_that_was_set_right_makes_no_majority)
+{
+  for (guint32 seed = 1; seed <= 20; seed++) {
+    g_autoptr(FakeCluster) cluster = ready_cluster(3, seed);
+    fake_node(cluster, 1)->wall_offset_ms = CENTURY_MS;
+    fake_run_for(cluster, 5 * G_USEC_PER_SEC + seed * 50000);
+    fake_node(cluster, 1)->wall_offset_ms = 0;
+    fake_node(cluster, 2)->wall_offset_ms = CENTURY_MS;
+    for (guint i = 0; i < 200; i++) {
+      fake_write(cluster, 2, ACK_LOCAL, 0);
+      fake_run_for(cluster, 20000);
+    }
+    LogId log = fake_own_log(cluster, 2);
+    const Group *group = fake_node(cluster, 3)->group;
+    ck_assert_uint_eq(fake_applied(cluster, 3, log), 0);
+    ck_assert_uint_lt(hlc_ms(group->clock), fake_wall_ms(fake_node(cluster, 3)) + 60000);
+    ck_assert_int_eq(write_one(cluster, 3), SYNCLOG_OK);
+    fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+    ck_assert_uint_eq(fake_applied(cluster, 1, fake_own_log(cluster, 3)), 1);
+  }
+}
+END_TEST
+
+/* … while a majority that is ahead is believed with the second heartbeat. */
+START_TEST(two_of_three_that_go_ahead_are_followed)
+{
+  g_autoptr(FakeCluster) cluster = ready_cluster(3, 6);
+  fake_node(cluster, 1)->wall_offset_ms = fake_node(cluster, 2)->wall_offset_ms = 3600 * 1000;
+  fake_run_for(cluster, 4 * G_USEC_PER_SEC);
+  for (guint node = 1; node <= 3; node++)
+    ck_assert_int_eq(write_one(cluster, node), SYNCLOG_OK);
+  fake_run_until_equal(cluster, LONG_US);
+}
+END_TEST
+
 START_TEST(the_clock_grows_over_a_restart_with_an_earlier_time)
 {
   g_autoptr(FakeCluster) cluster = ready_cluster(2, 6);
@@ -583,6 +619,8 @@ int main(void)
                                 what_is_caught_up_ends_with_a_mirror_that_fails,
                                 a_read_does_not_hide_that_a_log_is_read_only,
                                 a_node_far_behind_goes_on,
+                                p3_a_clock_that_was_set_right_makes_no_majority,
+                                two_of_three_that_go_ahead_are_followed,
                                 the_clock_grows_over_a_restart_with_an_earlier_time,
                                 the_horizon_follows_the_clocks_of_idle_members,
                                 the_horizon_waits_for_a_member_that_is_away,
