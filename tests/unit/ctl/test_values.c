@@ -46,7 +46,7 @@ static void check_double(double number)
   g_autoptr(GString) text = g_string_new(NULL);
   Value value = of_double(number), back;
   value_append_text(text, &value);
-  ck_assert(value_parse(text->str, text->len, DATA_DOUBLE, &back, NULL));
+  fast_assert(value_parse(text->str, text->len, DATA_DOUBLE, &back, NULL));
   fast_assert_msg(memcmp(&back.float64, &number, sizeof number) == 0, "%s", text->str);
   fast_assert_msg(value_infer(text->str, text->len) == DATA_DOUBLE, "%s", text->str);
 }
@@ -56,7 +56,7 @@ static void check_float(float number)
   g_autoptr(GString) text = g_string_new(NULL);
   Value value = of_float(number), back;
   value_append_text(text, &value);
-  ck_assert(value_parse(text->str, text->len, DATA_FLOAT, &back, NULL));
+  fast_assert(value_parse(text->str, text->len, DATA_FLOAT, &back, NULL));
   fast_assert_msg(memcmp(&back.float32, &number, sizeof number) == 0, "%s", text->str);
   fast_assert_msg(value_infer(text->str, text->len) == DATA_DOUBLE, "%s", text->str);
 }
@@ -87,7 +87,7 @@ START_TEST(numbers_read_back_exactly)
   for (guint i = 0; i < G_N_ELEMENTS(floats); i++)
     check_float(floats[i]);
   g_autoptr(GRand) rand = g_rand_new_with_seed(11);
-  for (guint i = 0; i < 50000; i++) {
+  for (guint i = 0; i < HISTORIES(100000); i++) {
     guint64 bits = (guint64)g_rand_int(rand) << 32 | g_rand_int(rand);
     double number;
     memcpy(&number, &bits, sizeof number);

@@ -419,14 +419,14 @@ START_TEST(p5_an_answer_of_a_former_life_does_not_count)
   g_autoptr(Progress) before = progress_new();
   progress_put(before, log)->durable = 7;
   for (guint steps = 0; peer->heartbeats_out == 0; steps++) {
-    ck_assert_uint_lt(steps, 1000000);
+    fast_assert(steps < 1000000);
     fake_run_for(cluster, 10);
   }
   ck_assert_uint_eq(peer->heartbeats_out, 1);
   answer_heartbeat(cluster, before);
   ck_assert_uint_eq(told_durable(cluster, log), 7);
   for (guint steps = 0; peer->heartbeats_out == 0; steps++) {
-    ck_assert_uint_lt(steps, 1000000);
+    fast_assert(steps < 1000000);
     fake_run_for(cluster, 10);
   }
   g_autoptr(Progress) now = progress_new();
