@@ -273,7 +273,7 @@ static void rocks_close(Store *parent)
   fresh_free(store->fresh);
   g_array_unref(store->progress);
   g_array_unref(store->written_progress);
-  g_rw_lock_clear(&store->publish_lock);
+  fair_lock_clear(&store->publish_lock);
   g_clear_error(&store->failure);
   g_free((char *)store->options.directory);
   g_free(store);
@@ -496,7 +496,7 @@ static gboolean publish(Batch *batch, GError **error)
   FAILPOINT("store_before_write");
   /* freed as a message of RocksDB's */
   char *message = FAILPOINT_FAILS("store_write") ? strdup(strerror(errno)) : NULL;
-  g_rw_lock_writer_lock(&store->publish_lock);
+  fair_lock_write(&store->publish_lock);
   if (message == NULL && rocksdb_writebatch_count(batch->writes) > 0)
     rocksdb_write(store->db, store->write_options, batch->writes, &message);
   if (message == NULL) {
@@ -514,7 +514,7 @@ static gboolean publish(Batch *batch, GError **error)
     store->conflicts.pending = pending_count(store->checks);
   }
   GArray *notes = fresh_take_notes(store->fresh, FALSE);
-  g_rw_lock_writer_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   rocks_reblock_note_all(store->reblock, notes);
   FAILPOINT("store_after_write");
   if (message == NULL) {
@@ -624,9 +624,9 @@ static gboolean read_persisted(RocksStore *store, StoreProgress *progress, GErro
 static GArray *rocks_progress(Store *parent, gboolean durable, GError **error)
 {
   RocksStore *store = rocks_of(parent);
-  g_rw_lock_reader_lock(&store->publish_lock);
+  fair_lock_read(&store->publish_lock);
   g_autoptr(GArray) progress = g_array_copy(store->progress);
-  g_rw_lock_reader_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   for (guint i = 0; durable && i < progress->len; i++)
     if (!read_persisted(store, &g_array_index(progress, StoreProgress, i), error))
       return NULL;
@@ -655,12 +655,12 @@ static void rocks_stats(Store *parent, StoreStats *out_stats)
   out_stats->raw_blocks = rocks_reblock_waiting(store->reblock);
   out_stats->damaged_buckets = rocks_damage_count(store);
   out_stats->format = (guint)g_atomic_int_get(&store->format);
-  g_rw_lock_reader_lock(&store->publish_lock);
+  fair_lock_read(&store->publish_lock);
   out_stats->tombstones = tombstones_count(store->tombstones);
   out_stats->maintained_hlc = store->maintained_hlc;
   out_stats->conflicts = store->conflicts;
   out_stats->chunks = store->chunks;
-  g_rw_lock_reader_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
 }
 
 static gboolean open_database(RocksStore *store, GError **error)
@@ -724,7 +724,7 @@ Store *store_rocks_new(const StoreOptions *options, GError **error)
     store->reblock = rocks_reblock_new(options->reblock_blocks);
   store->progress = g_array_new(FALSE, FALSE, sizeof(StoreProgress));
   store->written_progress = g_array_ref(store->progress); /* what is loaded */
-  g_rw_lock_init(&store->publish_lock);
+  fair_lock_init(&store->publish_lock);
   if (open_database(store, error) && rocks_check_format(store, error) && load(store, error))
     return &store->parent;
   rocks_close(&store->parent);

@@ -224,9 +224,9 @@ static void choose_checks(Pending *pending, Look *look)
 static gboolean settle(Step *step, guint32 device, GError **error)
 {
   RocksStore *store = step->store;
-  g_rw_lock_writer_lock(&store->publish_lock);
+  fair_lock_write(&store->publish_lock);
   gboolean settled = rocks_settle_device(store, device, &store->failure);
-  g_rw_lock_writer_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   return settled || rocks_check_usable(store, error);
 }
 
@@ -675,11 +675,11 @@ static gboolean publish(Step *step, GError **error)
   char *message = NULL;
   step->written += rocks_put_counts(step->writes, &step->counts);
   step->counts.pending = pending_count(store->checks);
-  g_rw_lock_writer_lock(&store->publish_lock);
+  fair_lock_write(&store->publish_lock);
   rocksdb_write(store->db, store->write_options, step->writes, &message);
   if (message == NULL)
     store->conflicts = step->counts;
-  g_rw_lock_writer_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   g_atomic_int_add(&store->unpersisted_kib, (gint)(step->written / 1024) + 1);
   return message == NULL || rocks_lose(store, message, error);
 }

@@ -25,7 +25,7 @@ typedef struct Source {
 static gboolean source_open(RocksStore *store, const DigestScope *scope, Source *source,
                             GError **error)
 {
-  g_rw_lock_writer_lock(&store->publish_lock);
+  fair_lock_write(&store->publish_lock);
   gboolean settled = rocks_settle_down_to(store, 0, error);
   guint64 maintained = store->maintained_hlc;
   *source = (Source){.store = store,
@@ -35,7 +35,7 @@ static gboolean source_open(RocksStore *store, const DigestScope *scope, Source 
                      .cut = scope->cut,
                      .partition = partition_new(),
                      .cells = g_array_new(FALSE, FALSE, sizeof(Cell))};
-  g_rw_lock_writer_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   source->view.read_options = rocksdb_readoptions_create();
   buckets_open(store, source->view.snapshot, 0, FALSE, &source->buckets);
   if (!settled)

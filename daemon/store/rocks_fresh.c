@@ -66,11 +66,11 @@ gboolean rocks_settle(RocksStore *store, GError **error)
 {
   gboolean ok = TRUE, more = TRUE;
   while (ok && more) {
-    g_rw_lock_writer_lock(&store->publish_lock);
+    fair_lock_write(&store->publish_lock);
     gsize left = fresh_bytes(store->fresh);
     more = left > 0;
     ok = rocks_settle_down_to(store, left - MIN(left, (gsize)SETTLE_BYTES), error);
-    g_rw_lock_writer_unlock(&store->publish_lock);
+    fair_lock_release(&store->publish_lock);
   }
   return ok;
 }

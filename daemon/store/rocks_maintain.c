@@ -43,10 +43,10 @@ static gboolean can_go(gconstpointer store, guint32 device, const Tombstone *tom
 static Cleaning *begin(RocksStore *store, guint64 horizon)
 {
   guint64 interval = store->options.partition_interval;
-  g_rw_lock_reader_lock(&store->publish_lock);
+  fair_lock_read(&store->publish_lock);
   guint32 device = tombstones_device_below(store->tombstones, horizon, can_go, store);
   GPtrArray *below = device != 0 ? tombstones_below(store->tombstones, device, horizon) : NULL;
-  g_rw_lock_reader_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   if (below == NULL)
     return NULL;
   for (guint i = below->len; i-- > 0;)
@@ -350,7 +350,7 @@ static gboolean publish(Cleaning *cleaning, Step *step, gboolean done, GError **
   rocks_put_chunk_counts(step->writes, &step->chunks, store->reblocked_known);
   char *message = NULL;
   FAILPOINT("store_before_maintain");
-  g_rw_lock_writer_lock(&store->publish_lock);
+  fair_lock_write(&store->publish_lock);
   rocksdb_write(store->db, store->write_options, step->writes, &message);
   if (message == NULL) {
     store->maintained_hlc = hlc;
@@ -358,7 +358,7 @@ static gboolean publish(Cleaning *cleaning, Step *step, gboolean done, GError **
     if (done)
       tombstones_remove(store->tombstones, cleaning->device, cleaning->tombstones);
   }
-  g_rw_lock_writer_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   FAILPOINT("store_after_maintain");
   g_atomic_int_add(&store->unpersisted_kib, (gint)(step->written / 1024) + 1);
   return message == NULL || rocks_lose(store, message, error);

@@ -1,6 +1,8 @@
 /* The inside of the RocksDB store, shared by rocks*.c. */
 #pragma once
 
+#include "base/fair_lock.h"
+
 #include "store/block_pack.h"
 #include "store/fresh.h"
 #include "store/keys.h"
@@ -34,7 +36,7 @@ typedef struct RocksStore {
 
   /* Guards what is published together with a batch: the memtable's new content, fresh blocks,
    * tombstones, progress. */
-  GRWLock publish_lock;
+  FairLock publish_lock;
   /* Blocks that were applied and are not in the memtable yet. A progress record is written only
    * when there are none, so that none is ever on disk without what it stands for. */
   Fresh *fresh;

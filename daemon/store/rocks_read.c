@@ -20,17 +20,17 @@ gboolean rocks_view_open(RocksStore *store, guint32 device, gint64 start_time, g
 {
   gboolean settled = TRUE;
   rocks_count_nothing();
-  g_rw_lock_reader_lock(&store->publish_lock);
+  fair_lock_read(&store->publish_lock);
   gboolean fresh = fresh_of_device(store->fresh, device) != NULL;
   if (!fresh)
     take_snapshot(store, device, start_time, end_time, out_view, out_tombstones);
-  g_rw_lock_reader_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   if (fresh) {
-    g_rw_lock_writer_lock(&store->publish_lock);
+    fair_lock_write(&store->publish_lock);
     settled = rocks_settle_device(store, device, error);
     if (settled)
       take_snapshot(store, device, start_time, end_time, out_view, out_tombstones);
-    g_rw_lock_writer_unlock(&store->publish_lock);
+    fair_lock_release(&store->publish_lock);
   }
   if (!settled)
     return FALSE;
@@ -677,10 +677,10 @@ GPtrArray *rocks_last(Store *parent, const char *device_name, const char *const 
   if (device == 0)
     return g_ptr_array_new_with_free_func((GDestroyNotify)last_value_free);
   /* Both under the lock, so that they are of one state. */
-  g_rw_lock_reader_lock(&store->publish_lock);
+  fair_lock_read(&store->publish_lock);
   g_autoptr(GArray) columns = schema_columns(store->schema, device, measurements);
   g_autoptr(GArray) known = last_cache_get(store->last, device, columns);
-  g_rw_lock_reader_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   if (known != NULL)
     return last_values(columns, known, error);
   guint64 begun = last_cache_begin(store->last, device, columns);

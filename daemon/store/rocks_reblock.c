@@ -70,9 +70,9 @@ void rocks_reblock_note_all(Reblock *reblock, GArray *notes)
 /* Of what is fresh, too. */
 static void take_notes(RocksStore *store)
 {
-  g_rw_lock_writer_lock(&store->publish_lock);
+  fair_lock_write(&store->publish_lock);
   GArray *notes = fresh_take_notes(store->fresh, TRUE);
-  g_rw_lock_writer_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   rocks_reblock_note_all(store->reblock, notes);
 }
 
@@ -446,14 +446,14 @@ static gboolean publish(Job *job, GError **error)
     rocks_put_reblocked(job->writes, reblocked);
   rocks_put_chunk_counts(job->writes, &job->counts, store->reblocked_known);
   FAILPOINT("store_before_reblock");
-  g_rw_lock_writer_lock(&store->publish_lock);
+  fair_lock_write(&store->publish_lock);
   rocksdb_write(store->db, store->write_options, job->writes, &message);
   if (message == NULL) {
     store->maintained_hlc = maintained;
     store->reblocked_hlc = reblocked;
     store->chunks = job->counts;
   }
-  g_rw_lock_writer_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   FAILPOINT("store_after_reblock");
   g_atomic_int_add(&store->unpersisted_kib, (gint)(job->written / 1024) + 1);
   return message == NULL || rocks_lose(store, message, error);

@@ -21,9 +21,9 @@ static gboolean is_inside(rocksdb_iterator_t *iterator, const guint8 prefix[BLOC
 
 static guint64 maintained_of(RocksStore *store)
 {
-  g_rw_lock_reader_lock(&store->publish_lock);
+  fair_lock_read(&store->publish_lock);
   guint64 hlc = store->maintained_hlc;
-  g_rw_lock_reader_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   return hlc;
 }
 
@@ -173,9 +173,9 @@ static gboolean check_quiet(Mend *mend, guint32 device, GError **error)
 {
   RocksStore *store = mend->store;
   gboolean waits = FALSE;
-  g_rw_lock_reader_lock(&store->publish_lock);
+  fair_lock_read(&store->publish_lock);
   g_autoptr(GPtrArray) below = tombstones_below(store->tombstones, device, mend->asked->cut);
-  g_rw_lock_reader_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   for (guint i = 0; i < below->len; i++)
     waits = waits || !rocks_is_stuck(store, device, below->pdata[i]);
   if (store->cleaning == NULL && store->look == NULL && pending_count(store->checks) == 0 && !waits)
@@ -305,7 +305,7 @@ static gboolean publish(Mend *mend, guint32 device, GError **error)
   rocks_put_chunk_counts(mend->writes, &mend->chunks, store->reblocked_known);
   char *message = NULL;
   FAILPOINT("store_before_mend");
-  g_rw_lock_writer_lock(&store->publish_lock);
+  fair_lock_write(&store->publish_lock);
   rocksdb_write(store->db, store->write_options, mend->writes, &message);
   if (message == NULL) {
     store->maintained_hlc = hlc;
@@ -315,7 +315,7 @@ static gboolean publish(Mend *mend, guint32 device, GError **error)
     rocks_damage_mended(store, device, mend->partition);
     last_cache_forget(store->last, device);
   }
-  g_rw_lock_writer_unlock(&store->publish_lock);
+  fair_lock_release(&store->publish_lock);
   FAILPOINT("store_after_mend");
   g_atomic_int_add(&store->unpersisted_kib, (gint)(mend->bytes / 1024) + 1);
   return message == NULL || rocks_lose(store, message, error);

@@ -1,5 +1,6 @@
 #include "store/schema.h"
 
+#include "base/fair_lock.h"
 #include "base/limits.h"
 
 #include <string.h>
@@ -51,7 +52,7 @@ typedef struct Types {
 } Types;
 
 struct Schema {
-  GRWLock lock;        /* guards all below; names themselves never move */
+  FairLock lock;       /* guards all below; names themselves never move */
   GHashTable *by_name; /* set of Name; asked with a Slice */
   GPtrArray *by_id;    /* Name; 0 is NULL */
   GHashTable *types;   /* guint64 device << 32 | measurement → Types */
@@ -107,7 +108,7 @@ Schema *schema_new(void)
 {
   static gint generations = 0;
   Schema *schema = g_new0(Schema, 1);
-  g_rw_lock_init(&schema->lock);
+  fair_lock_init(&schema->lock);
   schema->by_name = g_hash_table_new(name_hash, name_equal);
   schema->by_id = g_ptr_array_new_with_free_func(name_free);
   g_ptr_array_add(schema->by_id, NULL);
@@ -123,7 +124,7 @@ void schema_free(Schema *schema)
   g_hash_table_unref(schema->types);
   g_hash_table_unref(schema->by_name);
   g_ptr_array_unref(schema->by_id);
-  g_rw_lock_clear(&schema->lock);
+  fair_lock_clear(&schema->lock);
   g_free(schema);
 }
 
@@ -451,21 +452,21 @@ static gboolean reserve_new(Schema *schema, Decoded *decoded, GError **error)
 
 gboolean schema_reserve(Schema *schema, Decoded *decoded, GError **error)
 {
-  g_rw_lock_reader_lock(&schema->lock);
+  fair_lock_read(&schema->lock);
   TypeVerdict verdict = TYPES_NEW;
   if (match_layouts(schema, decoded, NULL))
     verdict = TYPES_AGREE;
   else if (resolve_known(schema, decoded))
     verdict = compare_types(schema, decoded, error);
-  g_rw_lock_reader_unlock(&schema->lock);
+  fair_lock_release(&schema->lock);
   if (verdict != TYPES_NEW)
     return verdict == TYPES_AGREE;
-  g_rw_lock_writer_lock(&schema->lock);
+  fair_lock_write(&schema->lock);
   resolve_all(schema, decoded);
   /* Checked as a whole before anything is fixed: a refused write leaves no trace. */
   gboolean reserved =
       compare_types(schema, decoded, error) != TYPES_DIFFER && reserve_new(schema, decoded, error);
-  g_rw_lock_writer_unlock(&schema->lock);
+  fair_lock_release(&schema->lock);
   return reserved;
 }
 
@@ -517,7 +518,7 @@ static gboolean is_known(Schema *schema, const Decoded *decoded, guint64 hlc, gu
 void schema_apply(Schema *schema, Decoded *decoded, guint64 hlc, guint32 origin,
                   const SchemaSink *sink)
 {
-  g_rw_lock_reader_lock(&schema->lock);
+  fair_lock_read(&schema->lock);
   gboolean known =
       decoded->deletes->len == 0 && match_layouts(schema, decoded, &(Version){hlc, origin, 0});
   if (!known) {
@@ -526,10 +527,10 @@ void schema_apply(Schema *schema, Decoded *decoded, guint64 hlc, guint32 origin,
     if (known)
       keep_layouts(schema, decoded);
   }
-  g_rw_lock_reader_unlock(&schema->lock);
+  fair_lock_release(&schema->lock);
   if (known)
     return;
-  g_rw_lock_writer_lock(&schema->lock);
+  fair_lock_write(&schema->lock);
   resolve_all(schema, decoded);
   for (guint i = 0; i < decoded->blocks->len; i++) {
     if (decoded_block_continues(decoded, i))
@@ -552,7 +553,7 @@ void schema_apply(Schema *schema, Decoded *decoded, guint64 hlc, guint32 origin,
       sink_name(put_name(schema, &g_array_index(decoded->names, Slice, delete->first_name + k)),
                 sink);
   }
-  g_rw_lock_writer_unlock(&schema->lock);
+  fair_lock_release(&schema->lock);
 }
 
 /* --- reads --------------------------------------------------------------------------------------
@@ -561,18 +562,18 @@ void schema_apply(Schema *schema, Decoded *decoded, guint64 hlc, guint32 origin,
 guint32 schema_find(Schema *schema, const char *text)
 {
   Slice slice = {text, (guint)strlen(text)};
-  g_rw_lock_reader_lock(&schema->lock);
+  fair_lock_read(&schema->lock);
   const Name *name = find_name(schema, &slice);
   guint32 id = name != NULL && name->on_disk ? name->id : 0;
-  g_rw_lock_reader_unlock(&schema->lock);
+  fair_lock_release(&schema->lock);
   return id;
 }
 
 const char *schema_name(Schema *schema, guint32 id)
 {
-  g_rw_lock_reader_lock(&schema->lock);
+  fair_lock_read(&schema->lock);
   const Name *name = name_of(schema, id);
-  g_rw_lock_reader_unlock(&schema->lock);
+  fair_lock_release(&schema->lock);
   return name != NULL ? name->bytes : NULL;
 }
 
@@ -614,21 +615,21 @@ static GArray *columns_of(Schema *schema, const Name *device, const char *const 
 
 GArray *schema_columns(Schema *schema, guint32 device, const char *const *measurements)
 {
-  g_rw_lock_reader_lock(&schema->lock);
+  fair_lock_read(&schema->lock);
   GArray *columns = columns_of(schema, schema->by_id->pdata[device], measurements);
-  g_rw_lock_reader_unlock(&schema->lock);
+  fair_lock_release(&schema->lock);
   return columns;
 }
 
 guint schema_oldest(Schema *schema, guint32 device, guint32 measurement,
                     Version out_oldest[DATA_TEXT + 1])
 {
-  g_rw_lock_reader_lock(&schema->lock);
+  fair_lock_read(&schema->lock);
   const Types *types = find_types(schema, device, measurement);
   guint applied = types != NULL ? types->applied : 0;
   if (types != NULL)
     memcpy(out_oldest, types->oldest, sizeof types->oldest);
-  g_rw_lock_reader_unlock(&schema->lock);
+  fair_lock_release(&schema->lock);
   return applied;
 }
 
@@ -656,7 +657,7 @@ GPtrArray *schema_devices(Schema *schema, const char *prefix, const char *after,
   GPtrArray *devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_free);
   gsize bytes = 0;
   *out_more = FALSE;
-  g_rw_lock_reader_lock(&schema->lock);
+  fair_lock_read(&schema->lock);
   GTreeNode *node;
   if (after != NULL && (prefix == NULL || strcmp(after, prefix) >= 0))
     node = g_tree_upper_bound(schema->devices, after);
@@ -673,6 +674,6 @@ GPtrArray *schema_devices(Schema *schema, const char *prefix, const char *after,
     }
     g_ptr_array_add(devices, describe_device(schema, name, &bytes));
   }
-  g_rw_lock_reader_unlock(&schema->lock);
+  fair_lock_release(&schema->lock);
   return devices;
 }

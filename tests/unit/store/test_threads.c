@@ -252,9 +252,58 @@ START_TEST(last_values_of_a_new_device_beside_its_mend)
 }
 END_TEST
 
+/* --- readers that are always there --------------------------------------------------------------
+ */
+
+enum { WIDE = 1000, MANY_READERS = 8, SLIPPED_IN = 50 };
+
+static gpointer read_wide(gpointer data)
+{
+  Shared *shared = data;
+  while (!g_atomic_int_get(&shared->stop)) {
+    g_autoptr(GPtrArray) last = store_last(shared->store, "wide", NULL, NULL);
+    fast_assert(last->len == WIDE);
+    g_atomic_int_inc(&shared->rounds);
+  }
+  return NULL;
+}
+
+/* Under the locks that entries need, and new names, some reader is at any time. */
+START_TEST(p9_readers_that_overlap_keep_no_entry_out)
+{
+  g_autofree char *directory = make_directory();
+  Shared shared = {.store = open_rocks(directory)};
+  GThread *threads[MANY_READERS];
+  TestWrite wide = {0};
+  for (guint i = 0; i < WIDE; i++) {
+    g_autofree char *name = g_strdup_printf("measurement %u", i);
+    tw_cell(&wide, "wide", 1, name, TW_INT64((gint64)i));
+  }
+  apply_write(shared.store, test_log, 1, 100, &wide);
+  for (guint i = 0; i < MANY_READERS; i++)
+    threads[i] = g_thread_new("reader", read_wide, &shared);
+  for (guint64 i = 2; i < 2 + SLIPPED_IN; i++) {
+    gint rounds = g_atomic_int_get(&shared.rounds);
+    while (g_atomic_int_get(&shared.rounds) == rounds)
+      g_thread_yield();
+    g_autofree char *device = g_strdup_printf("new %" G_GUINT64_FORMAT, i);
+    TestWrite write = {0};
+    tw_cell(&write, "wide", (gint64)i, "measurement 1", TW_INT64((gint64)i));
+    tw_cell(&write, device, 1, "measurement 1", TW_INT64((gint64)i));
+    apply_write(shared.store, test_log, i, 100 + i, &write);
+  }
+  g_atomic_int_set(&shared.stop, 1);
+  for (guint i = 0; i < MANY_READERS; i++)
+    g_thread_join(threads[i]);
+  store_close(shared.store);
+  remove_tree(directory);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {one_type_wins, readers_see_whole_entries,
-                                last_values_of_a_new_device_beside_its_mend};
+                                last_values_of_a_new_device_beside_its_mend,
+                                p9_readers_that_overlap_keep_no_entry_out};
   return RUN_SUITE("store threads", tests);
 }
