@@ -65,6 +65,12 @@ struct TSyncLogReq {
   6: required bool fromWal
   /** Consecutive entries. */
   7: required list<TLogBatch> batches
+  /**
+   * Running digest of the log before the first of them, never 0 (daemon/wal/FORMAT.md). A mirror that begins with
+   * these entries in the middle of the log begins with it, so that later its digest can be compared with others; any
+   * other one leaves it aside. Absent: the sender does not know it, or the receiver has one.
+   */
+  8: optional i64 digestBefore
 }
 
 struct TSyncLogReply {

@@ -8,6 +8,7 @@ struct EntryRun {
   LogId log;
   guint64 first_index;
   guint count;
+  guint64 chain_before;
   const guint8 *bytes;
   gpointer owner;
   GDestroyNotify release;
@@ -88,6 +89,16 @@ EntryRun *entry_run_parse(LogId log, const guint8 *bytes, gsize size, gpointer o
   return entry_run_new(log, first_index, count, bytes, size, owner, release);
 }
 
+/* The running digest behind the first `count` records; 0 where that before them was not told. */
+static guint64 chain_after(const EntryRun *run, guint count)
+{
+  guint64 chain = run->chain_before;
+  for (guint i = 0; chain != 0 && i < count; i++)
+    chain =
+        record_chain(chain, run->bytes + run->offsets[i], run->offsets[i + 1] - run->offsets[i]);
+  return chain;
+}
+
 EntryRun *entry_run_slice(EntryRun *run, guint first, guint count)
 {
   g_assert(count > 0 && first + count <= run->count);
@@ -95,6 +106,7 @@ EntryRun *entry_run_slice(EntryRun *run, guint first, guint count)
   EntryRun *slice = run_alloc(run->log, run->first_index + first, count, run->bytes + begin);
   for (guint i = 0; i <= count; i++)
     slice->offsets[i] = run->offsets[first + i] - (guint32)begin;
+  slice->chain_before = chain_after(run, first);
   slice->owner = entry_run_ref(run);
   slice->release = (GDestroyNotify)entry_run_unref;
   if (run->decoded != NULL) {
@@ -166,6 +178,16 @@ Record entry_run_record(const EntryRun *run, guint i)
                                                run->offsets[i + 1] - run->offsets[i], &record);
   g_assert(verdict == RECORD_VALID);
   return record;
+}
+
+void entry_run_set_chain_before(EntryRun *run, guint64 chain)
+{
+  run->chain_before = chain;
+}
+
+guint64 entry_run_chain_before(const EntryRun *run)
+{
+  return run->chain_before;
 }
 
 void entry_run_set_decoded(EntryRun *run, gpointer *decoded, GDestroyNotify free_one)

@@ -3,6 +3,9 @@
  * shared by the tail and all peers, received, and applied. The records are immutable once the run
  * is made; references are counted atomically, so a run may be held by any number of threads.
  *
+ * A run may tell the running digest (base/record.h) of the log before its first record, as the
+ * sender of a batch told it.
+ *
  * A run may carry the decoded form of its entries. That is not shared: it belongs to whoever takes
  * it (entry_run_take_decoded), once.
  */
@@ -51,6 +54,11 @@ gsize entry_run_offset(const EntryRun *run, guint i);
 
 /* The i-th record, i < count. */
 Record entry_run_record(const EntryRun *run, guint i);
+
+/* The running digest before the first record; 0: not told. Set before the run is shared. A slice
+ * goes on from that of its run. */
+void entry_run_set_chain_before(EntryRun *run, guint64 chain);
+guint64 entry_run_chain_before(const EntryRun *run);
 
 /* Gives the run the decoded entries: an array of `count` pointers, each freed by `free_one` unless
  * taken before (transfer full). At most once per run, before it is shared. */

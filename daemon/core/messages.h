@@ -48,8 +48,9 @@ typedef struct SyncBatch {
   guint64 first_index, last_index;
   gboolean sync_now;
   gboolean from_wal;
-  GPtrArray *slices; /* RunSlice*, in order, together first_index .. last_index */
-  gsize bytes;       /* of all records */
+  guint64 chain_before; /* the log's running digest before first_index; 0: not told */
+  GPtrArray *slices;    /* RunSlice*, in order, together first_index .. last_index */
+  gsize bytes;          /* of all records */
 } SyncBatch;
 
 /* Records [first, first + count) of a run, by position in the run. */

@@ -78,7 +78,7 @@ static void drop_senders(const Group *group, Peer *peer)
 {
   for (guint i = peer->senders->len; i > 0; i--) {
     const Sender *sender = peer->senders->pdata[i - 1];
-    if (!sender->reading && sender->digest != DIGEST_CHECKING &&
+    if (!sender->reading && sender->digest != DIGEST_CHECKING && sender->begin != BEGIN_READING &&
         sync_window_in_flight(sender->window) == 0 && !is_for(group, peer, sender->log->id))
       g_ptr_array_remove_index(peer->senders, i - 1);
   }
@@ -333,6 +333,8 @@ static void send_batch(Group *group, Peer *peer, Sender *sender, SyncBatch *batc
   InFlight in_flight = {group->next_cookie++, sender->log->id, batch->first_index};
   g_array_append_val(peer->in_flight, in_flight);
   batch->sync_now = sender->log->own && batch->first_index <= group->sync_now_index;
+  if (batch->first_index == sender->begin_index + 1)
+    batch->chain_before = sender->begin_digest;
   sync_window_push(sender->window, batch->last_index);
   peer->batches_sent++;
   group->ports.send_sync(group->ports.ctx, peer->id, in_flight.cookie, batch);
@@ -357,8 +359,36 @@ static gboolean is_no_fork(Group *group, Peer *peer, Sender *sender)
   sender->digest = DIGEST_CHECKING;
   sender->digest_index = theirs->digest_index;
   sender->digest_value = theirs->digest;
-  group->ports.check_digest(group->ports.ctx, peer->id, sender->log->id, theirs->digest_index,
-                            theirs->digest);
+  group->ports.read_digest(group->ports.ctx, peer->id, sender->log->id, theirs->digest_index);
+  return FALSE;
+}
+
+/* Sends from behind `acked` on, as nothing is under way: what the peer has there is to be seen. */
+static void begin_behind(Sender *sender, guint64 acked)
+{
+  sync_window_reset(sender->window, acked);
+  sender->begin = BEGIN_UNSURE;
+}
+
+/*
+ * A mirror that has no digest up to where it stands may begin with what is sent next, in the middle
+ * of the log: it is told the one before, or no fork in it would ever be found (P4). FALSE: not yet.
+ */
+static gboolean is_begin_sure(Group *group, Peer *peer, Sender *sender)
+{
+  if (sender->begin != BEGIN_UNSURE)
+    return sender->begin == BEGIN_SURE;
+  const LogProgress *theirs = progress_find(peer->progress, sender->log->id);
+  sender->begin_index = sync_window_next(sender->window) - 1;
+  sender->begin_digest = 0;
+  if (sender->begin_index >= sender->log->durable)
+    return TRUE; /* nothing is sent yet */
+  if (theirs == NULL || theirs->digest_index >= sender->begin_index) {
+    sender->begin = BEGIN_SURE;
+    return TRUE;
+  }
+  sender->begin = BEGIN_READING;
+  group->ports.read_digest(group->ports.ctx, peer->id, sender->log->id, sender->begin_index);
   return FALSE;
 }
 
@@ -374,8 +404,8 @@ static void pump_sender(Group *group, Peer *peer, Sender *sender, gint64 now_us)
   const LogProgress *theirs = progress_find(peer->progress, log->id);
   if (theirs != NULL && !sender->reading && sync_window_in_flight(sender->window) == 0 &&
       theirs->durable > sync_window_acked(sender->window))
-    sync_window_reset(sender->window, theirs->durable);
-  if (!is_for(group, peer, log->id))
+    begin_behind(sender, theirs->durable);
+  if (!is_for(group, peer, log->id) || !is_begin_sure(group, peer, sender))
     return;
   while (!sender->reading && sync_window_has_room(sender->window)) {
     guint64 next = sync_window_next(sender->window);
@@ -477,40 +507,57 @@ void group_on_read(Group *group, guint32 id, LogId log, guint64 from, EntryRun *
   pump(group, peer, now_us);
 }
 
-void group_on_digest(Group *group, guint32 id, LogId log, guint64 index, guint64 digest,
-                     DigestVerdict verdict, gint64 now_us)
+static void on_fork(Group *group, Peer *peer, Sender *sender)
 {
-  Peer *peer = group_find_peer(group, id);
-  if (peer != NULL)
-    proof_on_digest(peer, log, index, digest, verdict);
-  Sender *sender = peer != NULL && peer->state == PEER_READY ? find_sender(peer, log) : NULL;
-  if (sender == NULL || sender->digest != DIGEST_CHECKING || sender->digest_index != index ||
-      sender->digest_value != digest)
-    return; /* the channel was lost meanwhile */
-  if (verdict == DIGEST_LATER) {
-    sender->digest = DIGEST_UNCHECKED;
-    pause_sender(group, sender, now_us);
-    return;
-  }
-  sender->digest = verdict == DIGEST_DIFFERENT ? DIGEST_FORKED : DIGEST_CHECKED;
-  if (verdict != DIGEST_DIFFERENT) {
-    if (sender->log->own) {
-      peer->own_is_ours = TRUE;
-      leader_check_acks(group);
-    }
-    pump_sender(group, peer, sender, now_us);
-    return;
-  }
+  sender->digest = DIGEST_FORKED;
   g_autofree char *why =
       g_strdup_printf("a fork: peer %u has other entries up to %" G_GUINT64_FORMAT
                       " of this log than this node; neither takes the other's",
-                      id, sender->digest_index);
+                      peer->id, sender->digest_index);
   set_message(peer, why);
   log_set_state(group, sender->log, LOG_FORKED, why);
   if (!sender->log->own)
     return;
   group->incarnation_wanted = TRUE;
   group->ports.work(group->ports.ctx);
+}
+
+static void on_compared(Group *group, Peer *peer, Sender *sender, DigestVerdict verdict,
+                        guint64 digest)
+{
+  if (verdict == DIGEST_KNOWN && digest != sender->digest_value) {
+    on_fork(group, peer, sender);
+    return;
+  }
+  sender->digest = verdict == DIGEST_LATER ? DIGEST_UNCHECKED : DIGEST_CHECKED;
+  if (verdict == DIGEST_LATER || !sender->log->own)
+    return;
+  peer->own_is_ours = TRUE;
+  leader_check_acks(group);
+}
+
+void group_on_digest(Group *group, guint32 id, LogId log, guint64 index, DigestVerdict verdict,
+                     guint64 digest, gint64 now_us)
+{
+  Peer *peer = group_find_peer(group, id);
+  if (peer != NULL)
+    proof_on_digest(peer, log, index, verdict, digest);
+  Sender *sender = peer != NULL && peer->state == PEER_READY ? find_sender(peer, log) : NULL;
+  if (sender == NULL)
+    return;
+  /* Another one was read for a channel that was lost meanwhile. */
+  if (sender->digest == DIGEST_CHECKING && sender->digest_index == index) {
+    on_compared(group, peer, sender, verdict, digest);
+  } else if (sender->begin == BEGIN_READING && sender->begin_index == index) {
+    sender->begin = verdict == DIGEST_LATER ? BEGIN_UNSURE : BEGIN_SURE;
+    sender->begin_digest = verdict == DIGEST_KNOWN ? digest : 0;
+  } else {
+    return;
+  }
+  if (verdict == DIGEST_LATER)
+    pause_sender(group, sender, now_us);
+  else
+    pump_sender(group, peer, sender, now_us);
 }
 
 /* Takes the batch of `cookie` off the list; FALSE when it was forgotten. */
@@ -538,7 +585,7 @@ static void retry_later(Group *group, Peer *peer, Sender *sender, const SyncRepl
   guint64 acked = sync_window_acked(sender->window);
   if (reply->status == SYNCLOG_OUT_OF_WINDOW && reply->expected_index > 0)
     acked = reply->expected_index - 1;
-  sync_window_reset(sender->window, acked);
+  begin_behind(sender, acked);
   sender->reading = FALSE;
   pause_sender(group, sender, now_us);
   g_autofree char *why =

@@ -347,16 +347,15 @@ void group_on_read(Group *group, guint32 peer, LogId log, guint64 from, EntryRun
                    const char *error, gint64 now_us);
 
 typedef enum {
-  DIGEST_EQUAL,
-  DIGEST_DIFFERENT,
+  DIGEST_KNOWN,
   DIGEST_UNKNOWN, /* the log is not held so far back, or what is held can't be read */
-  DIGEST_LATER,   /* descriptors or memory are short: nothing is sent before it was compared */
+  DIGEST_LATER,   /* descriptors or memory are short: nothing is sent before it was read */
 } DigestVerdict;
 
-/* What check_digest found for the index and digest that it was given. A different one is a fork
- * (P4): the log is not sent to that peer. */
-void group_on_digest(Group *group, guint32 peer, LogId log, guint64 index, guint64 digest,
-                     DigestVerdict verdict, gint64 now_us);
+/* What read_digest found at the index; `digest` counts when it is KNOWN. Another one than the peer
+ * told is a fork (P4): the log is not sent to that peer. */
+void group_on_digest(Group *group, guint32 peer, LogId log, guint64 index, DigestVerdict verdict,
+                     guint64 digest, gint64 now_us);
 
 /* --- reads and status --------------------------------------------------------------------------
  */

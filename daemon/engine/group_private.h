@@ -89,8 +89,16 @@ typedef struct Sender {
     DIGEST_CHECKED,
     DIGEST_FORKED, /* nothing is sent */
   } digest;
-  guint64 digest_index;   /* where it is compared */
-  guint64 digest_value;   /* what the peer has there */
+  guint64 digest_index; /* where it is compared */
+  guint64 digest_value; /* what the peer has there */
+  /* Whether the peer's mirror must be told what digest it begins with. */
+  enum {
+    BEGIN_UNSURE,
+    BEGIN_READING,
+    BEGIN_SURE,
+  } begin;
+  guint64 begin_index;    /* the last one before what is sent first */
+  guint64 begin_digest;   /* … there; 0: there is none to tell */
   gint64 paused_until_us; /* 0: not paused */
   guint64 trouble_until;  /* the last failure is overcome when this index is acknowledged */
   Backoff backoff;
@@ -347,7 +355,7 @@ void proof_forget(Peer *peer);
 /* Whether the peer has the log durably up to `index`, and the same entries as this node. When that
  * is not known it is found out, so that it is when it is asked again. */
 gboolean proof_holds(Group *group, Peer *peer, const Log *log, guint64 index);
-void proof_on_digest(Peer *peer, LogId log, guint64 index, guint64 digest, DigestVerdict verdict);
+void proof_on_digest(Peer *peer, LogId log, guint64 index, DigestVerdict verdict, guint64 digest);
 
 /* check.c */
 /* Compares the data, if the peer told its digest as of the same clock. */

@@ -20,11 +20,11 @@ typedef struct GroupPorts {
 
   /*
    * The running digest of a log: digest_at_end says up to which index it is known at once (FALSE:
-   * not at all), without waiting for anything. check_digest compares it at an index that this node
-   * holds with that of a peer; answered by group_on_digest.
+   * not at all), without waiting for anything. read_digest gets it at an index, to compare it with
+   * that of a peer or to tell it to that; answered by group_on_digest.
    */
   gboolean (*digest_at_end)(gpointer ctx, LogId log, guint64 *out_index, guint64 *out_digest);
-  void (*check_digest)(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest);
+  void (*read_digest)(gpointer ctx, guint32 peer, LogId log, guint64 index);
 
   /* Apply a run to the store; runs of one log come in order. Answered by group_on_applied.
    * Transfer full. */

@@ -8,7 +8,7 @@
 typedef struct Proof {
   LogId log;
   guint64 equal_to;                  /* the same up to here; 0: not known */
-  guint64 asked_index, asked_digest; /* check_digest is under way; index 0: it is not */
+  guint64 asked_index, asked_digest; /* read_digest is under way; index 0: it is not */
 } Proof;
 
 static Proof *find(const Peer *peer, LogId log)
@@ -61,18 +61,18 @@ gboolean proof_holds(Group *group, Peer *peer, const Log *log, guint64 index)
       theirs->digest_index <= log->durable) {
     proof->asked_index = theirs->digest_index;
     proof->asked_digest = theirs->digest;
-    group->ports.check_digest(group->ports.ctx, peer->id, log->id, theirs->digest_index,
-                              theirs->digest);
+    group->ports.read_digest(group->ports.ctx, peer->id, log->id, theirs->digest_index);
   }
   return FALSE;
 }
 
-void proof_on_digest(Peer *peer, LogId log, guint64 index, guint64 digest, DigestVerdict verdict)
+void proof_on_digest(Peer *peer, LogId log, guint64 index, DigestVerdict verdict, guint64 digest)
 {
   Proof *proof = find(peer, log);
-  if (proof == NULL || proof->asked_index != index || proof->asked_digest != digest)
+  if (proof == NULL || proof->asked_index != index)
     return;
   proof->asked_index = 0;
-  if (verdict == DIGEST_EQUAL || verdict == DIGEST_UNKNOWN)
+  gboolean equal = verdict == DIGEST_KNOWN && digest == proof->asked_digest;
+  if (equal || verdict == DIGEST_UNKNOWN)
     proof->equal_to = MAX(proof->equal_to, index);
 }

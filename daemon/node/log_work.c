@@ -38,7 +38,8 @@ gboolean log_work_mirror(LogSet *logs, const MirrorWork *work, guint *out_writte
     return FALSE;
   FAILPOINT("mirror_before_append");
   for (guint i = 0; i < work->runs->len; i++) {
-    if (!wal_append(wal, work->runs->pdata[i], 0, error))
+    EntryRun *run = work->runs->pdata[i];
+    if (!wal_append(wal, run, entry_run_chain_before(run), error))
       return FALSE;
     *out_written = i + 1;
   }

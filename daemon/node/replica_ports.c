@@ -84,7 +84,7 @@ typedef struct DigestJob {
   Replica *replica;
   guint32 peer;
   LogId log;
-  guint64 index, digest;
+  guint64 index;
 } DigestJob;
 
 static void digest_job(gpointer data)
@@ -93,26 +93,26 @@ static void digest_job(gpointer data)
   Replica *replica = job->replica;
   Wal *wal = log_set_find(replica->logs, job->log);
   g_autoptr(GError) error = NULL;
-  guint64 digest;
+  guint64 digest = 0;
   DigestVerdict verdict = DIGEST_UNKNOWN;
   if (wal != NULL && wal_chain_at(wal, job->index, &digest, &error))
-    verdict = digest == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
+    verdict = DIGEST_KNOWN;
   if (g_error_matches(error, SYNCLOG_ERROR, SYNCLOG_OVERLOADED))
     verdict = DIGEST_LATER;
   if (error != NULL)
-    g_warning("comparing a log with that of node %u: %s", job->peer, error->message);
+    g_warning("the digest of a log, for node %u: %s", job->peer, error->message);
   replica_lock(replica);
-  group_on_digest(replica->group, job->peer, job->log, job->index, job->digest, verdict,
+  group_on_digest(replica->group, job->peer, job->log, job->index, verdict, digest,
                   clock_mono_us(replica->clock));
   replica_unlock(replica);
   replica_job_end(replica);
 }
 
-static void port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest)
+static void port_read_digest(gpointer ctx, guint32 peer, LogId log, guint64 index)
 {
   Replica *replica = ctx;
   DigestJob *job = g_new(DigestJob, 1);
-  *job = (DigestJob){replica, peer, log, index, digest};
+  *job = (DigestJob){replica, peer, log, index};
   replica_job_begin(replica);
   rpc_loops_work(replica->loops, digest_job, job);
 }
@@ -365,7 +365,7 @@ GroupPorts replica_ports(Replica *replica)
   return (GroupPorts){.work = port_work,
                       .read_log = port_read_log,
                       .digest_at_end = port_digest_at_end,
-                      .check_digest = port_check_digest,
+                      .read_digest = port_read_digest,
                       .apply = port_apply,
                       .keep_clock_bound = port_keep_clock_bound,
                       .keep_members = port_keep_members,

@@ -297,6 +297,7 @@ static void take_sync(Replica *replica, RpcCall *call, guint32 sender, guint64 s
     refuse_sync(call, SYNCLOG_INVALID, "startSyncIndex or endSyncIndex is not that of the entries");
     return;
   }
+  entry_run_set_chain_before(run, request->chain_before);
   FAILPOINT("take_sync");
   run = decode_run(replica, run, &error);
   gint64 now_us = replica_note_step(replica, STEP_RECEIVE_DECODE, begun_us);

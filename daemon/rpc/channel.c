@@ -526,7 +526,7 @@ static void do_sync(gpointer data)
     evbuffer_add(channel->out, around, size);
     for (guint i = 0; i < request->batch->slices->len; i++)
       add_slice(channel, request->batch->slices->pdata[i]);
-    size = hot_sync_request_suffix(around, sizeof around);
+    size = hot_sync_request_suffix(around, sizeof around, request->batch);
     evbuffer_add(channel->out, around, size);
     check_output(channel);
   }

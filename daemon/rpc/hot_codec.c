@@ -112,6 +112,7 @@ typedef struct SyncFields {
   gint32 group, origin;
   gint64 incarnation, first, last;
   gboolean sync_now, from_wal;
+  guint64 chain_before;
   const guint8 *bytes;
   gsize size;
   guint32 count;
@@ -183,6 +184,9 @@ static gboolean read_sync_field(ByteReader *r, const WireFields *field, SyncFiel
     return TRUE;
   case 7 << 8 | WIRE_LIST:
     return read_records(r, sync);
+  case 8 << 8 | WIRE_I64:
+    sync->chain_before = byte_reader_be64(r);
+    return FALSE;
   }
   wire_skip(r, field->type, 2);
   return FALSE;
@@ -223,6 +227,7 @@ HotVerdict hot_sync_parse(const guint8 *bytes, gsize size, SyncLogRequest *out, 
                           .last_index = (guint64)sync.last,
                           .sync_now = sync.sync_now,
                           .from_wal = sync.from_wal,
+                          .chain_before = sync.chain_before,
                           .bytes = sync.bytes,
                           .size = sync.size,
                           .count = sync.count};
@@ -381,9 +386,11 @@ RpcReply *hot_exception_reply(const char *name, gsize name_size, gint32 seqid, i
 /* --- the sender's side --------------------------------------------------------------------------
  */
 
-gsize hot_sync_request_suffix(guint8 *out, gsize room)
+gsize hot_sync_request_suffix(guint8 *out, gsize room, const SyncBatch *batch)
 {
   ByteWriter w = byte_writer(out, room);
+  if (batch->chain_before != 0)
+    wire_put_i64(&w, 8, batch->chain_before);
   byte_writer_u8(&w, WIRE_STOP); /* of the request */
   byte_writer_u8(&w, WIRE_STOP); /* of the arguments */
   g_assert(!w.failed);
@@ -407,7 +414,7 @@ gsize hot_sync_request_prefix(guint8 *out, gsize room, gint32 seqid, const SyncB
   byte_writer_be32(&w, (guint32)(batch->last_index - batch->first_index + 1));
   g_assert(!w.failed);
   guint8 suffix[HOT_SYNC_SUFFIX_ROOM];
-  gsize suffix_size = hot_sync_request_suffix(suffix, sizeof suffix);
+  gsize suffix_size = hot_sync_request_suffix(suffix, sizeof suffix, batch);
   store_be32(out, (guint32)(w.at - FRAME_LENGTH_SIZE + batch->bytes + suffix_size));
   return w.at;
 }

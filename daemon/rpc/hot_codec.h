@@ -47,9 +47,9 @@ RpcReply *hot_exception_reply(const char *name, gsize name_size, gint32 seqid, i
  * The sender's side. A syncLog frame is prefix, records, suffix; the length of the frame is the
  * prefix's first field. Both return the bytes written.
  */
-enum { HOT_SYNC_PREFIX_ROOM = 128, HOT_SYNC_SUFFIX_ROOM = 8 };
+enum { HOT_SYNC_PREFIX_ROOM = 128, HOT_SYNC_SUFFIX_ROOM = 16 };
 gsize hot_sync_request_prefix(guint8 *out, gsize room, gint32 seqid, const SyncBatch *batch);
-gsize hot_sync_request_suffix(guint8 *out, gsize room);
+gsize hot_sync_request_suffix(guint8 *out, gsize room, const SyncBatch *batch);
 
 /*
  * Reads the reply to a syncLog: the whole message, without the length of the frame. An exception of

@@ -41,7 +41,8 @@ typedef struct SyncLogRequest {
   LogId log;
   guint64 first_index, last_index;
   gboolean sync_now, from_wal;
-  const guint8 *bytes; /* the records, back to back; not yet verified; see rpc_call_ref_frame */
+  guint64 chain_before; /* 0: not told */
+  const guint8 *bytes;  /* the records, back to back; not yet verified; see rpc_call_ref_frame */
   gsize size;
   guint count; /* of list elements announced */
 } SyncLogRequest;

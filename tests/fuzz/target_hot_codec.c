@@ -93,6 +93,7 @@ static void run_sync(const guint8 *bytes, gsize size)
     g_assert((guint64)req->startSyncIndex == out.first_index);
     g_assert((guint64)req->endSyncIndex == out.last_index);
     g_assert(!req->syncNow == !out.sync_now && !req->fromWal == !out.from_wal);
+    g_assert((guint64)(req->__isset_digestBefore ? req->digestBefore : 0) == out.chain_before);
     compare_records(req, &out);
   } else {
     check_refusal(error);
@@ -199,6 +200,10 @@ void fuzz_seeds(void)
   put_sync_args(&sync.w, (LogId){3, 1700000000000000}, 100, 4, 12);
   seed_message("sync", 0, sync.bytes, sync.w.at);
   message_free(&sync);
+  Message digest = message_new();
+  put_sync_args_with_digest(&digest.w, (LogId){3, 1700000000000000}, 100, 2, 12);
+  seed_message("sync with a digest", 0, digest.bytes, digest.w.at);
+  message_free(&digest);
   Message write = message_new();
   put_write_args(&write.w, 0, 1000, 9);
   seed_message("write", 1, write.bytes, write.w.at);

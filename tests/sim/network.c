@@ -283,6 +283,7 @@ static EntryRun *decode(const SyncBatch *batch)
     g_assert_no_error(error);
   }
   entry_run_set_decoded(run, decoded, (GDestroyNotify)store_decoded_free);
+  entry_run_set_chain_before(run, batch->chain_before);
   return run;
 }
 
@@ -317,6 +318,7 @@ static SyncBatch *copy_batch(const SyncBatch *batch)
     sync_batch_add(copy, slice->run, slice->first, slice->count);
   }
   copy->sync_now = batch->sync_now;
+  copy->chain_before = batch->chain_before;
   return copy;
 }
 

@@ -390,7 +390,7 @@ static void port_work(gpointer ctx)
 
 typedef struct ReadJob {
   LogId log;
-  guint64 from, digest;
+  guint64 from;
   guint max_count;
   gsize max_bytes;
 } ReadJob;
@@ -447,16 +447,16 @@ static void on_digest(Sim *sim, Event *event)
   SimNode *node = &sim->nodes[event->node];
   const ReadJob *job = event->message;
   Wal *wal = log_set_find(node->logs, job->log);
-  guint64 digest;
+  guint64 digest = 0;
   DigestVerdict verdict = DIGEST_UNKNOWN;
   if (wal != NULL && wal_chain_at(wal, job->from, &digest, NULL))
-    verdict = digest == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
-  group_on_digest(node->group, event->peer, job->log, job->from, job->digest, verdict, sim->now_us);
+    verdict = DIGEST_KNOWN;
+  group_on_digest(node->group, event->peer, job->log, job->from, verdict, digest, sim->now_us);
 }
 
-static void port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest)
+static void port_read_digest(gpointer ctx, guint32 peer, LogId log, guint64 index)
 {
-  add_job(ctx, on_digest, peer, (ReadJob){.log = log, .from = index, .digest = digest});
+  add_job(ctx, on_digest, peer, (ReadJob){.log = log, .from = index});
 }
 
 static void on_clock_bound(Sim *sim, Event *event)
@@ -551,7 +551,7 @@ static void port_note(gpointer ctx, GLogLevelFlags level, const char *text)
 static const GroupPorts node_ports = {.work = port_work,
                                       .read_log = port_read_log,
                                       .digest_at_end = port_digest_at_end,
-                                      .check_digest = port_check_digest,
+                                      .read_digest = port_read_digest,
                                       .apply = port_apply,
                                       .keep_clock_bound = port_keep_clock_bound,
                                       .keep_members = port_keep_members,

@@ -284,7 +284,7 @@ void fake_start(FakeCluster *cluster, guint id, gboolean new_incarnation)
   const GroupPorts ports = {.work = fake_port_work,
                             .read_log = fake_port_read_log,
                             .digest_at_end = fake_port_digest_at_end,
-                            .check_digest = fake_port_check_digest,
+                            .read_digest = fake_port_read_digest,
                             .keep_clock_bound = fake_port_keep_clock_bound,
                             .keep_members = fake_port_keep_members,
                             .meet = fake_port_meet,

@@ -35,6 +35,9 @@ typedef struct FakeLog {
   GPtrArray *records; /* GBytes of base + 1, base + 2, … */
   guint64 base;       /* highest index that is gone */
   guint64 durable;
+  /* It began behind this index, with this digest, 0: nobody told one. Index 0: at entry 1, or the
+   * test made it, and knows the truth. */
+  guint64 begun_index, begun_digest;
 } FakeLog;
 
 /* What a node's store has of a log. */
@@ -89,9 +92,10 @@ struct FakeNode {
   gboolean sync_broken; /* … syncs only */
   gboolean reads_fail;
   gboolean deletes_fail;
-  gboolean no_descriptors; /* digests of logs can't be compared now */
-  LogId damaged;           /* reads of this entry of that log fail … */
-  guint64 damaged_index;   /* … 0: none */
+  gboolean no_descriptors;  /* digests of logs can't be read now */
+  gboolean tells_no_digest; /* with its batches: it is of an older version */
+  LogId damaged;            /* reads of this entry of that log fail … */
+  guint64 damaged_index;    /* … 0: none */
   gboolean reads_find_nothing;
   gboolean reads_run_ahead; /* the WAL has a record more than the group was told of */
   gboolean apply_paused;

@@ -71,7 +71,9 @@ static GBytes *bytes_of(EntryRun *run, guint i)
 static void append(FakeLog *log, EntryRun *run)
 {
   if (log->records->len == 0 && log->base == 0)
-    log->base = entry_run_first_index(run) - 1;
+    log->base = log->begun_index = entry_run_first_index(run) - 1;
+  if (log->records->len == 0 && log->base == log->begun_index && log->begun_digest == 0)
+    log->begun_digest = entry_run_chain_before(run);
   fast_assert(entry_run_first_index(run) == last_of(log) + 1); /* P2 */
   for (guint i = 0; i < entry_run_count(run); i++)
     g_ptr_array_add(log->records, bytes_of(run, i));
@@ -197,6 +199,8 @@ static void do_mirror(FakeNode *node, const MirrorWork *work)
     g_ptr_array_set_size(log->records, 0);
     /* It goes on behind what the store has. */
     log->base = log->durable = put_applied(node->store, work->log)->applied;
+    log->begun_index = log->base;
+    log->begun_digest = 0;
   }
   /* A full disk still has room for one run at a time: that is the harder case. */
   for (guint i = 0; i < work->runs->len && error == NULL; i++) {
@@ -444,12 +448,18 @@ gboolean fake_port_meet(gpointer ctx, guint32 peer, const char *address)
 /* --- running digests ----------------------------------------------------------------------------
  */
 
+static gboolean has_digest(const FakeLog *log, guint64 index)
+{
+  return index > 0 && index <= last_of(log) && index >= log->begun_index &&
+         (log->begun_index == 0 || log->begun_digest != 0);
+}
+
 /* What lies below the records that are kept comes from the truth: no log is forked there. */
 static guint64 digest_up_to(FakeNode *node, const FakeLog *log, guint64 index)
 {
   const FakeLog *truth = find_log(node->cluster->truth, log->id);
-  guint64 digest = 0;
-  for (guint64 i = 1; i <= index; i++) {
+  guint64 digest = log->begun_digest;
+  for (guint64 i = log->begun_index + 1; i <= index; i++) {
     gsize size;
     const guint8 *bytes = g_bytes_get_data(record_of(i <= log->base ? truth : log, i), &size);
     digest = record_chain(digest, bytes, size);
@@ -461,7 +471,7 @@ gboolean fake_port_digest_at_end(gpointer ctx, LogId id, guint64 *out_index, gui
 {
   FakeNode *node = ctx;
   const FakeLog *log = find_log(node->logs, id);
-  if (log == NULL || last_of(log) == 0)
+  if (log == NULL || !has_digest(log, last_of(log)))
     return FALSE;
   *out_index = last_of(log);
   *out_digest = digest_up_to(node, log, last_of(log));
@@ -470,7 +480,7 @@ gboolean fake_port_digest_at_end(gpointer ctx, LogId id, guint64 *out_index, gui
 
 typedef struct DigestJob {
   LogId log;
-  guint64 index, digest;
+  guint64 index;
 } DigestJob;
 
 static void on_digest(FakeCluster *cluster, Event *event)
@@ -478,20 +488,19 @@ static void on_digest(FakeCluster *cluster, Event *event)
   FakeNode *node = fake_node(cluster, event->node);
   const DigestJob *job = event->message;
   const FakeLog *log = find_log(node->logs, job->log);
-  DigestVerdict verdict = DIGEST_UNKNOWN;
-  if (node->no_descriptors)
-    verdict = DIGEST_LATER;
-  else if (log != NULL && job->index <= last_of(log))
-    verdict = digest_up_to(node, log, job->index) == job->digest ? DIGEST_EQUAL : DIGEST_DIFFERENT;
-  group_on_digest(node->group, event->peer, job->log, job->index, job->digest, verdict,
-                  cluster->now_us);
+  gboolean known = !node->no_descriptors && log != NULL && has_digest(log, job->index);
+  DigestVerdict verdict = node->no_descriptors ? DIGEST_LATER
+                          : known              ? DIGEST_KNOWN
+                                               : DIGEST_UNKNOWN;
+  group_on_digest(node->group, event->peer, job->log, job->index, verdict,
+                  known ? digest_up_to(node, log, job->index) : 0, cluster->now_us);
 }
 
-void fake_port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest)
+void fake_port_read_digest(gpointer ctx, guint32 peer, LogId log, guint64 index)
 {
   FakeNode *node = ctx;
   DigestJob *job = g_new(DigestJob, 1);
-  *job = (DigestJob){log, index, digest};
+  *job = (DigestJob){log, index};
   fake_add_event(node->cluster, 1 + fake_delay_us(node->cluster) / 4,
                  (Event){.run = on_digest,
                          .node = node->id,
@@ -613,8 +622,10 @@ void fake_disk_add_logs(FakeNode *node)
   for (guint i = 0; i < node->logs->len; i++) {
     FakeLog *log = node->logs->pdata[i];
     FakeApplied *applied = put_applied(node->store, log->id);
-    if (log->records->len == 0)
-      log->base = MAX(log->base, applied->applied);
+    if (log->records->len == 0 && log->base < applied->applied) {
+      log->base = log->begun_index = applied->applied;
+      log->begun_digest = 0;
+    }
     gboolean hole = log->base > applied->applied;
     if (!hole)
       replay(node, log, applied);

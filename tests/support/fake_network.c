@@ -235,6 +235,7 @@ static EntryRun *decode(const SyncBatch *batch)
   fast_assert(entry_run_first_index(run) == batch->first_index);
   fast_assert(entry_run_last_index(run) == batch->last_index);
   fast_assert(bytes->len == batch->bytes);
+  entry_run_set_chain_before(run, batch->chain_before);
   return run;
 }
 
@@ -281,6 +282,7 @@ static SyncBatch *copy_batch(const SyncBatch *batch)
     sync_batch_add(copy, slice->run, slice->first, slice->count);
   }
   copy->sync_now = batch->sync_now;
+  copy->chain_before = batch->chain_before;
   return copy;
 }
 
@@ -293,6 +295,8 @@ void fake_port_send_sync(gpointer ctx, guint32 peer, guint64 cookie, SyncBatch *
               batch->last_index <= log->durable); /* nothing leaves before it is durable */
   fast_assert(batch->last_index - batch->first_index + 1 <=
               cluster->options.max_requests_per_batch);
+  if (node->tells_no_digest)
+    batch->chain_before = 0;
   if (fake_percent(cluster, cluster->duplicate_percent)) {
     node->duplicates_sent++;
     send_request(node, peer, on_sync, 0, copy_batch(batch), (GDestroyNotify)sync_batch_free);

@@ -46,7 +46,7 @@ gboolean fake_port_digest_at_end(gpointer ctx, LogId log, guint64 *out_index, gu
 void fake_port_keep_clock_bound(gpointer ctx, guint64 hlc);
 void fake_port_keep_members(gpointer ctx, GPtrArray *members, guint64 changes);
 gboolean fake_port_meet(gpointer ctx, guint32 peer, const char *address);
-void fake_port_check_digest(gpointer ctx, guint32 peer, LogId log, guint64 index, guint64 digest);
+void fake_port_read_digest(gpointer ctx, guint32 peer, LogId log, guint64 index);
 void fake_port_read_log(gpointer ctx, guint32 peer, LogId log, guint64 from, guint max_count,
                         gsize max_bytes);
 

@@ -90,6 +90,26 @@ static void check_refused(LogId log, const guint8 *bytes, gsize size)
   ck_assert_int_eq(released, 0); /* the owner stays the caller's */
 }
 
+/* The digest before a slice is that of the run behind what is left out. */
+START_TEST(test_chain_before)
+{
+  gsize size;
+  guint8 *bytes = make_bytes(&size);
+  g_autoptr(EntryRun) run = entry_run_parse(test_log, bytes, size, bytes, g_free, NULL);
+  g_autoptr(EntryRun) untold = entry_run_slice(run, 1, 1);
+  ck_assert_uint_eq(entry_run_chain_before(run), 0);
+  ck_assert_uint_eq(entry_run_chain_before(untold), 0);
+  entry_run_set_chain_before(run, 4711);
+  guint64 chain = 4711;
+  for (guint i = 0; i < entry_run_count(run); i++) {
+    g_autoptr(EntryRun) slice = entry_run_slice(run, i, entry_run_count(run) - i);
+    ck_assert_uint_eq(entry_run_chain_before(slice), chain);
+    gsize at = entry_run_offset(run, i);
+    chain = record_chain(chain, bytes + at, entry_run_offset(run, i + 1) - at);
+  }
+}
+END_TEST
+
 START_TEST(test_parse_refuses)
 {
   gsize size;
@@ -218,6 +238,7 @@ int main(void)
   TCase *cases = tcase_create("run");
   tcase_add_test(cases, test_new);
   tcase_add_test(cases, test_parse);
+  tcase_add_test(cases, test_chain_before);
   tcase_add_test(cases, test_parse_refuses);
   tcase_add_test(cases, p8_a_clock_that_no_node_can_have_is_refused);
   tcase_add_test(cases, test_slice);

@@ -162,8 +162,8 @@ static FakeCluster *pair(guint32 seed)
   return cluster;
 }
 
-/* What was found of a digest that the peer told on its channel before. */
-START_TEST(an_answer_on_another_digest_counts_for_nothing)
+/* What was read for a channel before, where the peer had told a digest at another index. */
+START_TEST(an_answer_on_another_index_counts_for_nothing)
 {
   g_autoptr(FakeCluster) cluster = pair(8);
   LogId log = fake_own_log(cluster, 1);
@@ -178,14 +178,142 @@ START_TEST(an_answer_on_another_digest_counts_for_nothing)
       if (sender->digest != DIGEST_CHECKING)
         continue;
       asked = TRUE;
-      group_on_digest(node->group, 2, log, sender->digest_index, sender->digest_value + 1,
-                      DIGEST_DIFFERENT, cluster->now_us);
+      group_on_digest(node->group, 2, log, sender->digest_index - 1, DIGEST_KNOWN,
+                      sender->digest_value + 1, cluster->now_us);
     }
     fake_run_for(cluster, 100);
   }
   ck_assert(asked);
   ck_assert_uint_eq(fake_written(cluster, 2, log), 40);
   ck_assert(!is_told_forked(cluster, 1, log));
+}
+END_TEST
+
+/* --- mirrors that begin in the middle -----------------------------------------------------------
+ */
+
+enum { BEGUN = 100, MIRRORED = 150, PUT_BACK = 120 };
+
+/*
+ * Node 2 loses its WAL, not its store, which has BEGUN entries of node 1's log: the mirror begins
+ * behind them, and is at MIRRORED when node 1 is put back to PUT_BACK of its entries.
+ */
+static FakeCluster *mirror_begun_in_the_middle(gboolean told, gboolean first_idle, guint32 seed)
+{
+  FakeCluster *cluster = fake_cluster_new(2, seed);
+  fake_node(cluster, 1)->tells_no_digest = !told;
+  fake_start_all(cluster);
+  write_many(cluster, 1, BEGUN, ACK_LOCAL);
+  fake_run_until_equal(cluster, LONG_US);
+  LogId log = fake_own_log(cluster, 1);
+  fake_persist(cluster, 2);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  fake_kill(cluster, 2);
+  FakeLog *mirror = fake_find_log(cluster, 2, log);
+  g_ptr_array_set_size(mirror->records, 0);
+  mirror->base = mirror->durable = 0;
+  fake_start(cluster, 2, FALSE);
+  if (first_idle) /* it is there and up to date before there is something to send */
+    fake_run_for(cluster, G_USEC_PER_SEC);
+  write_many(cluster, 1, MIRRORED - BEGUN, ACK_LOCAL);
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(mirror->begun_index, BEGUN);
+  ck_assert_int_eq(mirror->begun_digest != 0, told);
+  fake_kill(cluster, 1);
+  g_ptr_array_set_size(fake_find_log(cluster, 1, log)->records, PUT_BACK);
+  fake_find_log(cluster, 1, log)->durable = PUT_BACK;
+  *fake_find_applied(cluster, 1, log) = (FakeApplied){.id = log};
+  fake_node(cluster, 1)->forked = log;
+  fake_partition(cluster, 1U << 1, 1U << 2);
+  fake_start(cluster, 1, FALSE);
+  return cluster;
+}
+
+START_TEST(a_fork_is_found_in_a_mirror_that_began_in_the_middle)
+{
+  for (guint i = 0; i < 4; i++) {
+    guint more = i & 1;
+    g_autoptr(FakeCluster) cluster = mirror_begun_in_the_middle(TRUE, i >= 2, 20 + i);
+    LogId log = fake_node(cluster, 1)->forked;
+    write_many(cluster, 1, MIRRORED - PUT_BACK + more, ACK_LOCAL);
+    fake_run_for(cluster, G_USEC_PER_SEC);
+    fake_heal(cluster);
+    fake_run_for(cluster, 10 * G_USEC_PER_SEC);
+    ck_assert(is_told_forked(cluster, 1, log));
+    ck_assert_uint_gt(fake_own_log(cluster, 1).incarnation, log.incarnation);
+    ck_assert_uint_eq(fake_written(cluster, 2, log), MIRRORED);
+    write_many(cluster, 1, 5, ACK_LOCAL);
+    fake_run_for(cluster, 2 * G_USEC_PER_SEC);
+    ck_assert_uint_eq(fake_applied(cluster, 2, fake_own_log(cluster, 1)), 5);
+  }
+}
+END_TEST
+
+/* Nodes of former versions tell none: all goes on as it did. */
+START_TEST(without_a_digest_to_begin_with_nothing_is_compared)
+{
+  g_autoptr(FakeCluster) cluster = mirror_begun_in_the_middle(FALSE, FALSE, 22);
+  LogId log = fake_node(cluster, 1)->forked;
+  write_many(cluster, 1, MIRRORED - PUT_BACK, ACK_LOCAL);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  fake_heal(cluster);
+  fake_run_for(cluster, 10 * G_USEC_PER_SEC);
+  ck_assert(!is_told_forked(cluster, 1, log));
+}
+END_TEST
+
+/* A peer that tells a wrong one makes a fork be told, where there is none; nothing is lost. */
+START_TEST(a_wrong_digest_to_begin_with_is_a_fork_at_worst)
+{
+  g_autoptr(FakeCluster) cluster = pair(23);
+  LogId log = fake_own_log(cluster, 1);
+  fake_persist(cluster, 2);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  fake_kill(cluster, 2);
+  FakeLog *mirror = fake_find_log(cluster, 2, log);
+  g_ptr_array_set_size(mirror->records, 0);
+  mirror->base = mirror->durable = 0;
+  fake_partition(cluster, 1U << 1, 1U << 2);
+  fake_start(cluster, 2, FALSE);
+  write_many(cluster, 1, 2, ACK_LOCAL);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  EntryRun *run = fake_true_run(cluster, log, 21, 22);
+  entry_run_set_chain_before(run, 4711);
+  fake_inject(cluster, 2, log, 21, run, NULL, TRUE);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert_uint_eq(mirror->begun_digest, 4711);
+  fake_heal(cluster);
+  write_many(cluster, 1, 8, ACK_LOCAL);
+  fake_run_for(cluster, 10 * G_USEC_PER_SEC);
+  ck_assert(is_told_forked(cluster, 1, log));
+  for (guint node = 1; node <= 2; node++)
+    ck_assert_uint_ge(fake_applied(cluster, node, log), 22);
+  FakeWrite *write = fake_write(cluster, 1, ACK_ALL, LONG_US);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert_int_eq(write->status, SYNCLOG_OK); /* in a new log */
+}
+END_TEST
+
+/* While descriptors are short it is not sent without. */
+START_TEST(the_digest_to_begin_with_is_waited_for)
+{
+  g_autoptr(FakeCluster) cluster = pair(24);
+  LogId log = fake_own_log(cluster, 1);
+  fake_persist(cluster, 2);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  fake_kill(cluster, 2);
+  FakeLog *mirror = fake_find_log(cluster, 2, log);
+  g_ptr_array_set_size(mirror->records, 0);
+  mirror->base = mirror->durable = 0;
+  fake_node(cluster, 1)->no_descriptors = TRUE;
+  fake_start(cluster, 2, FALSE);
+  write_many(cluster, 1, 5, ACK_LOCAL);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_written(cluster, 2, log), 20);
+  fake_node(cluster, 1)->no_descriptors = FALSE;
+  fake_run_until_equal(cluster, LONG_US);
+  ck_assert_uint_eq(fake_written(cluster, 2, log), 25);
+  ck_assert_uint_ne(mirror->begun_digest, 0);
 }
 END_TEST
 
@@ -215,7 +343,11 @@ int main(void)
                                 writes_that_wait_for_a_majority_in_a_short_fork,
                                 writes_that_wait_for_a_majority_in_a_long_fork,
                                 without_descriptors_nothing_is_sent,
-                                an_answer_on_another_digest_counts_for_nothing,
+                                an_answer_on_another_index_counts_for_nothing,
+                                a_fork_is_found_in_a_mirror_that_began_in_the_middle,
+                                without_a_digest_to_begin_with_nothing_is_compared,
+                                a_wrong_digest_to_begin_with_is_a_fork_at_worst,
+                                the_digest_to_begin_with_is_waited_for,
                                 a_fork_is_not_taken_for_a_hole};
   return RUN_SUITE("group_fork", tests);
 }

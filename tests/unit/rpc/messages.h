@@ -117,3 +117,14 @@ static inline void put_sync_args(ByteWriter *w, LogId log, guint64 first, guint 
   put_stop(w);
   put_stop(w);
 }
+
+/* … with the digest before the first of them. */
+static inline void put_sync_args_with_digest(ByteWriter *w, LogId log, guint64 first, guint count,
+                                             gsize size)
+{
+  put_sync_args(w, log, first, count, size);
+  w->at -= 2;
+  wire_put_i64(w, 8, G_GUINT64_CONSTANT(0xFEDCBA9876543210));
+  put_stop(w);
+  put_stop(w);
+}

@@ -303,7 +303,7 @@ static GByteArray *sync_frame(SyncBatch *batch, gint32 seqid)
     gsize end = entry_run_offset(slice->run, slice->first + slice->count), all;
     g_byte_array_append(frame, entry_run_bytes(slice->run, &all) + begin, (guint)(end - begin));
   }
-  g_byte_array_append(frame, suffix, (guint)hot_sync_request_suffix(suffix, sizeof suffix));
+  g_byte_array_append(frame, suffix, (guint)hot_sync_request_suffix(suffix, sizeof suffix, batch));
   return frame;
 }
 
@@ -333,17 +333,20 @@ static SlTSyncLogReq *generated_sync(EntryRun *run, gboolean sync_now, gboolean 
 
 START_TEST(sync_frame_is_the_generated_one)
 {
-  for (guint flags = 0; flags < 4; flags++) {
+  for (guint flags = 0; flags < 8; flags++) {
     g_autoptr(EntryRun) run = make_run(40 + flags, 9, 30 + flags);
     g_autoptr(SyncBatch) batch = sync_batch_new(4, LOG);
     sync_batch_add(batch, run, 0, 5);
     sync_batch_add(batch, run, 5, 4);
     batch->sync_now = (flags & 1) != 0;
     batch->from_wal = (flags & 2) != 0;
+    batch->chain_before = (flags & 4) != 0 ? G_GUINT64_CONSTANT(0xFEDCBA9876543210) : 0;
     g_autoptr(GByteArray) frame = sync_frame(batch, 0x01020304);
     ck_assert_uint_eq(load_be32(frame->data), frame->len - FRAME_LENGTH_SIZE);
 
     g_autoptr(SlTSyncLogReq) req = generated_sync(run, batch->sync_now, batch->from_wal);
+    req->digestBefore = (gint64)batch->chain_before;
+    req->__isset_digestBefore = batch->chain_before != 0;
     Message m = message_call("syncLog", 0x01020304);
     put_struct(&m.w, 1, req);
     put_stop(&m.w);
@@ -366,6 +369,7 @@ START_TEST(sync_frame_is_the_generated_one)
     ck_assert_uint_eq(out.count, 9);
     ck_assert_int_eq(out.sync_now, batch->sync_now);
     ck_assert_int_eq(out.from_wal, batch->from_wal);
+    ck_assert_uint_eq(out.chain_before, batch->chain_before);
     gsize run_size;
     const guint8 *run_bytes = entry_run_bytes(run, &run_size);
     ck_assert_uint_eq(out.size, run_size);

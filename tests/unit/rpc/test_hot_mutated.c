@@ -71,7 +71,7 @@ START_TEST(mutated_syncs_mean_the_same_to_the_generated_code)
 {
   g_autoptr(GRand) rand = g_rand_new_with_seed(20261123);
   Message m = message_new();
-  put_sync_args(&m.w, LOG, 100, 4, 12);
+  put_sync_args_with_digest(&m.w, LOG, 100, 4, 12);
   guint agreed = 0;
   for (guint round = 0; round < HISTORIES(240000); round++) {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
@@ -96,6 +96,7 @@ START_TEST(mutated_syncs_mean_the_same_to_the_generated_code)
     fast_assert((guint64)req->startSyncIndex == out.first_index);
     fast_assert((guint64)req->endSyncIndex == out.last_index);
     fast_assert(!req->syncNow == !out.sync_now && !req->fromWal == !out.from_wal);
+    fast_assert((guint64)(req->__isset_digestBefore ? req->digestBefore : 0) == out.chain_before);
     fast_assert(req->batches->len == out.count);
     gsize at = 0;
     for (guint i = 0; i < out.count; i++) {
