@@ -256,7 +256,7 @@ struct TSnapshot {
   6: required i64 partitionInterval
   /** Wall clock, milliseconds since 1970. */
   7: required i64 createdMs
-  /** What of each log is applied in it. */
+  /** What of each log is applied in it, with the log's digest there where the node has it. */
   8: required list<TLogProgress> logs
   /** As in TDigestReply, of all that it holds. */
   9: required binary digest

@@ -8,6 +8,7 @@
 
 #define GROUP "snapshot"
 #define LOGS "logs"
+#define DIGESTS "digests" /* of logs; former versions pass over it */
 #define FILES "files"
 #define CHECKSUM "checksum="
 
@@ -43,14 +44,20 @@ guint64 snapshot_bytes(const Snapshot *snapshot)
   return bytes;
 }
 
-guint64 snapshot_applied(const Snapshot *snapshot, LogId log)
+const SnapshotLog *snapshot_find_log(const Snapshot *snapshot, LogId log)
 {
   for (guint i = 0; i < snapshot->logs->len; i++) {
     const SnapshotLog *one = &g_array_index(snapshot->logs, SnapshotLog, i);
     if (log_id_equal(one->log, log))
-      return one->applied;
+      return one;
   }
-  return 0;
+  return NULL;
+}
+
+guint64 snapshot_applied(const Snapshot *snapshot, LogId log)
+{
+  const SnapshotLog *found = snapshot_find_log(snapshot, log);
+  return found != NULL ? found->applied : 0;
 }
 
 /* A name that can only be that of a file in the directory itself, and of no file that RocksDB keeps
@@ -124,6 +131,21 @@ gboolean snapshot_check(const Snapshot *snapshot, GError **error)
 /* --- as text ------------------------------------------------------------------------------------
  */
 
+static void put_digests(const GArray *logs, GString *out)
+{
+  gboolean begun = FALSE;
+  for (guint i = 0; i < logs->len; i++) {
+    const SnapshotLog *one = &g_array_index(logs, SnapshotLog, i);
+    char text[LOG_ID_TEXT_SIZE];
+    if (one->digest == 0)
+      continue;
+    g_string_append_printf(out, "%s%s=%016" G_GINT64_MODIFIER "x\n",
+                           begun ? "" : "\n[" DIGESTS "]\n", log_id_format(one->log, text),
+                           one->digest);
+    begun = TRUE;
+  }
+}
+
 static void put_lists(const Snapshot *snapshot, GString *out)
 {
   g_string_append(out, "\n[" LOGS "]\n");
@@ -133,6 +155,7 @@ static void put_lists(const Snapshot *snapshot, GString *out)
     g_string_append_printf(out, "%s=%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n",
                            log_id_format(one->log, text), one->applied, one->hlc);
   }
+  put_digests(snapshot->logs, out);
   g_string_append(out, "\n[" FILES "]\n");
   for (guint i = 0; i < snapshot->files->len; i++) {
     const SnapshotFile *file = &g_array_index(snapshot->files, SnapshotFile, i);
@@ -189,6 +212,10 @@ static gboolean parse_logs(GKeyFile *file, Snapshot *snapshot)
     g_autofree char *value = g_key_file_get_value(file, LOGS, keys[i], NULL);
     SnapshotLog one = {0};
     if (!log_id_parse(keys[i], &one.log) || !parse_two(value, 10, &one.applied, &one.hlc))
+      return FALSE;
+    g_autofree char *digest = g_key_file_get_value(file, DIGESTS, keys[i], NULL);
+    if (digest != NULL &&
+        !g_ascii_string_to_unsigned(digest, 16, 0, G_MAXUINT64, &one.digest, NULL))
       return FALSE;
     g_array_append_val(snapshot->logs, one);
   }

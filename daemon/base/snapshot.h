@@ -36,6 +36,7 @@ typedef struct SnapshotLog {
   LogId log;
   guint64 applied; /* index */
   guint64 hlc;     /* of the entry at `applied` */
+  guint64 digest;  /* running digest of the log (base/record.h) there; 0: not told */
 } SnapshotLog;
 
 typedef struct Snapshot {
@@ -60,8 +61,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Snapshot, snapshot_free)
 /* Bytes of all files. */
 guint64 snapshot_bytes(const Snapshot *snapshot);
 
-/* What it holds of a log; 0: nothing. */
+/* What it holds of a log; 0, NULL: nothing. */
 guint64 snapshot_applied(const Snapshot *snapshot, LogId log);
+const SnapshotLog *snapshot_find_log(const Snapshot *snapshot, LogId log);
 
 /*
  * Whether what another node told can be one: names of files that are plain names and differ, sizes,

@@ -79,6 +79,43 @@ static gboolean would_lose(const Snapshot *snapshot, const StoreOptions *options
   return FALSE;
 }
 
+/* A mirror with nothing in it goes on behind what the store has. */
+static gboolean restart_mirror(Wal *wal, const SnapshotLog *held, GError **error)
+{
+  if (!wal_reset(wal, error))
+    return FALSE;
+  g_autoptr(GError) local = NULL;
+  if (held == NULL || held->digest == 0 || held->applied >= G_MAXINT64 || /* no index is beyond */
+      wal_begin(wal, held->applied, held->digest, &local))
+    return TRUE;
+  if (synclog_error_is_lack(local)) {
+    /* It is empty: whoever sends the first entries tells the digest before them. */
+    g_warning("%s", local->message);
+    return TRUE;
+  }
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
+}
+
+/* Logs that the node has nothing of yet begin with the digest too; those that are to grow, as there
+ * may be thousands of others. */
+static gboolean begin_mirrors(const Snapshot *snapshot, LogSet *logs, LogId own, GError **error)
+{
+  for (guint i = 0; i < snapshot->logs->len; i++) {
+    const SnapshotLog *one = &g_array_index(snapshot->logs, SnapshotLog, i);
+    gboolean newest =
+        i + 1 == snapshot->logs->len ||
+        g_array_index(snapshot->logs, SnapshotLog, i + 1).log.origin != one->log.origin;
+    if (!newest || one->log.origin == own.origin || one->applied == 0 ||
+        one->applied >= G_MAXINT64 || one->digest == 0 || log_set_find(logs, one->log) != NULL)
+      continue;
+    Wal *wal = log_set_get(logs, one->log, error);
+    if (wal == NULL || !restart_mirror(wal, one, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
 /* Logs that end before what the store has go on behind it. */
 static gboolean restart_mirrors(const Snapshot *snapshot, LogSet *logs, LogId own, GError **error)
 {
@@ -90,10 +127,10 @@ static gboolean restart_mirrors(const Snapshot *snapshot, LogSet *logs, LogId ow
     if (log_id_equal(one->log, own) || is_cut || /* by the recovery */
         wal_last_index(one->wal) >= snapshot_applied(snapshot, one->log))
       continue;
-    if (!wal_reset(one->wal, error))
+    if (!restart_mirror(one->wal, snapshot_find_log(snapshot, one->log), error))
       return FALSE;
   }
-  return TRUE;
+  return begin_mirrors(snapshot, logs, own, error);
 }
 
 /* A restored backup may be any. */

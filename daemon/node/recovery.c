@@ -282,6 +282,10 @@ static gboolean recover_log(Recovery *recovery, const FoundLog *found, GroupLog 
   if (wal_last_index(wal) < log->applied && !give_up_rest(recovery, wal, log, error))
     return FALSE;
   empty = wal_first_index(wal) > wal_last_index(wal);
+  /* A mirror that was begun behind a store that is no more: what was in that is to come again. */
+  if (empty && wal_last_index(wal) > log->applied && !log_id_equal(log->log, recovery->own) &&
+      !wal_reset(wal, error))
+    return FALSE;
   log->last = empty ? MAX(log->applied, wal_last_index(wal)) : wal_last_index(wal);
   log->last_hlc = MAX(wal_last_hlc(wal), log->applied_hlc);
   log->first_available = empty ? log->last + 1 : wal_first_index(wal);

@@ -151,6 +151,21 @@ static gboolean list_files(Replica *replica, const char *directory, GArray *file
   return TRUE;
 }
 
+/* With it a mirror that begins behind the copy can be compared (P4); 0: it is not known here. The
+ * log is held from there on (hold). */
+static guint64 log_digest(Replica *replica, const StoreProgress *one)
+{
+  Wal *wal = log_set_find(replica->logs, one->log);
+  guint64 digest = 0;
+  g_autoptr(GError) error = NULL;
+  if (wal == NULL || one->applied == 0 || !wal_chain_at(wal, one->applied, &digest, &error)) {
+    if (error != NULL)
+      g_warning("the digest of a log, for a snapshot: %s", error->message);
+    return 0;
+  }
+  return digest;
+}
+
 /* What the copy holds, by opening it. */
 static gboolean describe(Replica *replica, Made *made, GError **error)
 {
@@ -169,7 +184,7 @@ static gboolean describe(Replica *replica, Made *made, GError **error)
   snapshot->store_format = stats.format;
   for (guint i = 0; i < progress->len; i++) {
     const StoreProgress *one = &g_array_index(progress, StoreProgress, i);
-    SnapshotLog log = {one->log, one->applied, one->hlc};
+    SnapshotLog log = {one->log, one->applied, one->hlc, log_digest(replica, one)};
     g_array_append_val(snapshot->logs, log);
   }
   return list_files(replica, made->directory, snapshot->files, error) &&

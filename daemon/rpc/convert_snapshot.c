@@ -38,7 +38,9 @@ void convert_snapshot_to_thrift(const Snapshot *snapshot, SlTSnapshot *out)
                             .durable = one->applied,
                             .applied = one->applied,
                             .first_available = one->applied + 1,
-                            .applied_hlc = one->hlc};
+                            .applied_hlc = one->hlc,
+                            .digest = one->digest,
+                            .digest_index = one->digest != 0 ? one->applied : 0};
     convert_log_progress_to_thrift(&progress, log);
     g_ptr_array_add(out->logs, log);
   }
@@ -57,7 +59,9 @@ static gboolean add_log(const SlTLogProgress *in, GArray *logs, GError **error)
   LogProgress progress = {0};
   if (!convert_log_progress_from_thrift(in, &progress, error))
     return FALSE;
-  SnapshotLog one = {progress.log, progress.applied, progress.applied_hlc};
+  gboolean told = progress.digest_index == progress.applied;
+  SnapshotLog one = {progress.log, progress.applied, progress.applied_hlc,
+                     told ? progress.digest : 0};
   g_array_append_val(logs, one);
   return TRUE;
 }

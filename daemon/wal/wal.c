@@ -22,6 +22,8 @@ static gboolean attach_last_segment(Wal *wal, gboolean cut_tail, gboolean keep_o
                                     GError **error);
 static gboolean open_for_writing(Wal *wal, GError **error);
 static gboolean make_room(Wal *wal, const EntryRun *run, guint64 chain_before, GError **error);
+static gboolean begin_segment(Wal *wal, guint64 first, guint64 chain_before, GError **error);
+static void list_segment(Wal *wal);
 static void publish(Wal *wal, const EntryRun *run);
 
 Wal *wal_open(const WalOptions *options, WalRecovery *out_recovery, GError **error)
@@ -94,6 +96,21 @@ gboolean wal_append(Wal *wal, EntryRun *run, guint64 chain_before, GError **erro
   }
   FAILPOINT("wal_after_append");
   publish(wal, run);
+  return TRUE;
+}
+
+gboolean wal_begin(Wal *wal, guint64 index, guint64 chain, GError **error)
+{
+  g_assert(index > 0 && index < G_MAXINT64 && wal->last_index == 0);
+  if (!wal_check_writable(wal, error) || !wal_discard_unused_segment(wal, error) ||
+      !begin_segment(wal, index + 1, chain, error))
+    return FALSE;
+  g_mutex_lock(&wal->lock);
+  list_segment(wal);
+  wal->last_index = index;
+  wal->chain_known = wal->open->header.chain_known;
+  wal->chain = wal->open->header.chain;
+  g_mutex_unlock(&wal->lock);
   return TRUE;
 }
 
@@ -561,6 +578,18 @@ static gboolean make_room(Wal *wal, const EntryRun *run, guint64 chain_before, G
   return fill(wal, wal->open->end + (goffset)size, size, error);
 }
 
+/* The open segment is one of the log's from now on. The caller holds the lock. */
+static void list_segment(Wal *wal)
+{
+  if (wal->listed)
+    return;
+  g_ptr_array_add(wal->segments, segment_ref(wal->open));
+  if (wal->last_index == 0) /* the log begins here */
+    wal->durable_index = wal->open->header.first_index - 1;
+  wal->durable_end = SEGMENT_HEADER_SIZE;
+  wal->listed = TRUE;
+}
+
 /* Makes a run that was written visible. */
 static void publish(Wal *wal, const EntryRun *run)
 {
@@ -578,13 +607,7 @@ static void publish(Wal *wal, const EntryRun *run)
   segment_cover_run(segment, run, segment->end);
 
   g_mutex_lock(&wal->lock);
-  if (!wal->listed) {
-    g_ptr_array_add(wal->segments, segment_ref(segment));
-    if (wal->last_index == 0) /* the log begins here */
-      wal->durable_index = segment->header.first_index - 1;
-    wal->durable_end = SEGMENT_HEADER_SIZE;
-    wal->listed = TRUE;
-  }
+  list_segment(wal);
   segment->last_index = entry_run_last_index(run);
   segment->end += (goffset)size;
   segment->file_size = wal->filled;

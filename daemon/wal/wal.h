@@ -2,7 +2,7 @@
  * One log on disk: a directory of segments that hold records with consecutive indices. FORMAT.md
  * describes the bytes. This module knows bytes and indices, not replication.
  *
- * Threads: one writer at a time calls append, sync, cut and reset; wal_trim, wal_read,
+ * Threads: one writer at a time calls append, sync, cut, reset and begin; wal_trim, wal_read,
  * wal_chain_at, the getters and wal_stats may run on any thread at the same time. One lock inside
  * guards the list of segments, all indices and the digest; it is never held over a system call.
  * Another lets only one call at a time take files away. An EntryRun that was read stays valid after
@@ -129,6 +129,11 @@ gboolean wal_cut(Wal *wal, guint64 index, GError **error);
 /* Drops everything: the next append may begin at any index. For a mirror that must skip ahead of
  * what every member already has. OVERLOADED: nothing was done, and it can be tried again. */
 gboolean wal_reset(Wal *wal, GError **error);
+
+/* For a log that never held any record, or was reset: the next append goes on behind `index`, where
+ * the running digest is `chain`, 0: unknown. Both are durable. NO_SPACE or OVERLOADED: nothing was
+ * done. */
+gboolean wal_begin(Wal *wal, guint64 index, guint64 chain, GError **error);
 
 /* The last index of the oldest segments that together have `bytes` or more, but never of the last
  * segment; 0: there are none. */

@@ -116,6 +116,17 @@ def s23_a_restored_copy(case):
     expect("is a copy" in node.log_text(), "nothing is said of the copy")
 
 
+def put_back(node, copy):
+    """The old copy stands in place of the data directory, which keeps its inode: nothing shows it."""
+    for name in os.listdir(node.data_dir):
+        path = os.path.join(node.data_dir, name)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    shutil.copytree(copy, node.data_dir, dirs_exist_ok=True)
+
+
 @test(timeout=60)
 def a_restored_disk(case):
     """The same when the directory itself does not show it (a disk's snapshot), and the node has
@@ -134,14 +145,7 @@ def a_restored_disk(case):
             client.insert("original", i, {"v": i})
     cluster.converge()
     node.stop()
-    # Back in place: the directory keeps its inode.
-    for name in os.listdir(node.data_dir):
-        path = os.path.join(node.data_dir, name)
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
-    shutil.copytree(copy, node.data_dir, dirs_exist_ok=True)
+    put_back(node, copy)
     cluster.cut(1)
     node.start()
     with node.client() as client:

@@ -9,6 +9,7 @@ from case import expect, expect_equal, expect_error, test
 from load import Ledger, check_everywhere, check_ledger, join_writers, start_writers
 from synclog_client import NotReady
 from test_ctl import FAILED, USAGE, Ctl
+from test_handover import id_of, log_of, put_back
 
 SMALL = {"wal.wal_segment_size": "64KiB", "store.memtable_size": "64KiB",
          "replication.max_pending_bytes": "64KiB", "replication.max_retry_wait": "500ms"}
@@ -64,6 +65,65 @@ def a_wiped_node_gets_a_snapshot(case):
         node.kill()
     cluster.start()
     check_everywhere(cluster, ledger)
+
+
+def insert(node, device, count):
+    with node.client() as client:
+        for i in range(count):
+            client.insert(device, i, {"v": i})
+
+
+def check_fork(case, seeded_first):
+    """Node 1 writes 40 entries, is put back to a copy that lacks them, and writes 60 others while it
+    is cut off. Node 2, which alone can tell, got a snapshot before or behind the 40."""
+    cluster = case.cluster(2, SMALL, proxied=True)
+    node, mirror = cluster
+    write_until_trimmed(case, cluster, write_some(cluster, "load"))
+    cluster.converge()
+    mirror.stop()
+    shutil.rmtree(mirror.data_dir)
+    if seeded_first:
+        mirror.start()
+        wait_seeded(case, mirror)
+        insert(node, "first", 10)
+        cluster.converge()
+    node.stop()
+    copy = node.data_dir + ".copy"
+    shutil.copytree(node.data_dir, copy)
+    node.start()
+    insert(node, "original", 40)
+    if not seeded_first:
+        mirror.start()
+        wait_seeded(case, mirror)
+    cluster.converge()
+    node.stop()
+    put_back(node, copy)
+    cluster.cut(1)
+    node.start()
+    insert(node, "other", 60)
+    old = id_of(node.own_log())
+    cluster.heal()
+    case.eventually("a new log begins", lambda: id_of(node.own_log()) != old)
+    case.eventually("the fork is told", lambda: log_of(node, old).state == "forked")
+    insert(node, "new", 10)
+    new = id_of(node.own_log())
+    case.eventually("the new log spreads", lambda: (
+        log_of(mirror, new) is not None and log_of(mirror, new).progress.applied == 10))
+    with mirror.client() as client:
+        expect_equal(len(list(client.query("original"))), 40, "rows of the original")
+        expect_equal(len(list(client.query("other"))), 0, "rows of the fork")
+
+
+@test(timeout=90)
+def a_fork_is_found_behind_a_snapshot(case):
+    """A mirror that begins in the middle of a log has its digest all the same."""
+    check_fork(case, True)
+
+
+@test(timeout=90)
+def a_fork_is_found_where_only_a_snapshot_is(case):
+    """… and before it has an entry."""
+    check_fork(case, False)
 
 
 @test(timeout=90, plain=True)

@@ -103,8 +103,44 @@ START_TEST(p1_what_the_disk_does_not_give_at_the_start_is_not_cut_off)
 }
 END_TEST
 
+/* A mirror that was begun behind a store (wal_begin), and holds nothing. */
+START_TEST(a_mirror_begins_no_further_than_its_store)
+{
+  static const LogId log = {8, 2000};
+  Fixture f;
+  open_all(&f);
+  TestWrite build = {0};
+  tw_cell(&build, "device", 1, "value", TW_INT64(1));
+  g_autoptr(GByteArray) bytes = tw_end(&build);
+  g_autoptr(Decoded) decoded = store_decode(bytes->data, bytes->len, INTERVAL, NULL);
+  for (guint has_store = 0; has_store < 2; has_store++) {
+    ck_assert(wal_begin(log_set_get(f.logs, log, NULL), 20, 4711, NULL));
+    log_set_close(f.logs);
+    open_logs(&f);
+    for (guint64 i = 1; has_store && i <= 20; i++) {
+      StoreEntry entry = {log, i, 1000, decoded};
+      ck_assert(store_apply(f.store, &entry, 1, NULL));
+    }
+    ck_assert(store_persist(f.store, TRUE, NULL));
+    g_autoptr(GArray) logs = NULL;
+    LogId own;
+    ck_assert(recover(&f, &logs, &own, NULL));
+    const GroupLog *mirror = &g_array_index(logs, GroupLog, logs->len - 1);
+    ck_assert(log_id_equal(mirror->log, log));
+    /* Where the store was lost all comes again: nothing is told to be held that is nowhere. */
+    ck_assert_uint_eq(mirror->last, has_store ? 20 : 0);
+    ck_assert_uint_eq(mirror->first_available, has_store ? 21 : 1);
+    ck_assert_ptr_null(mirror->stopped);
+    guint64 index, chain;
+    ck_assert_int_eq(wal_end_chain(log_set_find(f.logs, log), &index, &chain), has_store);
+  }
+  close_all(&f);
+}
+END_TEST
+
 int main(void)
 {
-  const TTest *const tests[] = {p1_what_the_disk_does_not_give_at_the_start_is_not_cut_off};
+  const TTest *const tests[] = {p1_what_the_disk_does_not_give_at_the_start_is_not_cut_off,
+                                a_mirror_begins_no_further_than_its_store};
   return RUN_SUITE("recovery", tests);
 }

@@ -323,8 +323,8 @@ static inline void rig_snapshot(gpointer ctx, RpcCall *call, const SnapshotReque
   snapshot->store_format = 4;
   snapshot->created_ms = 5;
   snapshot->digest = (StateDigest){1, 2, 3, 4};
-  SnapshotLog log = {{2, 9}, 10, 11};
-  g_array_append_val(snapshot->logs, log);
+  const SnapshotLog logs[] = {{{2, 9}, 10, 11, 0xFEDCBA9876543210}, {{3, 9}, 12, 13, 0}};
+  g_array_append_vals(snapshot->logs, logs, G_N_ELEMENTS(logs));
   SnapshotFile file = {"CURRENT", 5, 0xfffffffe};
   g_array_append_val(snapshot->files, file);
   g_autoptr(GError) error = NULL;

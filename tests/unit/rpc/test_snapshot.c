@@ -34,6 +34,9 @@ static void ask_all(RpcServices services)
   ck_assert_uint_eq(snapshot->digest.low, 1);
   ck_assert_uint_eq(snapshot->digest.high, 2);
   ck_assert_uint_eq(snapshot_applied(snapshot, (LogId){2, 9}), 10);
+  ck_assert_uint_eq(snapshot_find_log(snapshot, (LogId){2, 9})->digest, 0xFEDCBA9876543210);
+  ck_assert_uint_eq(snapshot_find_log(snapshot, (LogId){3, 9})->digest, 0);
+  ck_assert_ptr_null(snapshot_find_log(snapshot, (LogId){3, 8}));
   ck_assert_uint_eq(g_array_index(snapshot->files, SnapshotFile, 0).checksum, 0xfffffffe);
   request.group = 1;
   check_error(rpc_client_snapshot(client, &request, &error) != NULL, &error, SYNCLOG_NOT_READY);

@@ -279,6 +279,34 @@ START_TEST(p8_a_log_that_begins_elsewhere_needs_a_descriptor)
 }
 END_TEST
 
+/* A log that is begun where there is no room stays empty, and takes what comes. */
+START_TEST(test_begin_without_room)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autoptr(Wal) wal = test_open_as(disk, segment_size, WAL_CLEAN);
+  mem_disk_limit(disk, 5000);
+  g_autoptr(EntryRun) none = test_run(1, 10, max_size);
+  ck_assert(!wal_append(wal, none, 0, NULL)); /* leaves a segment for record 1 */
+  mem_disk_limit(disk, 100);
+  g_autoptr(GError) error = NULL;
+  ck_assert(!wal_begin(wal, 30, 4711, &error));
+  ck_assert_error(error, SYNCLOG_NO_SPACE);
+  ck_assert_uint_eq(wal_last_index(wal), 0);
+  ck_assert(!wal_is_broken(wal));
+  mem_disk_limit(disk, G_MAXUINT64);
+  g_autoptr(EntryRun) run = test_run(31, 10, max_size);
+  ck_assert(wal_append(wal, run, 77, NULL));
+  test_sync(wal);
+  guint64 chain;
+  ck_assert(wal_chain_at(wal, 30, &chain, NULL));
+  ck_assert_uint_eq(chain, 77);
+  ck_assert(wal_reset(wal, NULL));
+  mem_disk_keep_failing(disk, MEM_FSYNC, EIO);
+  ck_assert(!wal_begin(wal, 50, 4711, NULL));
+  ck_assert(wal_is_broken(wal));
+}
+END_TEST
+
 /* Each call that an append with a roll makes, failing once. */
 START_TEST(test_roll_fails)
 {
@@ -655,6 +683,7 @@ int main(void)
       test_disk_full_with_large_appends,
       test_large_appends,
       test_disk_full_at_begin,
+      test_begin_without_room,
       test_roll_fails,
       p8_a_first_append_without_a_descriptor_may_be_tried_again,
       p8_a_log_that_begins_elsewhere_needs_a_descriptor,

@@ -346,6 +346,51 @@ START_TEST(test_reset)
 }
 END_TEST
 
+/* A log that holds nothing yet knows where it goes on, and with which digest. */
+START_TEST(test_begin)
+{
+  g_autoptr(MemDisk) disk = mem_disk_new(1);
+  g_autoptr(Wal) wal = test_open_as(disk, 8192, WAL_CLEAN);
+  for (guint64 i = 1; i <= 60; i++)
+    test_append(wal, i, 1, 1000);
+  ck_assert(wal_reset(wal, NULL) && wal_begin(wal, 500, 0xABCDEF, NULL));
+  for (guint round = 0; round < 3; round++) {
+    guint64 index, chain = 0;
+    ck_assert_uint_eq(wal_first_index(wal), 501);
+    ck_assert_uint_eq(wal_last_index(wal), 500);
+    ck_assert_uint_eq(wal_durable_index(wal), 500);
+    ck_assert(wal_end_chain(wal, &index, &chain));
+    ck_assert_uint_eq(index, 500);
+    ck_assert_uint_eq(chain, 0xABCDEF);
+    ck_assert(wal_chain_at(wal, 500, &chain, NULL));
+    ck_assert_uint_eq(chain, 0xABCDEF);
+    ck_assert(!wal_chain_at(wal, 499, &chain, NULL));
+    ck_assert_ptr_null(wal_read(wal, 501, 1, 1000, NULL));
+    ck_assert(wal_trim(wal, 500, NULL));
+    if (round == 1) { /* again, where something was begun */
+      ck_assert(wal_reset(wal, NULL) && wal_begin(wal, 500, 1, NULL));
+      ck_assert(wal_reset(wal, NULL) && wal_begin(wal, 500, 0xABCDEF, NULL));
+    }
+    wal_close(g_steal_pointer(&wal));
+    mem_disk_crash(disk, MEM_LOSE_ALL);
+    wal = test_open_as(disk, 8192, WAL_CLEAN);
+  }
+  g_autoptr(EntryRun) run = test_run(501, 30, 1000);
+  ck_assert(wal_append(wal, run, 4711, NULL)); /* what it began with counts */
+  test_sync(wal);
+  test_check_log(wal, 501, 530, 1000);
+  guint64 chain;
+  ck_assert(wal_chain_at(wal, 500, &chain, NULL));
+  ck_assert_uint_eq(chain, 0xABCDEF);
+  ck_assert(wal_reset(wal, NULL) && wal_begin(wal, 600, 0, NULL)); /* it is not known */
+  ck_assert_uint_eq(wal_last_index(wal), 600);
+  ck_assert(!wal_chain_at(wal, 600, &chain, NULL));
+  test_append(wal, 601, 2, 1000);
+  test_sync(wal);
+  test_check_log(wal, 601, 602, 1000);
+}
+END_TEST
+
 /* A small log costs little, and a large one syncs mostly into blocks that it has. */
 START_TEST(test_fill_ahead)
 {
@@ -391,6 +436,7 @@ int main(void)
       test_trim,
       test_cut,
       test_cut_to_nothing,
+      test_begin,
       test_reset,
       test_fill_ahead,
   };
