@@ -8,6 +8,7 @@
 
 enum {
   ALIVE_LIMIT_US = 60 * G_USEC_PER_SEC,
+  MOST_APART = 8, /* threads of replica_work_apart; with more, workers do the rest */
 };
 
 /* With a weaker wal_sync than group a crash may lose acknowledged writes: it must be known
@@ -300,9 +301,11 @@ void replica_work(Replica *replica, void (*func)(gpointer data), gpointer data)
 
 static gpointer run_apart(gpointer data)
 {
-  Work *work = data;
+  g_autofree Work *work = data;
   log_set_group(work->replica->options.group.group);
-  run_work(work);
+  work->func(work->data);
+  g_atomic_int_add(&work->replica->apart, -1);
+  replica_job_end(work->replica);
   return NULL;
 }
 
@@ -312,11 +315,15 @@ void replica_work_apart(Replica *replica, const char *name, void (*func)(gpointe
   Work *work = g_new(Work, 1);
   *work = (Work){replica, func, data};
   replica_job_begin(replica);
-  GThread *thread = g_thread_try_new(name, run_apart, work, NULL);
-  if (thread != NULL)
+  GThread *thread = g_atomic_int_add(&replica->apart, 1) < MOST_APART
+                        ? g_thread_try_new(name, run_apart, work, NULL)
+                        : NULL;
+  if (thread != NULL) {
     g_thread_unref(thread);
-  else
-    rpc_loops_work(replica->loops, run_work, work);
+    return;
+  }
+  g_atomic_int_add(&replica->apart, -1);
+  rpc_loops_work(replica->loops, run_work, work);
 }
 
 void replica_hold(Replica *replica)

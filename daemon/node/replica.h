@@ -137,6 +137,10 @@ EntryRun *replica_read_log(Replica *replica, LogId log, guint64 from, guint max_
 
 /* Runs func(data) on a worker; the replica is closed only behind it. */
 void replica_work(Replica *replica, void (*func)(gpointer data), gpointer data);
+/* The same for what takes long: on a thread of its own, since workers have requests to answer, and
+ * there may be one alone. It is to end soon when the replica does. */
+void replica_work_apart(Replica *replica, const char *name, void (*func)(gpointer data),
+                        gpointer data);
 
 /* --- status -------------------------------------------------------------------------------------
  */

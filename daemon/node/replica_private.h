@@ -189,6 +189,7 @@ struct Replica {
   GThread *apply_thread;
   _Atomic guint64 in_flight; /* bytes of requests that replica_admit let in */
   gint jobs;                 /* atomic: on their way to or at a worker */
+  gint apart;                /* atomic: threads of replica_work_apart */
   gint ending;               /* atomic: replica_stop was called */
   gint holders;              /* atomic: see replica_hold; 1 is that of replica_open */
   GMutex hold_mutex;         /* guards unheld; a leaf */
@@ -224,10 +225,6 @@ guint64 replica_new_incarnation(void);
 /* replica.c: around all that a worker does for the replica; the replica lives until then. */
 void replica_job_begin(Replica *replica);
 void replica_job_end(Replica *replica);
-/* As replica_work, for what takes long: on a thread of its own, since workers have requests to
- * answer, and there may be one alone. It is to look now and then whether the replica ends. */
-void replica_work_apart(Replica *replica, const char *name, void (*func)(gpointer data),
-                        gpointer data);
 /* Any thread. `replica`: a Replica. */
 gboolean replica_is_ending(gpointer replica);
 

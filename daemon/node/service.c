@@ -393,14 +393,18 @@ static void handle_tail(gpointer ctx, RpcCall *call, guint32 group, const TailQu
 /* --- status -------------------------------------------------------------------------------------
  */
 
-static void read_digest(gpointer data, Store *store, const GError *error)
+/* All of the store is read for it. */
+static void run_digest(gpointer data)
 {
   g_autofree ReadJob *job = data;
-  g_autoptr(GError) local = NULL;
+  g_autoptr(GError) error = NULL;
   g_autoptr(GArray) logs = NULL;
   StateDigest digest = {0};
-  if (store != NULL)
-    store_digest(store, &(DigestScope){G_MAXUINT64}, &digest, &logs, &local);
+  Store *store = replica_begin_view(job->replica, &error);
+  if (store != NULL) {
+    store_digest(store, &(DigestScope){G_MAXUINT64}, &digest, &logs, &error);
+    replica_end_view(job->replica);
+  }
   g_autoptr(Progress) progress = progress_new();
   for (guint i = 0; logs != NULL && i < logs->len; i++) {
     const StoreProgress *log = &g_array_index(logs, StoreProgress, i);
@@ -409,13 +413,36 @@ static void read_digest(gpointer data, Store *store, const GError *error)
     p->applied_hlc = log->hlc;
     p->first_available = log->applied + 1;
   }
-  rpc_call_reply_digest(job->call, error != NULL ? error : local, &digest, progress);
+  rpc_call_reply_digest(job->call, error, &digest, progress);
+}
+
+static void read_digest(gpointer data, Store *store, const GError *error)
+{
+  ReadJob *job = data;
+  if (store != NULL) {
+    replica_work_apart(job->replica, "digest", run_digest, job);
+    return;
+  }
+  rpc_call_reply_digest(job->call, error, NULL, NULL);
+  g_free(job);
 }
 
 static void handle_digest(gpointer ctx, RpcCall *call, const ReadOptions *options)
 {
-  ReadJob job = {.call = call};
-  start_read(ctx, options, read_digest, &job);
+  Service *service = ctx;
+  g_autoptr(GError) error = NULL;
+  Replica *replica = groups_hold(service->groups, options->group, &error);
+  if (replica == NULL) {
+    rpc_call_reply_digest(call, error, NULL, NULL);
+    return;
+  }
+  ReadJob *job = g_new0(ReadJob, 1);
+  *job = (ReadJob){.call = call, .replica = replica};
+  /* It stays until the read has ended, by itself. */
+  replica_read(replica, options->tokens,
+               bounded_timeout(options->timeout_ms, bounds_of(service).read_timeout_ms),
+               read_digest, job);
+  replica_release(replica);
 }
 
 static void read_digest_parts(gpointer data, Store *store, const GError *error)

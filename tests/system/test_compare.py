@@ -148,6 +148,15 @@ def answers_and_stops(case, node):
     node.stop(timeout=8)
 
 
+def asks(case, node, *arguments):
+    """The same while synclogctl asks for something that wants a digest."""
+    ctl = subprocess.Popen([case.program("synclogctl"), "-s", node.address, *arguments], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+    case.at_end(ctl.wait)
+    answers_and_stops(case, node)
+    ctl.wait()
+
+
 @test(timeout=60, failpoints=True)
 def a_comparison_keeps_nobody_waiting(case):
     answers_and_stops(case, slow_digests(case, {"store.check_interval": "1s"})[1])
@@ -156,8 +165,10 @@ def a_comparison_keeps_nobody_waiting(case):
 @test(timeout=60, failpoints=True)
 def a_backup_keeps_nobody_waiting(case):
     node = slow_digests(case, {"store.check_interval": "0"})[1]
-    backup = subprocess.Popen([case.program("synclogctl"), "-s", node.address, "backup", "create",
-                               os.path.join(case.dir, "backup")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    case.at_end(backup.wait)
-    answers_and_stops(case, node)
-    backup.wait()
+    asks(case, node, "backup", "create", os.path.join(case.dir, "backup"))
+
+
+@test(timeout=60, failpoints=True)
+def an_operators_digest_keeps_nobody_waiting(case):
+    node = slow_digests(case, {"store.check_interval": "0"})[1]
+    asks(case, node, "digest")
