@@ -97,6 +97,7 @@ void clocks_tell(Group *group, gint64 now_us, guint64 wall_ms)
   for (guint i = 0; i < group->peers->len; i++) {
     Peer *peer = group->peers->pdata[i];
     peer->clock_offset_ms -= step_ms;
+    peer->clock_mark_ms -= step_ms;
     peer->clock_before_ms -= step_ms;
   }
   judge(group);
@@ -107,7 +108,7 @@ void clocks_tell(Group *group, gint64 now_us, guint64 wall_ms)
  * That a peer's clock is ahead is believed when it was measured twice, a heartbeat's interval
  * apart: by then all others that are reached were measured, too. Else two peers would count as
  * ahead of which one was set right since it was measured, and what the other one stamps would be
- * taken for good.
+ * taken for good. Behind a start, too: until the second one the peer counts as not ahead.
  */
 void clocks_measure(Group *group, Peer *peer, const Progress *news, gint64 sent_us, gint64 now_us)
 {
@@ -116,9 +117,10 @@ void clocks_measure(Group *group, Peer *peer, const Progress *news, gint64 sent_
   gint64 half_way_us = sent_us + (now_us - sent_us) / 2;
   gint64 offset_ms = (gint64)bounded_ms(news->wall_ms) - (gint64)own_wall_ms(group, half_way_us);
   if (!peer->has_clock_offset ||
-      now_us - peer->clock_before_us >= group->options.heartbeat_interval_ms * 1000) {
-    peer->clock_before_ms = peer->has_clock_offset ? peer->clock_offset_ms : offset_ms;
-    peer->clock_before_us = now_us;
+      now_us - peer->clock_mark_us >= group->options.heartbeat_interval_ms * 1000) {
+    peer->clock_before_ms = peer->has_clock_offset ? peer->clock_mark_ms : 0;
+    peer->clock_mark_ms = offset_ms;
+    peer->clock_mark_us = now_us;
   }
   peer->clock_offset_ms = offset_ms;
   peer->has_clock_offset = TRUE;

@@ -138,8 +138,9 @@ typedef struct Peer {
   guint heartbeats_out;     /* not answered */
   guint answers_stale;      /* how many answers come that were given before its last handshake */
   gint64 clock_offset_ms;   /* its wall clock minus ours */
-  gint64 clock_before_ms;   /* … as it was measured before clock_before_us */
-  gint64 clock_before_us;
+  gint64 clock_mark_ms;     /* … as it was measured at clock_mark_us */
+  gint64 clock_mark_us;
+  gint64 clock_before_ms; /* … and a heartbeat's interval before that, or earlier */
   gboolean has_clock_offset;
   MemberState member_state; /* as was acted upon */
   MemberState knows_self;   /* what it told of this node */

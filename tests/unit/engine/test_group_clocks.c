@@ -372,6 +372,30 @@ START_TEST(p3_a_clock_that_was_set_right_makes_no_majority)
 }
 END_TEST
 
+/* The same behind a start, when nothing was measured before. */
+START_TEST(p3_the_first_look_at_a_clock_makes_no_majority)
+{
+  for (guint32 seed = 1; seed <= 20; seed++) {
+    g_autoptr(FakeCluster) cluster = ready_cluster(3, seed);
+    fake_node(cluster, 1)->wall_offset_ms = CENTURY_MS;
+    fake_kill(cluster, 2);
+    fake_kill(cluster, 3);
+    fake_start(cluster, 3, FALSE);
+    fake_run_for(cluster, 50000 + seed * 20000);
+    fake_node(cluster, 1)->wall_offset_ms = 0;
+    fake_node(cluster, 2)->wall_offset_ms = CENTURY_MS;
+    fake_start(cluster, 2, FALSE);
+    for (guint i = 0; i < 100; i++) {
+      fake_write(cluster, 2, ACK_LOCAL, 0);
+      fake_run_for(cluster, 20000);
+    }
+    ck_assert_uint_eq(fake_applied(cluster, 3, fake_own_log(cluster, 2)), 0);
+    const FakeNode *node = fake_node(cluster, 3);
+    ck_assert_uint_lt(hlc_ms(node->group->clock), fake_wall_ms(node) + 60000);
+  }
+}
+END_TEST
+
 /* … while a majority that is ahead is believed with the second heartbeat. */
 START_TEST(two_of_three_that_go_ahead_are_followed)
 {
@@ -620,6 +644,7 @@ int main(void)
                                 a_read_does_not_hide_that_a_log_is_read_only,
                                 a_node_far_behind_goes_on,
                                 p3_a_clock_that_was_set_right_makes_no_majority,
+                                p3_the_first_look_at_a_clock_makes_no_majority,
                                 two_of_three_that_go_ahead_are_followed,
                                 the_clock_grows_over_a_restart_with_an_earlier_time,
                                 the_horizon_follows_the_clocks_of_idle_members,
