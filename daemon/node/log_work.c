@@ -81,7 +81,10 @@ Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guin
    * any more once another one is the own; its end would be lost and nobody would notice. */
   if (!wal_sync(own, error))
     return NULL;
-  if (!identity_begin_incarnation(identity, now_us, error) ||
+  /* One that a try before wrote down has no log that anybody saw: it is taken, as each further one
+   * could leave a folder. */
+  gboolean begun = identity->incarnation > wal_log(own).incarnation;
+  if ((!begun && !identity_begin_incarnation(identity, now_us, error)) ||
       !identity_set_clean(identity, clean, error))
     return NULL;
   FAILPOINT("incarnation_before_log");

@@ -28,7 +28,9 @@ EntryRun *log_work_read(Wal *wal, guint64 from, guint max_count, gsize max_bytes
 /*
  * The own log lost its end: cuts off what is behind `durable`, which no peer may ever see, syncs
  * the rest, begins an incarnation and makes its log. NULL with an error: nothing may be written any
- * more, and the next start begins an incarnation if something was cut off.
+ * more, and the next start begins an incarnation if something was cut off. What was short may be
+ * there at the next call (synclog_error_is_lack), which goes on with the incarnation that this one
+ * wrote down.
  */
 Wal *log_work_begin_incarnation(Identity *identity, LogSet *logs, Wal *own, guint64 durable,
                                 guint64 now_us, GError **error);

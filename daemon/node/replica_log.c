@@ -136,8 +136,7 @@ static void sync_own(Replica *replica)
 
 /*
  * The own log lost its end: from now on another one is written. What lacks descriptors, memory or
- * room is tried again, with yet another incarnation, as this one may be written down already; no
- * write is taken meanwhile. Caller holds `mutex`.
+ * room is tried again, and no write is taken meanwhile. Caller holds `mutex`.
  */
 static void begin_incarnation(Replica *replica)
 {

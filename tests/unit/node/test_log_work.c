@@ -161,6 +161,9 @@ START_TEST(p4_an_incarnation_without_descriptors_is_begun_later)
         ck_assert_uint_ge(wal_log(next).incarnation, 2000);
         ck_assert_uint_eq(wal_log(next).incarnation, f.identity->incarnation);
         ck_assert_uint_eq(wal_last_index(f.own), 5);
+        const WalIo *io = mem_disk_io(f.disk);
+        g_autoptr(GPtrArray) folders = io->list(io->ctx, "/data/wal");
+        ck_assert_uint_eq(folders->len, 2); /* none for each try */
       }
       g_clear_pointer(&f.logs, log_set_close);
       g_clear_pointer(&f.identity, identity_free);
