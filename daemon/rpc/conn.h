@@ -43,7 +43,7 @@ typedef struct ConnSetCallbacks {
   void (*on_frame)(gpointer ctx, RpcConn *conn, guint64 number, Frame *frame);
   void (*on_closed)(gpointer ctx, gboolean reserved);
   /* Whether requests are in flight anywhere in the server whose answers may make room. They do not
-   * where frames that have not come wholly fill all memory by themselves: nobody reads on in them.
+   * where frames that have not come wholly fill the memory by themselves: nobody reads on in them.
    */
   gboolean (*is_busy)(gpointer ctx);
 } ConnSetCallbacks;

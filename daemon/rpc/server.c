@@ -11,6 +11,7 @@ enum {
   ACCEPTS_AT_ONCE = 64,
   MAX_RESERVED = 8, /* connections for operators */
   FEW_ANSWERS = 4,
+  UNFINISHED_REST = 8,   /* half frames that leave less than such a part of memory are too many */
   ACCEPT_PAUSE_MS = 100, /* when the process is out of descriptors or memory */
 };
 
@@ -30,8 +31,9 @@ static void on_closed(gpointer ctx, gboolean reserved)
 static gboolean is_busy(gpointer ctx)
 {
   const RpcServer *server = ((ServerLoop *)ctx)->server;
+  guint64 most = server->rules.max_memory_in_flight;
   return atomic_load(&server->calls) > 0 &&
-         frame_budget_unfinished(server->budget) <= server->rules.max_memory_in_flight;
+         frame_budget_unfinished(server->budget) <= most - most / UNFINISHED_REST;
 }
 
 static const ConnSetCallbacks conn_callbacks = {on_frame, on_closed, is_busy};
