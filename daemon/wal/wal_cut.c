@@ -14,6 +14,7 @@ typedef struct Cut {
   ReadMark mark;     /* its state at index - 1 */
   GPtrArray *behind; /* char*: paths of the segments behind it */
   gboolean keep_bad; /* keep what is taken away */
+  GPtrArray *taken;  /* char*: names in the directory, when something is kept */
   WalFile file;      /* of `segment` */
   WalFile names;     /* the log's directory */
 } Cut;
@@ -22,6 +23,7 @@ static void cut_clear(Cut *cut)
 {
   g_clear_pointer(&cut->segment, segment_unref);
   g_clear_pointer(&cut->behind, g_ptr_array_unref);
+  g_clear_pointer(&cut->taken, g_ptr_array_unref);
   wal_file_close(&cut->file);
   wal_file_close(&cut->names);
 }
@@ -180,15 +182,18 @@ gboolean wal_cut(Wal *wal, guint64 index, GError **error)
   return TRUE;
 }
 
-/* Opens what the cut needs, and copies, before anything is changed: what is short now may not be
- * later. */
+/* Opens what the cut needs before anything is changed: what is short now may not be later. The copy
+ * comes last, as each further try makes another one. */
 static gboolean prepare_cut(Wal *wal, Cut *cut, GError **error)
 {
   if (cut->segment != NULL &&
       !wal_file_open(wal->io, cut->segment->path, O_RDWR, &cut->file, error))
     return FALSE;
-  return keep_copy(wal, cut, error) &&
-         wal_directory_open(wal->io, wal->directory, &cut->names, error);
+  if (!wal_directory_open(wal->io, wal->directory, &cut->names, error))
+    return FALSE;
+  if (cut->keep_bad && (cut->taken = wal->io->list(wal->io->ctx, wal->directory)) == NULL)
+    return fail_errno(error, wal_file_status(errno), errno, "list %s", wal->directory);
+  return keep_copy(wal, cut, error);
 }
 
 /* Where the cut goes through, and what the log is in front of it. */
@@ -252,17 +257,12 @@ static void publish_cut(Wal *wal, const Cut *cut)
 }
 
 /* A name ending in ".bad" that is not taken. */
-static char *bad_path(Wal *wal, const char *path, GError **error)
+static char *bad_path(const Wal *wal, const Cut *cut, const char *path)
 {
-  g_autoptr(GPtrArray) names = wal->io->list(wal->io->ctx, wal->directory);
-  if (names == NULL) {
-    fail_errno(error, wal_file_status(errno), errno, "list %s", wal->directory);
-    return NULL;
-  }
   g_autofree char *base = g_path_get_basename(path);
   for (guint n = 1;; n++) {
     g_autofree char *name = g_strdup_printf("%s.%u.bad", base, n);
-    if (!g_ptr_array_find_with_equal_func(names, name, g_str_equal, NULL))
+    if (!g_ptr_array_find_with_equal_func(cut->taken, name, g_str_equal, NULL))
       return g_build_filename(wal->directory, name, NULL);
   }
 }
@@ -271,12 +271,10 @@ static gboolean take_away(Wal *wal, const Cut *cut, const char *path, GError **e
 {
   if (!cut->keep_bad)
     return remove_file(wal, &cut->names, path, error);
-  g_autofree char *bad = bad_path(wal, path, error);
-  if (bad == NULL)
-    return FALSE;
+  g_autofree char *bad = bad_path(wal, cut, path);
   if (wal->io->rename(wal->io->ctx, path, bad) < 0 && errno != ENOENT)
     return fail_errno(error, SYNCLOG_INTERNAL, errno, "rename %s to %s", path, bad);
-  return wal_directory_sync(wal->io, wal->directory, error);
+  return wal_directory_sync_open(&cut->names, wal->directory, error);
 }
 
 /* Copies the segment that is cut when anything stands behind the cut. */
@@ -296,11 +294,10 @@ static gboolean keep_copy(Wal *wal, const Cut *cut, GError **error)
     return FALSE;
   if (tail.dirty_end == cut->mark.offset)
     return TRUE;
-  g_autofree char *bad = bad_path(wal, segment->path, error);
+  g_autofree char *bad = bad_path(wal, cut, segment->path);
   g_autofree char *temp = segment_temp_path(wal->directory);
-  if (bad == NULL || !wal_file_copy(wal->io, segment->path, temp, bad, error))
-    return FALSE;
-  return wal_directory_sync(wal->io, wal->directory, error);
+  return wal_file_copy(wal->io, segment->path, temp, bad, error) &&
+         wal_directory_sync_open(&cut->names, wal->directory, error);
 }
 
 /* From the back: whenever this stops, what is left has no hole. */

@@ -1,6 +1,7 @@
 /* Failing system calls: what the log promises when the disk does not keep its own. */
 #include "unit/wal/helpers.h"
 #include "unit/wal/mem_io.c"
+#include "wal/wal_private.h"
 
 #include <errno.h>
 
@@ -493,6 +494,41 @@ START_TEST(p8_a_cut_or_reset_without_descriptors_may_be_tried_again)
 }
 END_TEST
 
+/* … also a log in which damage was met: each part of it is kept once. */
+START_TEST(p8_a_cut_without_descriptors_keeps_what_is_damaged_once)
+{
+  guint lacks = 0;
+  for (guint after = 0; after < 24; after++) {
+    g_autoptr(MemDisk) disk = mem_disk_new(1);
+    g_autoptr(Wal) wal = test_open_as(disk, 8192, WAL_CLEAN);
+    for (guint64 i = 1; i <= 60; i++)
+      test_append(wal, i, 1, max_size);
+    test_sync(wal);
+    g_atomic_int_set(&wal->read_damage, TRUE);
+    guint files = test_count_files(disk, ".wal");
+    mem_disk_fail(disk, MEM_OPEN, after, EMFILE, 0);
+    g_autoptr(GError) error = NULL;
+    gboolean done = wal_cut(wal, 12, &error);
+    ck_assert(done == !mem_disk_failed(disk));
+    mem_disk_fail(disk, MEM_OPEN, G_MAXUINT, 0, 0);
+    if (!done) {
+      lacks++;
+      ck_assert_error(error, SYNCLOG_OVERLOADED);
+      test_check_log(wal, 1, 60, max_size);
+      ck_assert_uint_eq(test_count_files(disk, ".bad"), 0);
+      ck_assert(wal_cut(wal, 12, NULL));
+    }
+    /* All but the first segment, of which nothing is cut. */
+    ck_assert_uint_eq(test_count_files(disk, ".bad"), files - 1);
+    ck_assert_uint_eq(test_count_files(disk, ".wal"), 2);
+    test_append(wal, 12, 5, max_size);
+    test_sync(wal);
+    test_check_log(wal, 1, 16, max_size);
+  }
+  ck_assert_uint_ge(lacks, 5);
+}
+END_TEST
+
 /* Each call that opening makes, failing once: an error, no half-open log, and the next try is good.
  */
 START_TEST(test_open_fails)
@@ -688,6 +724,7 @@ int main(void)
       p8_a_first_append_without_a_descriptor_may_be_tried_again,
       p8_a_log_that_begins_elsewhere_needs_a_descriptor,
       p8_a_cut_or_reset_without_descriptors_may_be_tried_again,
+      p8_a_cut_without_descriptors_keeps_what_is_damaged_once,
       test_died_before_directory_sync,
       test_short_calls,
       test_read_fails,
