@@ -602,17 +602,38 @@ static void handle_forget(gpointer ctx, RpcCall *call, guint32 group, guint32 no
   rpc_call_reply_forget(call, error);
 }
 
+typedef struct AddJob {
+  Replica *replica;
+  RpcCall *call;
+  guint32 node;
+  char *address;
+} AddJob;
+
+static void run_add_member(gpointer data)
+{
+  g_autofree AddJob *job = data;
+  g_autofree char *address = job->address;
+  g_autoptr(GError) error = NULL;
+  replica_add_member(job->replica, job->node, address, &error);
+  FAILPOINT("member_add_reply");
+  rpc_call_reply_add_member(job->call, error);
+}
+
+/* Who is at the address is asked before: that is no wait for a worker. */
 static void handle_add_member(gpointer ctx, RpcCall *call, guint32 group, guint32 node,
                               const char *address)
 {
   Service *service = ctx;
   g_autoptr(GError) error = NULL;
   Replica *replica = groups_hold(service->groups, group, &error);
-  if (replica != NULL && config_check_address(address, FALSE, &error))
-    replica_add_member(replica, node, address, &error);
+  if (replica != NULL && config_check_address(address, FALSE, &error)) {
+    AddJob *job = g_new(AddJob, 1);
+    *job = (AddJob){replica, call, node, g_strdup(address)};
+    replica_work_apart(replica, "add", run_add_member, job);
+  } else {
+    rpc_call_reply_add_member(call, error);
+  }
   g_clear_pointer(&replica, replica_release);
-  FAILPOINT("member_add_reply");
-  rpc_call_reply_add_member(call, error);
 }
 
 static void handle_remove_member(gpointer ctx, RpcCall *call, guint32 group, guint32 node)

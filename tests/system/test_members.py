@@ -1,5 +1,6 @@
 """Growing and shrinking a cluster while it serves."""
 
+import socket
 import subprocess
 import threading
 import time
@@ -196,6 +197,30 @@ def an_address_that_is_wrong_uses_up_no_id(case):
             expect("is this node's own" not in each.log_text(), "it complains of the question: %s", each.log_text())
     precise.stop()
     add(case, cluster, node)
+
+
+@test(timeout=60)
+def an_address_that_does_not_answer_keeps_nobody_waiting(case):
+    """While the node asks who is at an address its only worker has other requests to answer."""
+    cluster = case.cluster(2, config=dict(QUICK, **{"threads.workers": "1"}))
+    added = threading.Event()
+
+    def add_silent(address):
+        with cluster[1].client() as client:
+            client.add_member(3, address)
+        added.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, cluster[1].client() as client:
+        silent.settimeout(20)
+        client.insert("d", 1, {"v": 1})
+        adding = threading.Thread(target=add_silent, args=("127.0.0.1:%d" % silent.getsockname()[1],))
+        adding.start()
+        with silent.accept()[0]:
+            expect_equal(client.last("d")["v"].value, 1, "the last value")
+            expect(not added.is_set(), "the read was answered behind it")
+            adding.join(30)
+    expect(added.is_set(), "who does not answer is waited for, and was not added")
+    expect_equal(state_at(cluster[1], 3), TMemberState.JOINING, "state")
 
 
 @test(timeout=180, plain=True)
