@@ -316,11 +316,14 @@ static char *missing_log(const Group *group)
 }
 
 /* Whether an active member was found to hold the same data, and none to hold other. */
-static char *missing_comparison(const Group *group)
+static char *missing_comparison(const Group *group, gint64 now_us)
 {
   gboolean equal = FALSE;
+  guint32 away = 0;
   for (guint i = 0; i < group->peers->len; i++) {
     const Peer *peer = group->peers->pdata[i];
+    if (peer->member_state == MEMBER_JOINING && !is_reached(group, peer, now_us))
+      away = peer->id;
     if (peer->compared_hlc < group->join_hlc || peer->compared_hlc == 0 ||
         !membership_counts(group->options.membership, peer->id))
       continue;
@@ -328,7 +331,13 @@ static char *missing_comparison(const Group *group)
       return g_strdup_printf("node %u holds other data than this node", peer->id);
     equal = TRUE;
   }
-  return equal ? NULL : g_strdup("fetching the logs; then the data is compared");
+  if (equal)
+    return NULL;
+  /* The members' horizons may wait for what it holds (horizon.c). */
+  return away == 0 ? g_strdup("fetching the logs; then the data is compared")
+                   : g_strdup_printf("fetching the logs; then the data is compared, which may wait "
+                                     "for node %u: it joins, too, and is not reached",
+                                     away);
 }
 
 /* What a joining node still waits for; NULL: nothing. */
@@ -342,7 +351,7 @@ static char *missing_to_enter(const Group *group, gint64 now_us)
       return g_strdup_printf("node %u is not reached", peer->id);
   }
   char *missing = missing_log(group);
-  return missing != NULL ? missing : missing_comparison(group);
+  return missing != NULL ? missing : missing_comparison(group, now_us);
 }
 
 /*

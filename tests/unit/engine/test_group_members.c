@@ -2,6 +2,8 @@
 #include "support/fake_cluster.c"
 #include "support/suite.h"
 
+#include "engine/group_private.h"
+
 enum { LONG_US = 60 * G_USEC_PER_SEC };
 
 /* The daemon's digests, as its housekeeping takes them: here the data is what was applied, and two
@@ -648,6 +650,32 @@ START_TEST(p3_what_only_a_newcomer_got_of_a_lost_node_is_waited_for)
 }
 END_TEST
 
+/* … but once the members were started again it may hold the end of a closed log for all they know.
+ * The next newcomer, which is compared with them, says for whom it waits. */
+START_TEST(the_next_newcomer_names_the_one_that_never_comes)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 5, 40);
+  fake_kill(cluster, 3);
+  fake_start(cluster, 3, TRUE); /* there is a closed log */
+  settle(cluster);
+  add(cluster, 1, 4);
+  live(cluster, 2 * G_USEC_PER_SEC, 0);
+  for (guint node = 1; node <= 3; node++) {
+    fake_kill(cluster, node);
+    fake_start(cluster, node, FALSE);
+    live(cluster, 2 * G_USEC_PER_SEC, 0);
+  }
+  add(cluster, 1, 5);
+  fake_start(cluster, 5, FALSE);
+  live(cluster, 20 * G_USEC_PER_SEC, 3);
+  ck_assert_int_eq(state_at(cluster, 1, 5), MEMBER_JOINING);
+  const char *missing = fake_node(cluster, 5)->group->members_message;
+  ck_assert(strstr(missing, "node 4: it joins, too") != NULL);
+  ck_assert(group_remove_member(fake_node(cluster, 3)->group, 4, NULL));
+  live_until(cluster, 5, MEMBER_ACTIVE, 3);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {a_newcomer_gets_everything_and_writes,
@@ -667,6 +695,7 @@ int main(void)
                                 one_leaves_while_the_others_write_without_a_pause,
                                 p3_what_a_lost_node_handed_on_is_waited_for,
                                 p3_what_only_a_newcomer_got_of_a_lost_node_is_waited_for,
+                                the_next_newcomer_names_the_one_that_never_comes,
                                 grows_and_shrinks_under_faults};
   return RUN_SUITE("group_members", tests);
 }
