@@ -259,9 +259,9 @@ void replica_stop(Replica *replica)
   replica_free_links(replica);
 }
 
-gboolean replica_is_ending(gpointer replica)
+gboolean replica_is_ending(Replica *replica)
 {
-  return g_atomic_int_get(&((Replica *)replica)->ending);
+  return g_atomic_int_get(&replica->ending);
 }
 
 void replica_job_begin(Replica *replica)

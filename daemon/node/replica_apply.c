@@ -19,9 +19,12 @@ enum {
   MAX_MEMTABLES = 8,
 };
 
-static gboolean may_go_on(gpointer replica)
+/* Of a digest, which may take minutes: nobody waits for it who ends the replica, or takes the store
+ * away to open it again. */
+static gboolean may_go_on(gpointer data)
 {
-  return !replica_is_ending(replica);
+  Replica *replica = data;
+  return !replica_is_ending(replica) && !g_atomic_int_get(&replica->store_leaves);
 }
 
 StoreOptions replica_store_options(Replica *replica, char **out_directory)

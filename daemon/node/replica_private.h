@@ -225,8 +225,8 @@ guint64 replica_new_incarnation(void);
 /* replica.c: around all that a worker does for the replica; the replica lives until then. */
 void replica_job_begin(Replica *replica);
 void replica_job_end(Replica *replica);
-/* Any thread. `replica`: a Replica. */
-gboolean replica_is_ending(gpointer replica);
+/* Any thread. */
+gboolean replica_is_ending(Replica *replica);
 
 /* Notes how long a step took that began at `since_us`; returns now. Any thread. */
 gint64 replica_note_step(Replica *replica, Step step, gint64 since_us);

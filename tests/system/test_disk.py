@@ -545,6 +545,23 @@ def a_store_is_opened_again_however_much_is_read(case):
         reader.join()
 
 
+@test(timeout=60, failpoints=True)
+def a_digest_does_not_keep_a_store_from_being_opened_again(case):
+    """It takes twenty seconds here, and is given up: it can be asked for again."""
+    node, _ = rows_of_store_that_failed(case)
+    with node.client() as client:
+        for device in range(100):
+            client.insert("d%d" % device, 1, {"v": device})
+    node.arm("digest_bucket=delay:200+")
+    digest = subprocess.Popen([case.program("synclogctl"), "-s", node.address, "digest"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    case.at_end(digest.wait)
+    case.eventually("a digest is taken", lambda: "failpoint digest_bucket" in node.log_text())
+    fail_one_write(node, "digest_bucket=delay:200+ store_write=ENOSPC")
+    case.eventually("it takes writes again", lambda: "has room again" in node.log_text(), timeout=10)
+    node.arm("")
+
+
 @test(timeout=60)
 def full_logs_are_shortened_however_little_waits_in_memory(case):
     """The store is made durable when the logs are at their limit, though its memory has room: otherwise nothing could
