@@ -127,6 +127,18 @@ void feeder_tick(Group *group, gint64 now_us)
   }
 }
 
+/* A log that is read-only or forked stays so, whatever becomes of reads (P8, P4). */
+static gboolean may_tell(const Log *log)
+{
+  return log->state != LOG_READ_ONLY && log->state != LOG_FORKED;
+}
+
+void feeder_on_unreadable(Log *log, guint64 index)
+{
+  if (log->feeding && index == log->given + 1 && may_tell(log))
+    log->feed_behind = index + 1;
+}
+
 void feeder_on_read(Group *group, LogId id, EntryRun *run, const char *error)
 {
   g_autoptr(EntryRun) read = run;
@@ -134,17 +146,18 @@ void feeder_on_read(Group *group, LogId id, EntryRun *run, const char *error)
   if (log == NULL || !log->feeding)
     return;
   log->feeding = FALSE;
-  /* A log that is read-only or forked stays so, whatever becomes of reads (P8, P4). */
-  gboolean may_tell = log->state != LOG_READ_ONLY && log->state != LOG_FORKED;
   if (error != NULL) {
     log->feed_failed = TRUE;
-    if (may_tell)
-      log_set_state(group, log, LOG_STOPPED, error);
+    g_autofree char *why =
+        g_strdup_printf("%s%s", error, log->feed_behind != 0 ? "; a snapshot is needed" : "");
+    if (may_tell(log))
+      log_set_state(group, log, LOG_STOPPED, why);
     return; /* tried again at the next look */
   }
-  if (log->feed_failed && may_tell)
+  if (log->feed_failed && may_tell(log))
     log_set_state(group, log, LOG_OK, NULL);
   log->feed_failed = FALSE;
+  log->feed_behind = 0;
   if (read != NULL && !group->stopped)
     group_apply(group, log, g_steal_pointer(&read));
   feeder_feed(group, log);

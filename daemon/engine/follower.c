@@ -183,6 +183,13 @@ static void take_run(Group *group, Log *log, gpointer call, EntryRun *run, gbool
   follower_answer(group, log);
 }
 
+void follower_end_hole(Group *group, Log *log)
+{
+  log->seed_from = log->stopped_at = 0;
+  if (!log->feed_failed)
+    log_set_state(group, log, LOG_OK, NULL);
+}
+
 void group_on_sync(Group *group, gpointer call, guint32 sender, LogId id, guint64 first_index,
                    EntryRun *run, const char *undecodable, gboolean sync_now, gint64 now_us)
 {
@@ -220,10 +227,8 @@ void group_on_sync(Group *group, gpointer call, guint32 sender, LogId id, guint6
   if (undecodable == NULL) {
     /* It was stopped at an entry which decodes now: it goes on. */
     if (log->state == LOG_STOPPED && !log->blocked &&
-        entry_run_first_index(run) <= log->written + 1) {
-      log->seed_from = 0;
-      log_set_state(group, log, LOG_OK, NULL);
-    }
+        entry_run_first_index(run) <= log->written + 1)
+      follower_end_hole(group, log);
     take_run(group, log, call, g_steal_pointer(&taken), sync_now, now_us);
     return;
   }

@@ -289,7 +289,8 @@ void group_on_trimmed(Group *group, LogId log, guint64 first_available, gboolean
 /*
  * The entry `index` of a log can't be read from the WAL here; from `behind` on entries may be read
  * again. Those before count as deleted here: peers that lack them ask others, or for a snapshot.
- * It is tried again with read_log for this node itself, and counts again once that works.
+ * It is tried again with read_log for this node itself, and counts again once that works. If it is
+ * what the store here is to be given next, this node needs a snapshot until then.
  */
 void group_on_unreadable(Group *group, LogId log, guint64 index, guint64 behind);
 

@@ -42,6 +42,7 @@ typedef struct Log {
   gboolean lagging;
   gboolean feeding;     /* … and a read of it is under way */
   gboolean feed_failed; /* the last one did */
+  guint64 feed_behind;  /* … as the entry before this one can't be read, which is next; else 0 */
   guint64 held_hlc;     /* the clock of the next entry, when that is why; else 0 */
   GQueue kept;          /* EntryRun: the latest ones that came meanwhile, without a hole */
   gsize kept_bytes;
@@ -299,6 +300,9 @@ void follower_answer_all(Group *group);
 /* Nobody keeps the log's entries between what is here and `first`: it goes on behind what the store
  * has, or a snapshot is needed. No-op for a log that takes nothing more, read-only or forked. */
 void follower_meet_hole(Group *group, Log *log, guint64 first);
+/* What comes next in the log can be had again, or is nowhere: it goes on, unless what is here can't
+ * be read. */
+void follower_end_hole(Group *group, Log *log);
 void follower_stop(Group *group);
 /*
  * The log gets no more from its origin, which is lost or writes another. What waits behind a hole
@@ -336,6 +340,9 @@ void feeder_keep(Log *log, EntryRun *run);
 void feeder_forget(Log *log);
 void feeder_feed(Group *group, Log *log);
 void feeder_tick(Group *group, gint64 now_us);
+/* An entry can't be read from the WAL here. If it is the next one, only a snapshot helps: it was
+ * durable here, so peers may have deleted theirs as soon as their stores had it. */
+void feeder_on_unreadable(Log *log, guint64 index);
 void feeder_on_read(Group *group, LogId id, EntryRun *run, const char *error);
 gint64 feeder_deadline_us(const Group *group);
 

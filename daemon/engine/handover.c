@@ -91,8 +91,7 @@ static void leave_hole(Group *group, Log *log)
     if (!peer->forgotten && theirs != NULL && theirs->received > log->written)
       return;
   }
-  log->seed_from = 0;
-  log_set_state(group, log, LOG_OK, NULL);
+  follower_end_hole(group, log);
 }
 
 /* The peer is to learn soon what is wanted of it, or no more. */

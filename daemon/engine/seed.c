@@ -35,12 +35,18 @@ static guint64 peer_applied(gpointer ctx, LogId log)
   return theirs != NULL ? theirs->applied : 0;
 }
 
+/* A store helps that has the log up to the entry before this one. 0: the log lacks nothing. */
+static guint64 needed_up_to(const Log *log)
+{
+  return MAX(log->seed_from, log->feed_behind);
+}
+
 /* Whether the peer's store has what the logs here lack. */
 static gboolean helps(const Group *group, const Peer *peer)
 {
   for (guint i = 0; i < group->logs->len; i++) {
     const Log *log = group->logs->pdata[i];
-    if (log->seed_from != 0 && peer_applied((gpointer)peer, log->id) + 1 < log->seed_from)
+    if (peer_applied((gpointer)peer, log->id) + 1 < needed_up_to(log))
       return FALSE;
   }
   return TRUE;
@@ -49,7 +55,7 @@ static gboolean helps(const Group *group, const Peer *peer)
 gboolean group_needs_seed(const Group *group)
 {
   for (guint i = 0; i < group->logs->len; i++)
-    if (((const Log *)group->logs->pdata[i])->seed_from != 0)
+    if (needed_up_to(group->logs->pdata[i]) != 0)
       return TRUE;
   return FALSE;
 }

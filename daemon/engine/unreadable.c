@@ -10,8 +10,11 @@
 void group_on_unreadable(Group *group, LogId id, guint64 index, guint64 behind)
 {
   Log *log = group_find_log(group, id);
+  if (log == NULL)
+    return;
+  feeder_on_unreadable(log, index);
   /* What the store lacks nobody can get by a snapshot of it: the next start cuts the log there. */
-  if (log == NULL || index < log->first_available || log->applied + 1 < behind)
+  if (index < log->first_available || log->applied + 1 < behind)
     return;
   char text[LOG_ID_TEXT_SIZE];
   group_note(group, G_LOG_LEVEL_CRITICAL,

@@ -94,7 +94,7 @@ struct FakeNode {
   gboolean deletes_fail;
   gboolean no_descriptors;  /* digests of logs can't be read now */
   gboolean tells_no_digest; /* with its batches: it is of an older version */
-  LogId damaged;            /* reads of this entry of that log fail … */
+  LogId damaged;            /* this entry of that log can't be read … */
   guint64 damaged_index;    /* … 0: none */
   gboolean reads_find_nothing;
   gboolean reads_run_ahead; /* the WAL has a record more than the group was told of */

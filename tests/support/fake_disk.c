@@ -391,6 +391,8 @@ static void on_read(FakeCluster *cluster, Event *event)
     if (node->reads_run_ahead && to == log->durable)
       run = run_ahead(run);
   }
+  if (damaged)
+    group_on_unreadable(node->group, job->log, job->from, job->from + 1);
   group_on_read(node->group, event->peer, job->log, job->from, run, error, cluster->now_us);
 }
 

@@ -242,6 +242,122 @@ START_TEST(a_snapshot_must_cover_what_is_here)
 }
 END_TEST
 
+static const char *state_of(const NodeStatus *status, LogId log)
+{
+  return fake_log_status(status, log)->state;
+}
+
+/* What node 1 wrote with a clock that is far ahead waits at the others, and all have it durably. */
+static FakeCluster *held_cluster(guint32 seed, guint count)
+{
+  FakeCluster *cluster = fake_cluster_new(3, seed);
+  fake_node(cluster, 1)->wall_offset_ms = 200 * 1000;
+  fake_partition(cluster, 1U << 1, 1U << 2 | 1U << 3);
+  fake_start_all(cluster);
+  write_many(cluster, 1, count);
+  fake_run_for(cluster, G_USEC_PER_SEC);
+  fake_node(cluster, 1)->wall_offset_ms = 0;
+  fake_heal(cluster);
+  fake_run_for(cluster, LONG_US);
+  LogId log = fake_own_log(cluster, 1);
+  for (guint node = 2; node <= 3; node++) {
+    ck_assert_uint_eq(fake_durable(cluster, node, log), count);
+    ck_assert_uint_eq(fake_applied(cluster, node, log), 0);
+  }
+  return cluster;
+}
+
+static void damage(FakeCluster *cluster, guint node, LogId log, guint64 index)
+{
+  fake_node(cluster, node)->damaged = log;
+  fake_node(cluster, node)->damaged_index = index;
+}
+
+static guint count_lines(const char *notes, const char *part)
+{
+  guint count = 0;
+  while ((notes = strstr(notes, part)) != NULL) {
+    count++;
+    notes++;
+  }
+  return count;
+}
+
+/*
+ * An entry that waits for its clock is deleted wherever it is in a store, as this node has it
+ * durably, and nowhere else. When it goes bad here before its time, a store is what gives it.
+ */
+START_TEST(p3_what_goes_bad_while_it_is_held_is_in_a_snapshot)
+{
+  g_autoptr(FakeCluster) cluster = held_cluster(7, 50);
+  LogId log = fake_own_log(cluster, 1);
+  persist_all(cluster);
+  ck_assert_uint_eq(first_kept(cluster, 1, log), 51);
+  ck_assert_uint_eq(first_kept(cluster, 2, log), 1); /* its store does not have them (P5) */
+  damage(cluster, 3, log, 20);
+  Group *group = fake_node(cluster, 3)->group;
+  fake_run_for(cluster, LONG_US);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 0);
+  ck_assert(!group_needs_seed(group)); /* nobody has met it yet */
+  fake_run_for(cluster, 100 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 50);
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 19);
+  ck_assert(group_needs_seed(group));
+  ck_assert_uint_ne(group_seeder(group, 0, NULL), 0);
+  /* What comes behind it fills nothing, and it is told once. */
+  for (guint i = 0; i < 10; i++) {
+    write_many(cluster, 1, 1);
+    fake_run_for(cluster, G_USEC_PER_SEC / 3);
+    g_autoptr(NodeStatus) status = fake_status(cluster, 3);
+    ck_assert_str_eq(state_of(status, log), "stopped");
+    ck_assert(fake_says(fake_log_status(status, log)->message, "a snapshot is needed"));
+    ck_assert(group_needs_seed(group));
+  }
+  ck_assert_uint_eq(fake_written(cluster, 3, log), 60);
+  ck_assert_uint_eq(count_lines(fake_node(cluster, 3)->notes->str, "a snapshot is needed"), 1);
+  ck_assert_uint_eq(fake_applied(cluster, 3, log), 19); /* P2 */
+}
+END_TEST
+
+/* A disk that failed works again. */
+START_TEST(p9_no_snapshot_is_needed_once_it_can_be_read)
+{
+  g_autoptr(FakeCluster) cluster = held_cluster(8, 50);
+  LogId log = fake_own_log(cluster, 1);
+  damage(cluster, 3, log, 20);
+  Group *group = fake_node(cluster, 3)->group;
+  fake_run_for(cluster, 150 * G_USEC_PER_SEC);
+  ck_assert(group_needs_seed(group));
+  fake_node(cluster, 3)->damaged_index = 0;
+  fake_run_until_equal(cluster, 2 * G_USEC_PER_SEC);
+  ck_assert(!group_needs_seed(group));
+  g_autoptr(NodeStatus) status = fake_status(cluster, 3);
+  ck_assert_str_eq(state_of(status, log), "ok");
+}
+END_TEST
+
+/* Only a store helps that has the entry: here nobody's does yet, as its writer is gone for good. */
+START_TEST(p3_who_holds_it_himself_gives_it_when_its_time_has_come)
+{
+  g_autoptr(FakeCluster) cluster = held_cluster(9, 50);
+  LogId log = fake_own_log(cluster, 1);
+  fake_kill(cluster, 1);
+  persist_all(cluster);
+  ck_assert_uint_eq(first_kept(cluster, 2, log), 1);
+  damage(cluster, 3, log, 20);
+  fake_node(cluster, 2)->apply_paused = TRUE;
+  fake_run_for(cluster, 150 * G_USEC_PER_SEC);
+  Group *group = fake_node(cluster, 3)->group;
+  ck_assert(group_needs_seed(group));
+  ck_assert_uint_eq(group_seeder(group, 0, NULL), 0);
+  fake_node(cluster, 2)->apply_paused = FALSE;
+  write_many(cluster, 2, 1); /* the store goes on */
+  fake_run_for(cluster, 5 * G_USEC_PER_SEC);
+  ck_assert_uint_eq(fake_applied(cluster, 2, log), 50);
+  ck_assert_uint_eq(group_seeder(group, 0, NULL), 2);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {the_limit_gives_a_member_up,
@@ -249,6 +365,9 @@ int main(void)
                                 no_snapshot_is_needed_when_nobody_has_more,
                                 the_limit_needs_a_majority,
                                 a_hold_keeps_what_nobody_needs,
-                                a_snapshot_must_cover_what_is_here};
+                                a_snapshot_must_cover_what_is_here,
+                                p3_what_goes_bad_while_it_is_held_is_in_a_snapshot,
+                                p9_no_snapshot_is_needed_once_it_can_be_read,
+                                p3_who_holds_it_himself_gives_it_when_its_time_has_come};
   return RUN_SUITE("seed", tests);
 }
