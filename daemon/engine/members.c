@@ -48,9 +48,11 @@ static void apply_to_self(Group *group, MemberState state)
     group->evicted = TRUE;
 }
 
+/* Once the group is stopped its channels are gone, also for a change that was still under way. */
 void members_meet(Group *group, Peer *peer)
 {
-  if (peer->unreachable && membership_state(group->options.membership, peer->id) < MEMBER_REMOVED)
+  if (peer->unreachable && !group->stopped &&
+      membership_state(group->options.membership, peer->id) < MEMBER_REMOVED)
     peer->unreachable = !group->ports.meet(group->ports.ctx, peer->id,
                                            membership_address(group->options.membership, peer->id));
 }

@@ -676,6 +676,18 @@ START_TEST(the_next_newcomer_names_the_one_that_never_comes)
 }
 END_TEST
 
+/* A change that is still under way when the group is stopped counts, and opens no channel. */
+START_TEST(p7_a_group_that_is_stopped_meets_nobody)
+{
+  g_autoptr(FakeCluster) cluster = grown_from(3, 4, 41);
+  Group *group = fake_node(cluster, 1)->group;
+  group_stop(group);
+  add(cluster, 1, 4);
+  ck_assert_int_eq(state_at(cluster, 1, 4), MEMBER_JOINING);
+  ck_assert(group_find_peer(group, 4)->unreachable);
+}
+END_TEST
+
 int main(void)
 {
   const TTest *const tests[] = {a_newcomer_gets_everything_and_writes,
@@ -696,6 +708,7 @@ int main(void)
                                 p3_what_a_lost_node_handed_on_is_waited_for,
                                 p3_what_only_a_newcomer_got_of_a_lost_node_is_waited_for,
                                 the_next_newcomer_names_the_one_that_never_comes,
+                                p7_a_group_that_is_stopped_meets_nobody,
                                 grows_and_shrinks_under_faults};
   return RUN_SUITE("group_members", tests);
 }
