@@ -34,6 +34,7 @@ enum {
   LIMIT_TOKENS = 256,                   /* tokens of one read */
   LIMIT_KEY_SIZE = 64,                  /* bytes of a write's key */
   LIMIT_WRITE_KEYS = 256 * 1024,        /* keys of writes that a group remembers */
+  LIMIT_MESSAGE_SIZE = 4096,            /* bytes of a reply's message; the rest is cut off */
   LIMIT_CONFLICT_TEXT = 256,            /* bytes of a TEXT that the journal of conflicts keeps */
   LIMIT_HTTP_CONNECTIONS = 256,         /* of the HTTP server */
   LIMIT_OWN_FILES = 1024, /* open files that connections leave to logs, store and channels */

@@ -31,13 +31,22 @@ void convert_error_to_thrift(const GError *error, SlTStatus *out)
                              error->message, out);
 }
 
+/* Whoever answers at an address may say whatever he likes, but not at any length. What is cut may
+ * be the middle of a character. */
+static char *message_from(const SlTStatus *status)
+{
+  if (!status->__isset_message)
+    return NULL;
+  return g_utf8_make_valid(status->message, (gssize)strnlen(status->message, LIMIT_MESSAGE_SIZE));
+}
+
 gboolean convert_status_from_thrift(const SlTStatus *status, SynclogStatus *out_code,
                                     char **out_message, GError **error)
 {
   if ((int)status->code < SYNCLOG_OK || (int)status->code > SYNCLOG_STATUS_LAST)
     return bad(error, "status.code");
   *out_code = (SynclogStatus)status->code;
-  *out_message = status->__isset_message ? g_strdup(status->message) : NULL;
+  *out_message = message_from(status);
   return TRUE;
 }
 

@@ -8,8 +8,6 @@ static const char WRITE_NAME[] = "write";
 static const char SYNC_NAME[] = "syncLog";
 
 enum {
-  /* Bytes of a message that goes into a reply; the rest is cut off. */
-  MESSAGE_SIZE = 4096,
   /* More than a reply has besides its strings. */
   REPLY_FIXED_SIZE = 192,
 };
@@ -244,7 +242,7 @@ static char *message_for(SynclogStatus status, const char *message)
     return NULL;
   if (message == NULL)
     message = synclog_status_text(status);
-  gsize size = strnlen(message, MESSAGE_SIZE);
+  gsize size = strnlen(message, LIMIT_MESSAGE_SIZE);
   return g_utf8_make_valid(message, (gssize)size);
 }
 
@@ -423,8 +421,9 @@ static char *read_text(ByteReader *r)
 {
   gsize size = byte_reader_be32(r);
   const guint8 *bytes = byte_reader_take(r, size);
-  return bytes != NULL ? g_utf8_make_valid((const char *)bytes, (gssize)MIN(size, MESSAGE_SIZE))
-                       : NULL;
+  return bytes != NULL
+             ? g_utf8_make_valid((const char *)bytes, (gssize)MIN(size, LIMIT_MESSAGE_SIZE))
+             : NULL;
 }
 
 static void read_exception(ByteReader *r, GError **error)

@@ -182,6 +182,28 @@ START_TEST(refusals_are_replies)
 }
 END_TEST
 
+/* It is shown to operators, and goes into replies to clients. */
+START_TEST(p7_what_a_refusal_says_is_bounded)
+{
+  Line line = line_new(LONG_MS);
+  int fd = line_connect(&line);
+  send_handshake(&line);
+  g_auto(Answer) request = client_answer(fd);
+  g_autofree char *long_text = g_strnfill(100000, 'x');
+  HandshakeReply reply = {.status = SYNCLOG_WRONG_CLUSTER, .message = long_text};
+  g_autoptr(GObject) object = g_object_new(SL_TYPE_T_HANDSHAKE_REPLY, NULL);
+  convert_handshake_reply_to_thrift(&reply, 0, SL_T_HANDSHAKE_REPLY(object));
+  Message m = reply_begin(THRIFT_REPLY, "handshake", request.seqid);
+  put_struct(&m.w, 0, object);
+  put_stop(&m.w);
+  ck_assert(reply_send(fd, &m));
+  seen_wait(line.seen, &line.seen->handshakes, 1);
+  ck_assert_uint_eq(strlen(line.seen->handshake.message), LIMIT_MESSAGE_SIZE);
+  close(fd);
+  line_free(&line);
+}
+END_TEST
+
 START_TEST(a_connection_ends_once)
 {
   Line line = line_new(LONG_MS);
@@ -406,6 +428,7 @@ int main(void)
       a_slow_peer_gets_all_of_it,
       replies_arrive_byte_by_byte,
       refusals_are_replies,
+      p7_what_a_refusal_says_is_bounded,
       a_connection_ends_once,
       a_peer_that_goes_away_while_it_is_sent_to,
       closed_in_the_middle_of_a_reply,
