@@ -147,6 +147,12 @@ class Round:
         for each in self.recorders:
             each.release()
 
+    def expect_local_reads(self, expected):
+        """Whether reads must see what their node has acknowledged. A node that lost its disk, or a part of it, lacks that
+        until peers have given it back; what a read's tokens name it waits for all the same."""
+        for each in self.recorders:
+            each.local_reads = expected
+
     def wait(self, predicate, seconds):
         """Whether it became true in time; nothing follows from that it did not."""
         until = time.monotonic() + seconds

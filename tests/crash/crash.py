@@ -278,6 +278,7 @@ def _come_to_rest(round_):
             raise Failed("%s gets no writes:\n%s" % (node, round_.cluster.describe()))
     round_.hold_clients()
     round_.cluster.converge(40)
+    round_.expect_local_reads(True)
 
 
 def _has_begun(node, before):
@@ -391,6 +392,7 @@ def restores(job):
             if not step(round_, node, name, **options):
                 missed.append(name)
             node.expect_life()
+            round_.expect_local_reads(False)
             round_.release_clients()
         if missed:
             job.note("not passed: %s" % " ".join(missed))
@@ -526,8 +528,7 @@ def power_and_a_lost_disk(job):
             nodes = list(round_.cluster)
             node = round_.random.choice(nodes)
             round_.new_logs += 1
-            for each in round_.recorders:
-                each.local_reads = False  # a node lacks what it acknowledged, until peers gave it back
+            round_.expect_local_reads(False)
             lose_power(round_, nodes)
             shutil.rmtree(node.data_dir)
             round_.figures.faults["disk lost"] += 1
