@@ -127,15 +127,9 @@ void feeder_tick(Group *group, gint64 now_us)
   }
 }
 
-/* A log that is read-only or forked stays so, whatever becomes of reads (P8, P4). */
-static gboolean may_tell(const Log *log)
-{
-  return log->state != LOG_READ_ONLY && log->state != LOG_FORKED;
-}
-
 void feeder_on_unreadable(Log *log, guint64 index)
 {
-  if (log->feeding && index == log->given + 1 && may_tell(log))
+  if (log->feeding && index == log->given + 1 && !log_is_over(log))
     log->feed_behind = index + 1;
 }
 
@@ -150,11 +144,11 @@ void feeder_on_read(Group *group, LogId id, EntryRun *run, const char *error)
     log->feed_failed = TRUE;
     g_autofree char *why =
         g_strdup_printf("%s%s", error, log->feed_behind != 0 ? "; a snapshot is needed" : "");
-    if (may_tell(log))
+    if (!log_is_over(log))
       log_set_state(group, log, LOG_STOPPED, why);
     return; /* tried again at the next look */
   }
-  if (log->feed_failed && may_tell(log))
+  if (log->feed_failed && !log_is_over(log))
     log_set_state(group, log, LOG_OK, NULL);
   log->feed_failed = FALSE;
   log->feed_behind = 0;

@@ -457,8 +457,7 @@ static gboolean can_be_handed_on(const Group *group, const Log *log)
 void follower_meet_hole(Group *group, Log *log, guint64 first)
 {
   guint64 expected = reorder_expected(log->reorder);
-  if (log->state == LOG_READ_ONLY || log->state == LOG_FORKED || first <= expected ||
-      log->given > log->applied)
+  if (log_is_over(log) || first <= expected || log->given > log->applied)
     return;
   if (log->applied + 1 < first) {
     /* Nothing is put behind the hole; should somebody turn up who has it, the log goes on. It is

@@ -246,6 +246,11 @@ Log *group_insert_log(Group *group, LogId id);
 Log *group_put_log(Group *group, LogId id);
 void group_note(Group *group, GLogLevelFlags level, const char *format, ...) G_GNUC_PRINTF(3, 4);
 void log_set_state(Group *group, Log *log, LogState state, const char *message);
+/* Read-only or forked: it takes nothing more and stays so, whatever becomes of reads (P8, P4). */
+static inline gboolean log_is_over(const Log *log)
+{
+  return log->state == LOG_READ_ONLY || log->state == LOG_FORKED;
+}
 void group_apply(Group *group, Log *log, EntryRun *run); /* transfer full */
 /* Moves the clock by one that was seen elsewhere, unless it is too far ahead to be true. */
 void group_observe(Group *group, guint64 hlc);
