@@ -242,7 +242,38 @@ class Peer:
 
 # --- a daemon's channel to us ---------------------------------------------------------------------
 
-class PeerServer:
+class Listener:
+    """Listens on loopback (port 0: any) and runs `_serve(connection)` of the class for each connection, in a thread of
+    its own."""
+
+    def __init__(self, port):
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self._connections = []
+        self._closing = False
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def close(self):
+        self._closing = True
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _accept(self):
+        while not self._closing:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        raise NotImplementedError
+
+
+class PeerServer(Listener):
     """Listens as the peer of a daemon. `handshake`, `sync_log` and `heartbeat` are functions
     (request, answer); each calls answer(reply) when it likes, also later, or never. The ones here
     behave as a node that takes everything."""
@@ -255,17 +286,10 @@ class PeerServer:
         self.handshake = self.welcome
         self.sync_log = self.take
         self.heartbeat = self.take_heartbeat
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self._connections = []
-        self._closing = False
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        super().__init__(port)
 
     def close(self):
-        self._closing = True
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+        super().close()
         self.drop_connections()
 
     def drop_connections(self):
@@ -305,15 +329,6 @@ class PeerServer:
 
     def take_heartbeat(self, _request, answer):
         answer(THeartbeatReply(TStatus(0, None, False), self.progress(), 0))
-
-    def _accept(self):
-        while not self._closing:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
         functions = {"handshake": "handshake", "syncLog": "sync_log", "heartbeat": "heartbeat"}

@@ -1,9 +1,6 @@
 """A node played by the test on the port for clients: it says who it is, and refuses all else as it is told."""
 
-import socket
-import threading
-
-from peer import encode_message, read_frame
+from peer import Listener, encode_message, read_frame
 from synclog.admin import TAdminService
 from synclog.client import TClientService
 from synclog.client.ttypes import TInfoReply
@@ -13,7 +10,7 @@ from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
 
-class Refuser:
+class Refuser(Listener):
     """Answers every request but `info` with the status `code`. Is it None, the connection is closed instead.
     `asked`: the requests that came, (method, arguments)."""
 
@@ -24,30 +21,12 @@ class Refuser:
         self.retry_after_ms = retry_after_ms
         self.groups = [0]
         self.asked = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
-        self._closing = False
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        super().__init__(0)
         case.at_end(self.close)
 
     @property
     def methods(self):
         return [method for method, _ in self.asked]
-
-    def close(self):
-        self._closing = True
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _accept(self):
-        while not self._closing:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _answer(self, method, service):
         if method == "info":
